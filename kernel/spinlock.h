@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+/* Ticket spinlocks: first come, first served. Invariant: the CPU whose ticket is `serving` owns the lock;
+ * a lock is held for a short, bounded time and never across anything that waits for another CPU.
+ * Called by every room. A lock that an interrupt handler takes must be taken with the _save form everywhere. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "arch/instructions.h"
+
+struct spinlock {
+    const char *name;
+    uint32_t next;    /* ticket that the next comer draws */
+    uint32_t serving; /* ticket of the owner */
+};
+
+#define SPINLOCK(lock_name)                                                                         \
+    {                                                                                              \
+        .name = (lock_name), .next = 0, .serving = 0                                               \
+    }
+
+/* About a minute of PAUSEs on hardware; longer under emulation. */
+#define SPINLOCK_SPINS_MAX (1u << 30)
+
+/* Panics with the lock's name: its owner never released it. */
+_Noreturn void spinlock_report_stuck(const struct spinlock *lock);
+
+/* Takes the lock.
+ * Context: preemption off or interrupts off, by the caller.
+ * Ordering: acquire; pairs with the release in spinlock_unlock(), without which this CPU could read fields that
+ * the previous owner has not finished writing. */
+static inline void spinlock_lock(struct spinlock *lock)
+{
+    uint32_t ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_RELAXED);
+    uint32_t spins = 0;
+
+    while (__atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE) != ticket) {
+        cpu_relax();
+        if (++spins == SPINLOCK_SPINS_MAX) {
+            spinlock_report_stuck(lock);
+        }
+    }
+}
+
+/* Takes the lock if that needs no waiting. Context and ordering as spinlock_lock().
+ * Returns whether the lock is now held. */
+static inline bool spinlock_try_lock(struct spinlock *lock)
+{
+    uint32_t ticket = __atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE);
+
+    return __atomic_compare_exchange_n(&lock->next, &ticket, ticket + 1, false, __ATOMIC_ACQUIRE,
+                                       __ATOMIC_RELAXED);
+}
+
+/* Hands the lock to the next ticket. Ordering: release; pairs with the acquire in spinlock_lock(). */
+static inline void spinlock_unlock(struct spinlock *lock)
+{
+    __atomic_store_n(&lock->serving, lock->serving + 1, __ATOMIC_RELEASE);
+}
+
+/* Interrupts off, then spinlock_lock(). Returns the flags for spinlock_unlock_restore(). */
+static inline uint64_t spinlock_lock_save(struct spinlock *lock)
+{
+    uint64_t flags = interrupts_save();
+
+    spinlock_lock(lock);
+    return flags;
+}
+
+static inline void spinlock_unlock_restore(struct spinlock *lock, uint64_t flags)
+{
+    spinlock_unlock(lock);
+    interrupts_restore(flags);
+}
