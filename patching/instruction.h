@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+/* The instructions that may be patched: names, encoder, decoder, text. Invariant: every encoding is
+ * ONE instruction (padding, where there is any, is never executed), so a CPU that stands before or
+ * behind a site never stands inside the new one. Used by: poke.c, static_key.c, shell tables.
+ * Source: Intel SDM 325383, volume 2, instruction reference; NOP: table "Recommended Multi-Byte
+ * Sequence of NOP Instruction". */
+#pragma once
+
+#include "patching/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum instruction_opcode {
+    INSN_INT3 = 0xcc,
+    INSN_JMP8 = 0xeb,
+    INSN_JMP32 = 0xe9,
+    INSN_CALL32 = 0xe8,
+    INSN_RET = 0xc3,
+    INSN_JCC8 = 0x70,          /* + condition */
+    INSN_TWO_BYTE = 0x0f,      /* escape byte before INSN_JCC32 */
+    INSN_JCC32 = 0x80,         /* + condition */
+    INSN_PREFIX_CS = 0x2e,     /* ignored in 64-bit mode: pads XOR */
+    INSN_XOR = 0x31,           /* xor r/m32, r32 */
+    INSN_MODRM_EAX_EAX = 0xc0, /* operand byte of xor eax, eax */
+};
+
+enum instruction_length {
+    INSN_JMP8_LENGTH = 2,
+    INSN_JCC8_LENGTH = 2,
+    INSN_JMP32_LENGTH = 5,
+    INSN_CALL32_LENGTH = 5,
+    INSN_RETURN_ZERO_LENGTH = 5,
+    INSN_JCC32_LENGTH = 6,
+};
+
+enum instruction_kind {
+    INSTRUCTION_NOP,         /* length 1..6 */
+    INSTRUCTION_JUMP,        /* length 2 (rel8) or 5 (rel32) */
+    INSTRUCTION_JUMP_IF,     /* length 2 (rel8) or 6 (rel32) */
+    INSTRUCTION_CALL,        /* length 5 */
+    INSTRUCTION_RETURN,      /* length 1..6: ret, padded with int3 */
+    INSTRUCTION_RETURN_ZERO, /* length 5: xor eax, eax in place of a call of a function returning 0 */
+};
+
+struct instruction {
+    enum instruction_kind kind;
+    uint8_t length;    /* bytes, padding included */
+    uint8_t condition; /* JUMP_IF: 0..15 as in the opcode (4 = e, 5 = ne, ...); else 0 */
+    uint64_t target;   /* JUMP, JUMP_IF, CALL: absolute address; else 0 */
+};
+
+enum { INSTRUCTION_TEXT_SIZE = 32 };
+
+/* Encodes @instruction, which will stand at @address, into its first @instruction->length @bytes.
+ * Context: any.
+ * Returns PATCH_ERR_LENGTH if the kind has no form of that length, PATCH_ERR_RANGE if the target is
+ * out of reach of that form, PATCH_ERR_INSTRUCTION for an unknown kind or condition. */
+PATCH_MUST_CHECK enum patch_status instruction_encode(const struct instruction *instruction,
+                                                      uint64_t address,
+                                                      uint8_t bytes[PATCH_SITE_LENGTH_MAX]);
+
+/* Decodes the one instruction that fills exactly @length @bytes standing at @address.
+ * Accepts only what instruction_encode() produces.
+ * Context: any, breakpoint handler excepted.
+ * Returns PATCH_ERR_LENGTH for a length outside 1..6, else PATCH_ERR_INSTRUCTION. */
+PATCH_MUST_CHECK enum patch_status instruction_decode(const uint8_t *bytes, size_t length,
+                                                      uint64_t address,
+                                                      struct instruction *instruction);
+
+/* Writes assembler text ("jne 0xffffffff80101234", "nop5"), NUL-terminated, cut at @size.
+ * INSTRUCTION_TEXT_SIZE bytes always suffice. Returns @buffer. */
+char *instruction_text(const struct instruction *instruction, char *buffer, size_t size);

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+/* What a host of patching/ must provide: the kernel does it once, tests/host again. Invariant: these
+ * are the only functions that patching/ calls outside itself (`nm -u` of its objects proves it).
+ * "nopatch": called by the breakpoint handler, so it must hold no site and call nothing that does. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { PATCH_CPU_MAX = 256 };
+
+/* True if all @length bytes at @address are kernel text that may be patched: not .text.nopatch. */
+bool platform_text_is_patchable(const void *address, size_t length);
+
+/* One stretch of writes: between open and close no other function of this file is called but
+ * platform_text_write(). Interrupts may be off in between, so a stretch is at most
+ * PATCH_WINDOW_WRITES (protocol.h) writes long. */
+void platform_text_open(void);
+
+/* Writes @length bytes to text, which is read-only at @address itself.
+ * Returns false if reading back shows other bytes; then any of the bytes may have been written. */
+bool platform_text_write(void *address, const void *bytes, size_t length);
+
+void platform_text_close(void);
+
+/* Serialises every CPU.
+ * Ordering: on return every CPU has executed a serialising instruction after all earlier text writes
+ * of the caller; a full memory barrier on each of them.
+ * Returns the number of IPIs sent. */
+unsigned platform_sync_cores(void);
+
+/* The patch lock, a mutex: may sleep, keeps interrupts on while it waits. */
+void platform_lock(void);
+void platform_unlock(void);
+bool platform_lock_is_held(void); /* by this thread */
+
+/* True if this context may take the patch lock and wait for all CPUs: a thread, interrupts on, no
+ * spinlock held, not inside a handler; or early boot with one CPU. */
+bool platform_may_patch(void);
+
+unsigned platform_cpu_index(void); /* nopatch; below PATCH_CPU_MAX */
+unsigned platform_cpu_count(void); /* nopatch; CPUs online */
+
+uint64_t platform_time_ticks(void); /* nopatch; raw time stamp */
+uint64_t platform_ticks_to_ns(uint64_t ticks);
+uint64_t platform_wall_ns(void); /* time of day, ns since 1970 */
+
+void platform_relax(void); /* nopatch; PAUSE, for every spin */
+
+/* nopatch. A broken invariant: stops the machine and prints @what, @address and both values (bytes of
+ * text are packed little-endian, first byte lowest). */
+_Noreturn void platform_fatal(const char *what, const void *address, uint64_t expected,
+                              uint64_t actual);

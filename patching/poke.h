@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+/* A batch: sites that change from old to new bytes together.
+ *
+ * Rules for batches:
+ * - Static storage, never a stack: a breakpoint handler on another CPU reads it (facts: bug 1).
+ * - One owner: nobody else touches a batch between initialize and the return of apply (bug 3).
+ * - All or nothing: everything is checked before the first byte is written; if a write fails midway
+ *   the text is put back, and if even that fails the machine stops.
+ *
+ *     static struct patch_batch batch;
+ *     patch_batch_initialize(&batch, "example");
+ *     status = patch_batch_add(&batch, address, old_bytes, new_bytes, length);   (any order)
+ *     status = patch_batch_apply(&batch);
+ *     on error: batch.error names the culprit; always: batch.record tells the cost
+ *
+ * Not promised: while a batch is in flight some CPUs run old and some new instructions; a CPU that
+ * traps runs the new one, even if the batch then fails and is put back. */
+#pragma once
+
+#include "patching/record.h"
+#include "patching/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    PATCH_BATCH_MAX = 4096,
+    PATCH_INDEX_BUCKETS = 256,
+};
+
+enum patch_protocol_id {
+    PATCH_PROTOCOL_INT3,       /* the three steps, one site after the other */
+    PATCH_PROTOCOL_INT3_BATCH, /* each step over all sites, then one sync */
+    PATCH_PROTOCOL_COUNT
+};
+
+/* 32 bytes: two share a cache line, none straddles one. */
+struct patch_site {
+    uint64_t address;
+    uint64_t
+        target; /* where the new instruction goes when it jumps; for a nop the next instruction */
+    uint8_t old_bytes[PATCH_SITE_LENGTH_MAX];
+    uint8_t new_bytes[PATCH_SITE_LENGTH_MAX];
+    uint8_t length;
+    uint8_t kind; /* enum instruction_kind of the new instruction */
+    uint8_t condition;
+    uint8_t unused;
+};
+_Static_assert(sizeof(struct patch_site) == 32, "two sites share a cache line");
+
+/* Where the handler finds a site in constant time: sites of bucket b stand at
+ * [bucket_start[b], bucket_start[b + 1]); bucket of an address = (address - base) >> shift. */
+struct patch_index {
+    uint64_t base;
+    uint32_t shift;
+    uint16_t bucket_start[PATCH_INDEX_BUCKETS + 1];
+};
+
+struct patch_batch {
+    const char *who;
+    uint64_t caller;
+    enum patch_protocol_id protocol; /* initialize: the default; may be set before apply */
+    uint32_t count;
+    struct patch_error error;   /* status PATCH_OK as long as nothing went wrong */
+    struct patch_record record; /* valid after apply */
+    struct patch_index index;
+    _Alignas(
+        64) struct patch_site sites[PATCH_BATCH_MAX]; /* sorted by address from the checks on */
+};
+
+/* Empties @batch. @who (static string) and the caller's address go into the record. Context: any. */
+void patch_batch_initialize(struct patch_batch *batch, const char *who);
+
+/* Adds one site of @length bytes. Sites whose old and new bytes are equal cost nothing.
+ * Context: any, the batch's owner.
+ * Returns PATCH_ERR_FULL or PATCH_ERR_LENGTH; an error sticks: apply will then refuse the batch. */
+PATCH_MUST_CHECK enum patch_status patch_batch_add(struct patch_batch *batch, uint64_t address,
+                                                   const uint8_t *old_bytes,
+                                                   const uint8_t *new_bytes, size_t length);
+
+/* Changes the text. Takes the patch lock.
+ * Context: platform_may_patch(); patch lock not held.
+ * Ordering: on PATCH_OK every CPU executes only new bytes, and no CPU is in the handler for an old
+ * trap. Returns any status but those of static keys; other than PATCH_OK: text as before. */
+PATCH_MUST_CHECK enum patch_status patch_batch_apply(struct patch_batch *batch);
+
+/* As patch_batch_apply(), patch lock held by the caller (asserted). */
+PATCH_MUST_CHECK enum patch_status patch_batch_apply_locked(struct patch_batch *batch);
+
+/* What patch_batch_apply_locked() would do: all of its checks, sites sorted, those without change
+ * dropped, nothing written, no record. @rounds: sync rounds that applying would take.
+ * Context: as patch_batch_apply_locked(). */
+PATCH_MUST_CHECK enum patch_status patch_batch_plan_locked(struct patch_batch *batch,
+                                                           unsigned *rounds);
+
+/* The protocol of batches that name none. Set: no effect on batches already initialized; returns
+ * PATCH_ERR_PROTOCOL for an unknown one. Context: any. */
+enum patch_protocol_id patch_protocol_default(void);
+PATCH_MUST_CHECK enum patch_status patch_protocol_set_default(enum patch_protocol_id id);
+
+/* Name of a protocol ("int3-batch"; "?" if unknown), one line about it, and the way back; find
+ * returns PATCH_PROTOCOL_COUNT if there is none of that name. Context: any. */
+const char *patch_protocol_name(enum patch_protocol_id id);
+const char *patch_protocol_summary(enum patch_protocol_id id);
+enum patch_protocol_id patch_protocol_find(const char *name);
