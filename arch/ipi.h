@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+/* Counted inter-processor interrupts, and the sync that live patching stands on. Invariant: over
+ * all CPUs and kinds, sum of ipis_sent == sum of ipis_received once all are delivered: a send that
+ * would merge with one still pending is not made and not counted. Callers: scheduler, cross calls,
+ * patch platform, bench. */
+#pragma once
+
+#include <stdbool.h>
+
+/* Makes every other online CPU, then this one, execute a serialising instruction after the call
+ * began. Context: interrupts on (other patchers' syncs are answered meanwhile), no spinlock held;
+ * with interrupts off only while this is the only CPU online. Panics otherwise. Ordering: text
+ * written before the call is what every CPU fetches after its return. A CPU silent for 2 s is
+ * logged with its backtrace, again at doubling times; panic after 60 s. Returns the number of IPIs
+ * sent: cpu_count() - 1. */
+unsigned sync_cores_others(void);
+
+/* Sends VECTOR_CALL or VECTOR_RESCHEDULE to CPU @index, or to all other online CPUs. If one of that
+ * kind is already on its way to a CPU, none is added: its handler has yet to start and will see
+ * what the caller wrote before. Context: any but NMI. */
+void ipi_send(unsigned index, unsigned vector);
+void ipi_broadcast(unsigned vector);
+
+/* Sends and waits for one sync round trip with one CPU; for `bench ipi`. Context as
+ * sync_cores_others(). */
+unsigned sync_core_one(unsigned index);
+
+/* Called by trap_dispatch() before the handler of an IPI vector runs. */
+void ipi_note_received(unsigned vector);
+
+/* Installs the default VECTOR_RESCHEDULE handler (sets need_reschedule). apic_initialize() calls
+ * it. */
+void ipi_initialize(void);

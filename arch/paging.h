@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+/* Page tables of the kernel. Invariant: no page is writable and executable, and no standing
+ * mapping, the direct map included, lets anyone write the frames of text and rodata; all RAM is
+ * reachable at DIRECT_MAP_BASE + physical, not executable. Kernel-half top-level entries never
+ * change after paging_initialize(), so that every root shares them. Callers: boot order, allocator,
+ * drivers. */
+#pragma once
+
+#include "boot/boot_facts.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PAGE_SIZE          4096ull
+#define KERNEL_BASE        0xffffffff80000000ull
+#define DIRECT_MAP_BASE    0xffff800000000000ull
+#define STACK_REGION_BASE  0xffffa00000000000ull
+#define STACK_REGION_SIZE  (1ull << 30)
+#define WINDOW_REGION_BASE 0xffffb00000000000ull
+#define WINDOW_REGION_SIZE (1ull << 39)
+
+#define STACK_SIZE (4 * PAGE_SIZE)
+
+/* Symbols of linker.ld; addresses only. */
+extern char kernel_start[], kernel_end[], text_start[], text_end[], nopatch_start[], nopatch_end[];
+extern char rodata_start[], rodata_end[], data_start[], data_end[], bss_start[], bss_end[];
+
+enum paging_flags {
+    PAGING_READ = 0,
+    PAGING_WRITE = 1 << 0,
+    PAGING_EXECUTE = 1 << 1,
+    PAGING_UNCACHED = 1 << 2,
+};
+
+/* Direct-map address of RAM (or of the early map's first 4 GiB before paging_initialize()). */
+static inline void *physical_to_virtual(uint64_t physical)
+{
+    return (void *)(DIRECT_MAP_BASE + physical);
+}
+
+/* Inverse, for direct-map and kernel-image addresses only. */
+static inline uint64_t virtual_to_physical(const void *address)
+{
+    uint64_t value = (uint64_t)address;
+
+    return value >= KERNEL_BASE ? value - KERNEL_BASE : value - DIRECT_MAP_BASE;
+}
+
+/* Replaces the early direct map (first 4 GiB, set up by boot/entry.asm) by one of RAM only, of any
+ * size. Context: boot CPU, after page_allocator_initialize(), which must give frames below 4 GiB
+ * until this returns. Panics without memory. */
+void paging_initialize(const struct boot_facts *facts);
+
+/* Maps @pages frames from @physical at @virtual_address (both page aligned) in the kernel half.
+ * PAGING_WRITE together with PAGING_EXECUTE is refused. Other CPUs need no shoot-down: nothing was
+ * mapped there. Returns false, and has mapped nothing, on a bad argument, an existing mapping or no
+ * memory. */
+bool paging_map(uint64_t virtual_address, uint64_t physical, uint64_t pages, unsigned flags);
+
+/* Removes mappings and invalidates them on this CPU. Other CPUs keep stale translations: the caller
+ * never reuses the addresses for other frames while others run. */
+void paging_unmap(uint64_t virtual_address, uint64_t pages);
+
+/* Maps a physical range, any alignment, in the window region: device registers uncached and
+ * writable; firmware tables cached and read-only. Never unmapped. Returns NULL without memory or
+ * address space. */
+volatile void *paging_map_device(uint64_t physical, uint64_t size);
+const void *paging_map_tables(uint64_t physical, uint64_t size);
+
+/* A kernel stack of STACK_SIZE bytes with an unmapped guard page below it. Returns its top (16-byte
+ * aligned, the initial RSP), or 0 without memory. Freed stacks stay mapped and are given out again,
+ * so no shoot-down is needed. Context: any but interrupt handlers. */
+uint64_t stack_allocate(void);
+void stack_free(uint64_t stack_top);
+
+/* Freed stacks kept for reuse; each holds STACK_SIZE / PAGE_SIZE frames. For leak checks. */
+unsigned stack_cached_count(void);
+
+/* True if @address lies in an unmapped guard page below a stack: a stack overflow. */
+bool stack_guard_contains(uint64_t address);
+
+/* Walks the kernel's page tables and calls @report (may be NULL) for every page that is writable
+ * and executable and for every writable page that shows a frame of text or rodata. Returns their
+ * number. */
+typedef void paging_report(uint64_t virtual_address, uint64_t entry, const char *what);
+unsigned paging_check_wx(paging_report *report);
