@@ -33,6 +33,7 @@ void console_flush_log(void);
 /* From now on output takes no lock and is not buffered; log lines go straight to the UART.
  * Context: any, NMI included; part of .text.nopatch. */
 void console_panic_enter(void);
+bool console_is_panicking(void);
 
 /* Takes one character of input if there is one. Context: thread. */
 bool console_read_character(char *character);

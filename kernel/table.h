@@ -12,8 +12,8 @@
  *     }
  *     table_end(&table);
  *
- * A field's width is the least width of its column; the name of the field widens it. Width 0 hides nothing: the
- * column is as wide as its name. All rows must have the same fields in the same order. */
+ * The width of a field is the least width of its column; a longer name of the field widens it. All rows of a table
+ * have the same fields in the same order. */
 #pragma once
 
 #include <stdbool.h>
@@ -24,8 +24,10 @@
 #define TABLE_HEADER_MAX 256
 
 struct table_line {
+    char *text;
+    size_t size;
     size_t length;
-    size_t column_end; /* width owed to the last column, paid when another one follows */
+    size_t owed; /* spaces that a following column needs before it */
 };
 
 struct table {
@@ -33,16 +35,16 @@ struct table {
     bool json;
     bool truncated; /* a field of this row did not fit */
     uint64_t rows;
-    struct table_line row_state, header_state;
-    char row[TABLE_ROW_MAX];
-    char header[TABLE_HEADER_MAX];
+    struct table_line row, header;
+    char row_text[TABLE_ROW_MAX];
+    char header_text[TABLE_HEADER_MAX];
 };
 
-/* @kind: the JSON objects' "kind". Context of all functions: thread. */
+/* @kind: the "kind" of the JSON objects. Context of all functions: thread. */
 void table_begin(struct table *table, const char *kind, bool json);
 void table_row(struct table *table);
 
-/* JSON string / left-aligned text. Bytes outside printable ASCII are shown as \u00xx. */
+/* JSON string / left-aligned text. Bytes outside printable ASCII appear as \u00xx. */
 void table_text(struct table *table, const char *name, unsigned width, const char *text);
 
 /* true, false / yes, no. */
@@ -51,17 +53,18 @@ void table_bool(struct table *table, const char *name, unsigned width, bool valu
 void table_number(struct table *table, const char *name, unsigned width, uint64_t value);
 void table_signed(struct table *table, const char *name, unsigned width, int64_t value);
 
-/* "0x..." as a string in both forms: JSON readers lose 64-bit numbers. */
+/* "0x..." as a string in both forms, because many JSON readers round 64-bit numbers. */
 void table_hex(struct table *table, const char *name, unsigned width, uint64_t value);
 
 /* [1,2,3] / 1,2,3. */
 void table_numbers(struct table *table, const char *name, unsigned width, const uint64_t *values,
                    size_t count);
 
-/* A time: @name ends in "_ns". JSON: integer nanoseconds; people see microseconds under "_us": 12.345. */
+/* A time: @name ends in "_ns". JSON has integer nanoseconds; people see microseconds under "..._us": 12.345. */
 void table_time(struct table *table, const char *name, unsigned width, uint64_t nanoseconds);
 
-/* Prints the row, the header before the first one. A field that did not fit is missing, and the row says so. */
+/* Prints the row, and the header before the first one. Fields that did not fit are left out, and the row says so:
+ * "truncated":true / "...". */
 void table_end_row(struct table *table);
 
 /* Prints "(none)" for people if there was no row. */
