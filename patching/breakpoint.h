@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* The #BP side of a batch in flight. Invariant: a CPU that runs into an int3 of ours executes the NEW
- * instruction by emulation, or goes back and fetches again; it never sees a batch that is being
+/* The #BP side of a batch in flight. Invariant: a CPU that runs into an int3 of ours executes the
+ * NEW instruction by emulation, or goes back and fetches again; it never sees a batch that is being
  * reused. Called by: the #BP entry of the host (handle), the protocols (arm, disarm).
- * breakpoint.c lies in .text.nopatch whole: it calls nothing but nopatch functions of platform.h. */
+ * breakpoint.c lies in .text.nopatch whole: it calls nothing but nopatch functions
+ * of platform.h. */
 #pragma once
 
 #include "patching/histogram.h"
@@ -32,13 +33,14 @@ bool patch_breakpoint_handle(struct patch_registers *registers);
 void patch_breakpoint_arm(const struct patch_batch *batch);
 
 /* Ends it and waits until every CPU has left the handler; after the last int3 is gone and synced.
- * Context: patch lock held, interrupts on. Ordering: acquire; afterwards the batch may be reused. */
+ * Context: patch lock held, interrupts on. Ordering: acquire; afterwards the batch may
+ * be reused. */
 void patch_breakpoint_disarm(void);
 
 /* One CPU's share, on cache lines of its own. */
 struct patch_trap_cpu {
-    _Alignas(64) uint32_t
-        references;    /* 1 while a batch is in flight, + 1 per handler running here */
+    /* 1 while a batch is in flight, + 1 for each handler that runs here: */
+    _Alignas(64) uint32_t references;
     uint64_t emulated; /* traps resolved by emulation */
     uint64_t retried;  /* traps whose int3 was gone when the handler looked */
     _Alignas(64) struct histogram handler_ticks; /* one sample per emulated trap */

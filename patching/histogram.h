@@ -55,6 +55,6 @@ void histogram_reset(struct histogram *histogram);
 /* Adds all samples of @from to @into. */
 void histogram_merge(struct histogram *into, const struct histogram *from);
 
-/* Returns the value that @per_mille of the samples do not exceed (500 = median, 999 = p99.9), as the
- * upper edge of its bucket, never above the maximum; 0 if empty. */
+/* Returns the value that @per_mille of the samples do not exceed (500 = median, 999 = p99.9), as
+ * the upper edge of its bucket, never above the maximum; 0 if empty. */
 uint64_t histogram_quantile(const struct histogram *histogram, unsigned per_mille);

@@ -40,7 +40,7 @@ enum instruction_kind {
     INSTRUCTION_JUMP_IF,     /* length 2 (rel8) or 6 (rel32) */
     INSTRUCTION_CALL,        /* length 5 */
     INSTRUCTION_RETURN,      /* length 1..6: ret, padded with int3 */
-    INSTRUCTION_RETURN_ZERO, /* length 5: xor eax, eax in place of a call of a function returning 0 */
+    INSTRUCTION_RETURN_ZERO, /* length 5: xor eax, eax instead of a call */
 };
 
 struct instruction {

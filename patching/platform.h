@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* What a host of patching/ must provide: the kernel does it once, tests/host again. Invariant: these
- * are the only functions that patching/ calls outside itself (`nm -u` of its objects proves it).
- * "nopatch": called by the breakpoint handler, so it must hold no site and call nothing that does. */
+/* What a host of patching/ must provide: the kernel does it once, tests/host again. Invariant:
+ * these are the only functions that patching/ calls outside itself (`nm -u` of its objects proves
+ * it). "nopatch": called by the breakpoint handler, so it must hold no site and call nothing that
+ * does. */
 #pragma once
 
 #include <stdbool.h>
@@ -25,9 +26,8 @@ bool platform_text_write(void *address, const void *bytes, size_t length);
 void platform_text_close(void);
 
 /* Serialises every CPU.
- * Ordering: on return every CPU has executed a serialising instruction after all earlier text writes
- * of the caller; a full memory barrier on each of them.
- * Returns the number of IPIs sent. */
+ * Ordering: on return every CPU has executed a serialising instruction after all earlier text
+ * writes of the caller; a full memory barrier on each of them. Returns the number of IPIs sent. */
 unsigned platform_sync_cores(void);
 
 /* The patch lock, a mutex: may sleep, keeps interrupts on while it waits. */
@@ -48,7 +48,7 @@ uint64_t platform_wall_ns(void); /* time of day, ns since 1970 */
 
 void platform_relax(void); /* nopatch; PAUSE, for every spin */
 
-/* nopatch. A broken invariant: stops the machine and prints @what, @address and both values (bytes of
- * text are packed little-endian, first byte lowest). */
+/* nopatch. A broken invariant: stops the machine and prints @what, @address and both values (bytes
+ * of text are packed little-endian, first byte lowest). */
 _Noreturn void platform_fatal(const char *what, const void *address, uint64_t expected,
                               uint64_t actual);

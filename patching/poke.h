@@ -64,11 +64,12 @@ struct patch_batch {
     struct patch_error error;   /* status PATCH_OK as long as nothing went wrong */
     struct patch_record record; /* valid after apply */
     struct patch_index index;
-    _Alignas(
-        64) struct patch_site sites[PATCH_BATCH_MAX]; /* sorted by address from the checks on */
+    /* sorted by address from the checks on: */
+    _Alignas(64) struct patch_site sites[PATCH_BATCH_MAX];
 };
 
-/* Empties @batch. @who (static string) and the caller's address go into the record. Context: any. */
+/* Empties @batch. @who (static string) and the caller's address go into the record.
+ * Context: any. */
 void patch_batch_initialize(struct patch_batch *batch, const char *who);
 
 /* Adds one site of @length bytes. Sites whose old and new bytes are equal cost nothing.

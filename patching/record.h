@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* What every batch cost, in a ring of the last 256. Invariant: a reader sees a record whole or not at
- * all. Written by: poke.c, under the patch lock. Read by: shell, benches, from any CPU without it. */
+/* What every batch cost, in a ring of the last 256. Invariant: a reader sees a record whole or not
+ * at all. Written by: poke.c, under the patch lock. Read by: shell, benches, from any CPU without
+ * it. */
 #pragma once
 
 #include "patching/status.h"
@@ -20,14 +21,13 @@ struct patch_record {
     const char *protocol; /* name */
     uint64_t wall_ns;     /* time of day when the batch began */
     uint64_t total_ns;    /* checks, writes and syncs; waiting for the patch lock excluded */
-    uint64_t
-        step_ns[PATCH_STEPS]; /* per protocol step, write and sync; summed over sites in `int3` */
-    uint64_t traps;           /* executions emulated by the breakpoint handler during the batch */
-    uint32_t sites;           /* sites that had to change */
-    uint32_t bytes;           /* bytes written, int3 included */
-    uint32_t rounds;          /* times all CPUs were serialised */
-    uint32_t ipis;            /* IPIs those rounds sent */
-    enum patch_status status; /* PATCH_OK, or why nothing changed */
+    uint64_t step_ns[PATCH_STEPS]; /* per step of the protocol: writes and sync, summed up */
+    uint64_t traps;                /* emulated by the breakpoint handler during the batch */
+    uint32_t sites;                /* sites that had to change */
+    uint32_t bytes;                /* bytes written, int3 included */
+    uint32_t rounds;               /* times all CPUs were serialised */
+    uint32_t ipis;                 /* IPIs those rounds sent */
+    enum patch_status status;      /* PATCH_OK, or why nothing changed */
     uint32_t unused;
 };
 

@@ -12,15 +12,17 @@
  * API: static_branch_likely/unlikely(+_long), static_key_enable/disable/increment/decrement,
  * static_key_transaction, static_key_plan, static_key_find/first/next, static_key_is_enabled.
  *
- * How: every branch is a `jmp` in the program, 2 or 5 bytes as the assembler sizes it, and an entry in
- * section static_key_sites. static_key_initialize() turns those that must fall through into nops.
+ * How: every branch is a `jmp` in the program, 2 or 5 bytes as the assembler sizes it, and an entry
+ * in section static_key_sites. static_key_initialize() turns those that must fall through into
+ * nops.
  *
- * Invariant: count > 0 only while every CPU executes the enabled form of every branch. A count of -1
- * says "first enable in progress": whoever increments meanwhile waits for the patch lock, so nobody
- * returns from an increment before the text has really changed.
+ * Invariant: count > 0 only while every CPU executes the enabled form of every branch. A count of
+ * -1 says "first enable in progress": whoever increments meanwhile waits for the patch lock, so
+ * nobody returns from an increment before the text has really changed.
  *
  * Traps for the reader: the key must be a constant expression (&name). A body guarded by a key may
- * still run on another CPU until disable returns. Keys are global to the kernel: names are unique. */
+ * still run on another CPU until disable returns. Keys are global to the kernel: names
+ * are unique. */
 #pragma once
 
 #include "patching/poke.h"
@@ -39,6 +41,14 @@ struct static_key_site {
 };
 _Static_assert(sizeof(struct static_key_site) == 32, "entries of section static_key_sites");
 
+/* What the change that is being carried out does to a key. */
+enum static_key_transition {
+    STATIC_KEY_SETTLED = 0, /* no change lists it */
+    STATIC_KEY_UNCHANGED,   /* listed, but its state is the one wanted already */
+    STATIC_KEY_ENABLING,
+    STATIC_KEY_DISABLING,
+};
+
 struct static_key {
     /* constant: */
     const char *name;
@@ -50,7 +60,7 @@ struct static_key {
     uint32_t site_count;
     struct static_key *next; /* by name */
     /* under the patch lock: */
-    bool listed; /* by the transaction that is being checked */
+    enum static_key_transition transition;
 };
 
 #define DEFINE_STATIC_KEY(key_name, state)                                                         \
@@ -68,8 +78,8 @@ struct static_key {
 #define STATIC_KEY_JUMP      "jmp %l[elsewhere]\n\t"
 #define STATIC_KEY_JUMP_LONG ".byte 0xe9\n\t.long %l[elsewhere] - (. + 4)\n\t"
 
-/* Yields @inline_value unless the branch jumps. A macro, not a function: @key_pointer must reach the
- * "i" constraint as a constant without help from the optimiser. */
+/* Yields @inline_value unless the branch jumps. A macro, not a function: @key_pointer must reach
+ * the "i" constraint as a constant without help from the optimiser. */
 #define STATIC_KEY_BRANCH(jump, key_pointer, inline_value)                                         \
     ({                                                                                             \
         __label__ elsewhere;                                                                       \
@@ -90,9 +100,9 @@ struct static_key {
         branch_value;                                                                              \
     })
 
-/* True while the key is enabled. likely: the body stands inline, and the nop is there while the key is
- * on; unlikely: the body stands elsewhere, and the nop is there while it is off.
- * Context: any, but not in .text.nopatch. */
+/* True while the key is enabled. likely: the body stands inline, and the nop is there while the key
+ * is on; unlikely: the body stands elsewhere, and the nop is there while it is off. Context: any,
+ * but not in .text.nopatch. */
 #define static_branch_likely(key_pointer)   STATIC_KEY_BRANCH(STATIC_KEY_JUMP, key_pointer, true)
 #define static_branch_unlikely(key_pointer) STATIC_KEY_BRANCH(STATIC_KEY_JUMP, key_pointer, false)
 
@@ -105,8 +115,8 @@ struct static_key {
 /* Sorts the site table, gives every key its sites, checks that names are unique, and rewrites the
  * branches that must fall through.
  * Context: once, early boot: one CPU, interrupts off from before the call until after it.
- * Returns PATCH_ERR_DUPLICATE (a name), PATCH_ERR_INSTRUCTION, PATCH_ERR_RANGE, PATCH_ERR_NOT_TEXT or
- * PATCH_ERR_WRITE, and then @error (may be NULL) names the key and the site. */
+ * Returns PATCH_ERR_DUPLICATE (a name), PATCH_ERR_INSTRUCTION, PATCH_ERR_RANGE, PATCH_ERR_NOT_TEXT
+ * or PATCH_ERR_WRITE, and then @error (may be NULL) names the key and the site. */
 PATCH_MUST_CHECK enum patch_status static_key_initialize(struct patch_error *error);
 
 /* The four ways to change one key.
@@ -117,8 +127,8 @@ PATCH_MUST_CHECK enum patch_status static_key_initialize(struct patch_error *err
  * Context: platform_may_patch(); patch lock not held. Increments and decrements that change no text
  * neither lock nor wait.
  * Ordering: on PATCH_OK every CPU executes the branches as the new count demands.
- * Returns other than PATCH_OK: text and count unchanged. Leaves a record if there was text to change:
- * who = the key's name, caller = return address. */
+ * Returns other than PATCH_OK: text and count unchanged. Leaves a record if there was text to
+ * change: who = the key's name, caller = return address. */
 PATCH_MUST_CHECK enum patch_status static_key_enable(struct static_key *key);
 PATCH_MUST_CHECK enum patch_status static_key_disable(struct static_key *key);
 PATCH_MUST_CHECK enum patch_status static_key_increment(struct static_key *key);
@@ -131,8 +141,8 @@ struct static_key_change {
 
 /* Enables and disables several keys in one batch, all or nothing; one record, under @who (static
  * string). @error (may be NULL) names the culprit.
- * Context and ordering as static_key_enable(). Returns also PATCH_ERR_DUPLICATE if a key stands there
- * twice, PATCH_ERR_EMPTY for no key, PATCH_ERR_FULL for more than PATCH_BATCH_MAX sites. */
+ * Context and ordering as static_key_enable(). Returns also PATCH_ERR_DUPLICATE if a key stands
+ * there twice, PATCH_ERR_EMPTY for no key, PATCH_ERR_FULL for more than PATCH_BATCH_MAX sites. */
 PATCH_MUST_CHECK enum patch_status static_key_transaction(const char *who,
                                                           const struct static_key_change *changes,
                                                           size_t count, struct patch_error *error);
@@ -143,9 +153,9 @@ struct static_key_plan {
     uint32_t ipis;   /* rounds * (CPUs online - 1) */
 };
 
-/* What enable (or disable) would do to @key, byte for byte, without doing it. @visit is called once per
- * site that would change, by address, patch lock held (it may print, it may not patch).
- * Context as static_key_enable(). Returns what the change itself would return before its first write;
+/* What enable (or disable) would do to @key, byte for byte, without doing it. @visit is called once
+ * per site that would change, by address, patch lock held (it may print, it may not patch). Context
+ * as static_key_enable(). Returns what the change itself would return before its first write;
  * @error may be NULL. */
 PATCH_MUST_CHECK enum patch_status static_key_plan(struct static_key *key, bool enable,
                                                    void (*visit)(void *context,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Outcomes of everything in patching/. Invariant: whatever is not PATCH_OK has changed no text and
- * no count; struct patch_error names the culprit. Used by: every file of this room and its users. */
+ * no count; struct patch_error names the culprit. Used by: every file of this room and
+ * its users. */
 #pragma once
 
 #include <stdint.h>
@@ -20,13 +21,13 @@ enum patch_status {
     PATCH_ERR_OVERLAP,     /* two sites share a byte */
     PATCH_ERR_NOT_TEXT,    /* outside patchable text */
     PATCH_ERR_UNEXPECTED,  /* the bytes that stand there are not the expected ones */
-    PATCH_ERR_TARGET_IN_SITE, /* new target lies inside a site of the batch, behind its first byte */
-    PATCH_ERR_PROTOCOL,       /* unknown protocol */
-    PATCH_ERR_CONTEXT,        /* interrupts off, a spinlock held, or inside a handler */
-    PATCH_ERR_WRITE,          /* a write did not read back; the text was put back */
-    PATCH_ERR_IN_USE,         /* disable of a key with more than one user */
-    PATCH_ERR_NOT_ENABLED,    /* decrement of a key that has no user */
-    PATCH_ERR_OVERFLOW,       /* increment of a key that has INT32_MAX users */
+    PATCH_ERR_TARGET_IN_SITE,  /* new target lies in a site of the batch, behind its first byte */
+    PATCH_ERR_PROTOCOL,        /* unknown protocol */
+    PATCH_ERR_CONTEXT,         /* interrupts off, a spinlock held, or inside a handler */
+    PATCH_ERR_WRITE,           /* a write did not read back; the text was put back */
+    PATCH_ERR_IN_USE,          /* disable of a key with more than one user */
+    PATCH_ERR_NOT_ENABLED,     /* decrement of a key that has no user */
+    PATCH_ERR_OVERFLOW,        /* increment of a key that has INT32_MAX users */
     PATCH_ERR_NOT_INITIALIZED, /* static_key_initialize() has not succeeded yet */
     PATCH_STATUS_COUNT
 };
@@ -42,6 +43,6 @@ struct patch_error {
     uint8_t actual[PATCH_SITE_LENGTH_MAX];
 };
 
-/* Returns a short lower-case description of @status ("current bytes differ from the expected ones");
- * never NULL. Context: any. */
+/* Returns a short lower-case description of @status ("current bytes differ from the expected
+ * ones"); never NULL. Context: any. */
 const char *patch_status_text(enum patch_status status);

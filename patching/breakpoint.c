@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+/* The breakpoint handler, whole in .text.nopatch. Invariant: the batch in flight is read only under
+ * a reference of this CPU, and a trap of ours always ends in the new instruction emulated or the
+ * site fetched again. Called by: the host's #BP entry (handle), the protocols
+ * (arm, disarm). */
+#include "patching/breakpoint.h"
+
+#include "patching/instruction.h"
+
+enum { INT3_LENGTH = 1 };
+
+enum flag {
+    FLAG_CARRY = 1 << 0,
+    FLAG_PARITY = 1 << 2,
+    FLAG_ZERO = 1 << 6,
+    FLAG_SIGN = 1 << 7,
+    FLAG_OVERFLOW = 1 << 11,
+};
+
+struct patch_trap_cpu patch_trap_cpus[PATCH_CPU_MAX];
+
+static const struct patch_batch *in_flight; /* under a reference; written while there is none */
+
+/* Takes a reference unless the count is 0.
+ * Acquire: pairs with the release in patch_breakpoint_arm(); without it the handler could search
+ * the previous content of the batch. */
+static bool reference_get(struct patch_trap_cpu *cpu)
+{
+    uint32_t count = __atomic_load_n(&cpu->references, __ATOMIC_ACQUIRE);
+
+    while (count != 0) {
+        if (__atomic_compare_exchange_n(&cpu->references, &count, count + 1, false,
+                                        __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Release: pairs with the acquire in patch_breakpoint_disarm(); without it the batch could be
+ * reused while the handler still reads it. */
+static void reference_put(struct patch_trap_cpu *cpu)
+{
+    __atomic_fetch_sub(&cpu->references, 1, __ATOMIC_RELEASE);
+}
+
+static const struct patch_site *find_site(const struct patch_batch *batch, uint64_t address)
+{
+    uint64_t bucket = (address - batch->index.base) >> batch->index.shift;
+
+    if (bucket >= PATCH_INDEX_BUCKETS) { /* below the base the difference wraps to a huge number */
+        return NULL;
+    }
+
+    uint32_t low = batch->index.bucket_start[bucket];
+    uint32_t end = batch->index.bucket_start[bucket + 1];
+    uint32_t high = end;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (batch->sites[middle].address < address) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < end && batch->sites[low].address == address ? &batch->sites[low] : NULL;
+}
+
+/* Intel SDM, volume 2, "jcc": bit 0 of the condition negates, bits 3..1 say what is tested. */
+static bool condition_holds(uint8_t condition, uint64_t flags)
+{
+    static const uint16_t any_of[8] = {
+        FLAG_OVERFLOW, FLAG_CARRY,  FLAG_ZERO, FLAG_CARRY | FLAG_ZERO,
+        FLAG_SIGN,     FLAG_PARITY, 0,         FLAG_ZERO,
+    };
+    unsigned test = condition >> 1;
+    bool less = ((flags & FLAG_SIGN) != 0) != ((flags & FLAG_OVERFLOW) != 0);
+    bool holds = (flags & any_of[test]) != 0 || (test >= 6 && less);
+
+    return holds != ((condition & 1) != 0);
+}
+
+/* Does what the new instruction of @site would do. A nop is a jump to the next instruction.
+ * Volatile, so that no compiler merges the tests of kind into a jump table: that would be an
+ * indirect jump in nopatch text. */
+static void emulate(const volatile struct patch_site *site, struct patch_registers *registers)
+{
+    uint64_t next = site->address + site->length;
+
+    registers->ip = site->target;
+    if (site->kind == INSTRUCTION_JUMP_IF && !condition_holds(site->condition, registers->flags)) {
+        registers->ip = next;
+    }
+    if (site->kind == INSTRUCTION_CALL) {
+        registers->sp -= sizeof(uint64_t);
+        *(uint64_t *)registers->sp = next;
+    }
+    if (site->kind == INSTRUCTION_RETURN) {
+        registers->ip = *(const uint64_t *)registers->sp;
+        registers->sp += sizeof(uint64_t);
+    }
+    if (site->kind == INSTRUCTION_RETURN_ZERO) {
+        registers->ax = 0; /* the flags are dead, as behind any call */
+    }
+}
+
+static bool int3_stands_at(uint64_t address)
+{
+    /* Ordered behind reference_get(), an acquire: who finds no reference finds no int3 of ours. */
+    return __atomic_load_n((const uint8_t *)address, __ATOMIC_RELAXED) == INSN_INT3;
+}
+
+/* Emulates if a batch in flight has a site at @address whose int3 still stands. */
+static bool emulate_in_flight(struct patch_trap_cpu *cpu, uint64_t address,
+                              struct patch_registers *registers)
+{
+    if (!reference_get(cpu)) {
+        return false;
+    }
+
+    const struct patch_site *site = find_site(in_flight, address);
+    bool ours = site != NULL && int3_stands_at(address);
+
+    if (ours) {
+        emulate(site, registers);
+        __atomic_fetch_add(&cpu->emulated, 1, __ATOMIC_RELAXED); /* ordered by the put */
+    }
+    reference_put(cpu);
+    return ours;
+}
+
+bool patch_breakpoint_handle(struct patch_registers *registers)
+{
+    uint64_t start = platform_time_ticks();
+    struct patch_trap_cpu *cpu = &patch_trap_cpus[platform_cpu_index()];
+    uint64_t address = registers->ip - INT3_LENGTH;
+
+    if (emulate_in_flight(cpu, address, registers)) {
+        histogram_add(&cpu->handler_ticks, platform_time_ticks() - start);
+        return true;
+    }
+    if (!int3_stands_at(address)) { /* it vanished before we looked: fetch again (facts: bug 4) */
+        registers->ip = address;
+        __atomic_fetch_add(&cpu->retried, 1, __ATOMIC_RELAXED); /* a count, no order needed */
+        return true;
+    }
+    return false;
+}
+
+/* References of all possible CPUs, not only of those online: one that comes up meanwhile
+ * may trap. */
+void patch_breakpoint_arm(const struct patch_batch *batch)
+{
+    in_flight = batch;
+    for (unsigned i = 0; i < PATCH_CPU_MAX; i++) {
+        __atomic_store_n(&patch_trap_cpus[i].references, 1, __ATOMIC_RELEASE);
+    }
+}
+
+void patch_breakpoint_disarm(void)
+{
+    for (unsigned i = 0; i < PATCH_CPU_MAX; i++) {
+        reference_put(&patch_trap_cpus[i]);
+    }
+    for (unsigned i = 0; i < PATCH_CPU_MAX; i++) {
+        while (__atomic_load_n(&patch_trap_cpus[i].references, __ATOMIC_ACQUIRE) != 0) {
+            platform_relax();
+        }
+    }
+}

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MIT
+/* Encoder, decoder and text of the patchable instructions. Invariant: decode accepts exactly what
+ * encode produces, byte for byte. Called by: poke.c, static_key.c, shell tables. */
+#include "patching/instruction.h"
+
+#include "patching/bytes.h"
+
+#include <stdbool.h>
+
+/* Every length has one nop that is one instruction. */
+/* clang-format off */
+static const uint8_t insn_nop[PATCH_SITE_LENGTH_MAX][PATCH_SITE_LENGTH_MAX] = {
+    {0x90},                               /* nop */
+    {0x66, 0x90},                         /* 66 nop */
+    {0x0f, 0x1f, 0x00},                   /* nop dword [rax] */
+    {0x0f, 0x1f, 0x40, 0x00},             /* nop dword [rax + disp8] */
+    {0x0f, 0x1f, 0x44, 0x00, 0x00},       /* nop dword [rax + rax + disp8] */
+    {0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00}, /* 66 nop dword [rax + rax + disp8] */
+};
+/* clang-format on */
+
+static const uint8_t insn_return_zero[INSN_RETURN_ZERO_LENGTH] = {
+    INSN_PREFIX_CS, INSN_PREFIX_CS, INSN_PREFIX_CS, INSN_XOR, INSN_MODRM_EAX_EAX,
+};
+
+/* The forms with a relative target: opcode bytes, then 1 or 4 bytes of displacement. */
+static const struct relative_form {
+    uint8_t kind; /* enum instruction_kind */
+    uint8_t length;
+    uint8_t opcode_length;
+    uint8_t opcode[2]; /* the condition is added to the last one */
+} relative_forms[] = {
+    {INSTRUCTION_JUMP,    INSN_JMP8_LENGTH,   1, {INSN_JMP8}                },
+    {INSTRUCTION_JUMP,    INSN_JMP32_LENGTH,  1, {INSN_JMP32}               },
+    {INSTRUCTION_JUMP_IF, INSN_JCC8_LENGTH,   1, {INSN_JCC8}                },
+    {INSTRUCTION_JUMP_IF, INSN_JCC32_LENGTH,  2, {INSN_TWO_BYTE, INSN_JCC32}},
+    {INSTRUCTION_CALL,    INSN_CALL32_LENGTH, 1, {INSN_CALL32}              },
+};
+enum { RELATIVE_FORMS = sizeof(relative_forms) / sizeof(relative_forms[0]) };
+
+static const char condition_names[16][3] = {
+    "o", "no", "b", "ae", "e", "ne", "be", "a", "s", "ns", "p", "np", "l", "ge", "le", "g",
+};
+
+static enum patch_status encode_relative(const struct instruction *instruction, uint64_t address,
+                                         const struct relative_form *form, uint8_t *bytes)
+{
+    int64_t displacement = (int64_t)(instruction->target - (address + form->length));
+    size_t opcode_length = form->opcode_length;
+    size_t displacement_length = form->length - opcode_length;
+    int64_t reach = displacement_length == 1 ? INT8_MAX : INT32_MAX;
+
+    if (displacement > reach || displacement < -reach - 1) {
+        return PATCH_ERR_RANGE;
+    }
+    bytes_copy(bytes, form->opcode, opcode_length);
+    bytes[opcode_length - 1] = (uint8_t)(bytes[opcode_length - 1] + instruction->condition);
+    bytes_copy(bytes + opcode_length, &displacement, displacement_length);
+    return PATCH_OK;
+}
+
+enum patch_status instruction_encode(const struct instruction *instruction, uint64_t address,
+                                     uint8_t bytes[PATCH_SITE_LENGTH_MAX])
+{
+    uint8_t length = instruction->length;
+    enum instruction_kind kind = instruction->kind;
+
+    if (kind > INSTRUCTION_RETURN_ZERO ||
+        instruction->condition > (kind == INSTRUCTION_JUMP_IF ? 15 : 0)) {
+        return PATCH_ERR_INSTRUCTION;
+    }
+    if (length == 0 || length > PATCH_SITE_LENGTH_MAX) {
+        return PATCH_ERR_LENGTH;
+    }
+    if (kind == INSTRUCTION_NOP) {
+        bytes_copy(bytes, insn_nop[length - 1], length);
+        return PATCH_OK;
+    }
+    if (kind == INSTRUCTION_RETURN) {
+        for (size_t i = 0; i < length; i++) {
+            bytes[i] = i == 0 ? INSN_RET : INSN_INT3;
+        }
+        return PATCH_OK;
+    }
+    if (kind == INSTRUCTION_RETURN_ZERO) {
+        if (length != INSN_RETURN_ZERO_LENGTH) {
+            return PATCH_ERR_LENGTH;
+        }
+        bytes_copy(bytes, insn_return_zero, length);
+        return PATCH_OK;
+    }
+    for (size_t i = 0; i < RELATIVE_FORMS; i++) {
+        if (relative_forms[i].kind == kind && relative_forms[i].length == length) {
+            return encode_relative(instruction, address, &relative_forms[i], bytes);
+        }
+    }
+    return PATCH_ERR_LENGTH;
+}
+
+/* True if @bytes are this form; then @instruction is filled in. */
+static bool decode_relative(const struct relative_form *form, const uint8_t *bytes,
+                            uint64_t address, struct instruction *instruction)
+{
+    uint8_t last = form->opcode_length - 1;
+    uint8_t condition = (uint8_t)(bytes[last] - form->opcode[last]);
+    const uint8_t *displacement = bytes + form->opcode_length;
+    uint32_t wide = 0;
+
+    if (!bytes_equal(bytes, form->opcode, last) ||
+        condition > (form->kind == INSTRUCTION_JUMP_IF ? 15 : 0)) {
+        return false;
+    }
+    bytes_copy(&wide, displacement, form->length - form->opcode_length);
+    instruction->kind = (enum instruction_kind)form->kind;
+    instruction->condition = condition;
+    instruction->target =
+        address + form->length +
+        (uint64_t)(form->length - form->opcode_length == 1 ? (int64_t)(int8_t)wide
+                                                           : (int64_t)(int32_t)wide);
+    return true;
+}
+
+static bool is_return(const uint8_t *bytes, size_t length)
+{
+    if (bytes[0] != INSN_RET) {
+        return false;
+    }
+    for (size_t i = 1; i < length; i++) {
+        if (bytes[i] != INSN_INT3) {
+            return false;
+        }
+    }
+    return true;
+}
+
+enum patch_status instruction_decode(const uint8_t *bytes, size_t length, uint64_t address,
+                                     struct instruction *instruction)
+{
+    if (length == 0 || length > PATCH_SITE_LENGTH_MAX) {
+        return PATCH_ERR_LENGTH;
+    }
+    instruction->length = (uint8_t)length;
+    instruction->condition = 0;
+    instruction->target = 0;
+    if (bytes_equal(bytes, insn_nop[length - 1], length)) {
+        instruction->kind = INSTRUCTION_NOP;
+        return PATCH_OK;
+    }
+    if (is_return(bytes, length)) {
+        instruction->kind = INSTRUCTION_RETURN;
+        return PATCH_OK;
+    }
+    if (length == INSN_RETURN_ZERO_LENGTH && bytes_equal(bytes, insn_return_zero, length)) {
+        instruction->kind = INSTRUCTION_RETURN_ZERO;
+        return PATCH_OK;
+    }
+    for (size_t i = 0; i < RELATIVE_FORMS; i++) {
+        if (relative_forms[i].length == length &&
+            decode_relative(&relative_forms[i], bytes, address, instruction)) {
+            return PATCH_OK;
+        }
+    }
+    return PATCH_ERR_INSTRUCTION;
+}
+
+/* Where the next character goes; the last byte of the buffer stays free for the NUL. */
+struct text_cursor {
+    char *at;
+    char *last;
+};
+
+static void text_append(struct text_cursor *cursor, const char *text)
+{
+    while (*text != '\0' && cursor->at < cursor->last) {
+        *cursor->at++ = *text++;
+    }
+}
+
+static void text_append_hex(struct text_cursor *cursor, uint64_t value)
+{
+    char digit[2] = "0";
+    int shift = 60;
+
+    while (shift > 0 && (value >> shift) == 0) {
+        shift -= 4;
+    }
+    text_append(cursor, "0x");
+    for (; shift >= 0; shift -= 4) {
+        digit[0] = "0123456789abcdef"[(value >> shift) & 15];
+        text_append(cursor, digit);
+    }
+}
+
+char *instruction_text(const struct instruction *instruction, char *buffer, size_t size)
+{
+    static const char *const words[] = {
+        [INSTRUCTION_NOP] = "nop",    [INSTRUCTION_JUMP] = "jmp ",
+        [INSTRUCTION_JUMP_IF] = "j",  [INSTRUCTION_CALL] = "call ",
+        [INSTRUCTION_RETURN] = "ret", [INSTRUCTION_RETURN_ZERO] = "xor eax, eax",
+    };
+    enum instruction_kind kind = instruction->kind;
+
+    if (size == 0) {
+        return buffer;
+    }
+    struct text_cursor cursor = {.at = buffer, .last = buffer + size - 1};
+    text_append(&cursor, words[kind]);
+    if (kind == INSTRUCTION_NOP && instruction->length > 1) {
+        text_append(&cursor, (const char[]){(char)('0' + instruction->length), '\0'});
+    }
+    if (kind == INSTRUCTION_JUMP_IF) {
+        text_append(&cursor, condition_names[instruction->condition & 15]);
+        text_append(&cursor, " ");
+    }
+    if (kind == INSTRUCTION_JUMP || kind == INSTRUCTION_JUMP_IF || kind == INSTRUCTION_CALL) {
+        text_append_hex(&cursor, instruction->target);
+    }
+    *cursor.at = '\0';
+    return buffer;
+}

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: MIT
+/* Batches: collecting, checking, handing to a protocol, recording. Invariant: no byte is written
+ * until every site has passed every check. Called by: static_key.c, benches, tests. */
+#include "patching/poke.h"
+
+#include "patching/bytes.h"
+#include "patching/heap_sort.h"
+#include "patching/instruction.h"
+#include "patching/platform.h"
+#include "patching/protocol.h"
+#include "patching/trap_statistics.h"
+
+static const struct patch_protocol *const protocols[PATCH_PROTOCOL_COUNT] = {
+    [PATCH_PROTOCOL_INT3] = &patch_protocol_int3,
+    [PATCH_PROTOCOL_INT3_BATCH] = &patch_protocol_int3_batch,
+};
+
+static enum patch_protocol_id default_protocol = PATCH_PROTOCOL_INT3_BATCH;
+
+static bool protocol_exists(enum patch_protocol_id id)
+{
+    return (unsigned)id < PATCH_PROTOCOL_COUNT;
+}
+
+enum patch_protocol_id patch_protocol_default(void)
+{
+    return __atomic_load_n(&default_protocol, __ATOMIC_RELAXED); /* partner: set; no order needed */
+}
+
+enum patch_status patch_protocol_set_default(enum patch_protocol_id id)
+{
+    if (!protocol_exists(id)) {
+        return PATCH_ERR_PROTOCOL;
+    }
+    __atomic_store_n(&default_protocol, id, __ATOMIC_RELAXED);
+    return PATCH_OK;
+}
+
+const char *patch_protocol_name(enum patch_protocol_id id)
+{
+    return protocol_exists(id) ? protocols[id]->name : "?";
+}
+
+const char *patch_protocol_summary(enum patch_protocol_id id)
+{
+    return protocol_exists(id) ? protocols[id]->summary : "?";
+}
+
+enum patch_protocol_id patch_protocol_find(const char *name)
+{
+    enum patch_protocol_id id = 0;
+
+    while (id < PATCH_PROTOCOL_COUNT && text_compare(protocols[id]->name, name) != 0) {
+        id++;
+    }
+    return id;
+}
+
+__attribute__((noinline)) void patch_batch_initialize(struct patch_batch *batch, const char *who)
+{
+    batch->who = who;
+    batch->caller = (uint64_t)__builtin_return_address(0);
+    batch->protocol = patch_protocol_default();
+    batch->count = 0;
+    bytes_clear(&batch->error, sizeof(batch->error));
+    bytes_clear(&batch->record, sizeof(batch->record));
+}
+
+static enum patch_status batch_refuse(struct patch_batch *batch, enum patch_status status,
+                                      uint64_t address, uint64_t other)
+{
+    batch->error.status = status;
+    batch->error.address = address;
+    batch->error.other = other;
+    return status;
+}
+
+/* As batch_refuse(), showing what should stand at @site and what stands there instead. */
+static enum patch_status batch_refuse_bytes(struct patch_batch *batch, enum patch_status status,
+                                            const struct patch_site *site, const uint8_t *expected,
+                                            const uint8_t *actual)
+{
+    batch->error.length = site->length;
+    bytes_copy(batch->error.expected, expected, site->length);
+    bytes_copy(batch->error.actual, actual, site->length);
+    return batch_refuse(batch, status, site->address, 0);
+}
+
+enum patch_status patch_batch_add(struct patch_batch *batch, uint64_t address,
+                                  const uint8_t *old_bytes, const uint8_t *new_bytes, size_t length)
+{
+    if (batch->error.status != PATCH_OK) {
+        return batch->error.status;
+    }
+    if (length == 0 || length > PATCH_SITE_LENGTH_MAX) {
+        return batch_refuse(batch, PATCH_ERR_LENGTH, address, 0);
+    }
+    if (batch->count == PATCH_BATCH_MAX) {
+        return batch_refuse(batch, PATCH_ERR_FULL, address, 0);
+    }
+
+    struct patch_site *site = &batch->sites[batch->count++];
+
+    site->address = address;
+    site->length = (uint8_t)length;
+    bytes_copy(site->old_bytes, old_bytes, length);
+    bytes_copy(site->new_bytes, new_bytes, length);
+    return PATCH_OK;
+}
+
+static bool site_before(const void *a, const void *b)
+{
+    return ((const struct patch_site *)a)->address < ((const struct patch_site *)b)->address;
+}
+
+/* Checks @site alone, and fills in what the handler needs to emulate its new instruction. */
+static enum patch_status check_site(struct patch_batch *batch, struct patch_site *site)
+{
+    const uint8_t *text = (const uint8_t *)site->address;
+    struct instruction instruction;
+    enum patch_status status;
+
+    if (!platform_text_is_patchable(text, site->length)) {
+        return batch_refuse(batch, PATCH_ERR_NOT_TEXT, site->address, 0);
+    }
+    status = instruction_decode(site->old_bytes, site->length, site->address, &instruction);
+    if (status != PATCH_OK) {
+        return batch_refuse_bytes(batch, status, site, site->old_bytes, text);
+    }
+    if (!bytes_equal(text, site->old_bytes, site->length)) {
+        return batch_refuse_bytes(batch, PATCH_ERR_UNEXPECTED, site, site->old_bytes, text);
+    }
+    status = instruction_decode(site->new_bytes, site->length, site->address, &instruction);
+    if (status != PATCH_OK) {
+        return batch_refuse_bytes(batch, status, site, site->new_bytes, text);
+    }
+    site->kind = (uint8_t)instruction.kind;
+    site->condition = instruction.condition;
+    site->target = instruction.target != 0 ? instruction.target : site->address + site->length;
+    return PATCH_OK;
+}
+
+/* The last site that starts at or before @address, or NULL; the sites are sorted. */
+static const struct patch_site *find_site_at_or_before(const struct patch_batch *batch,
+                                                       uint64_t address)
+{
+    uint32_t low = 0;
+    uint32_t high = batch->count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (batch->sites[middle].address <= address) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low > 0 ? &batch->sites[low - 1] : NULL;
+}
+
+/* Checks site @i against the others: no byte shared, no jump into the middle of one. */
+static enum patch_status check_collisions(struct patch_batch *batch, uint32_t i)
+{
+    const struct patch_site *site = &batch->sites[i];
+    const struct patch_site *before = i > 0 ? site - 1 : NULL;
+
+    if (before != NULL && before->address == site->address) {
+        return batch_refuse(batch, PATCH_ERR_DUPLICATE, site->address, before->address);
+    }
+    if (before != NULL && before->address + before->length > site->address) {
+        return batch_refuse(batch, PATCH_ERR_OVERLAP, site->address, before->address);
+    }
+
+    const struct patch_site *hit = find_site_at_or_before(batch, site->target);
+
+    if (hit != NULL && site->target > hit->address && site->target < hit->address + hit->length) {
+        return batch_refuse(batch, PATCH_ERR_TARGET_IN_SITE, site->address, hit->address);
+    }
+    return PATCH_OK;
+}
+
+static enum patch_status check_all(struct patch_batch *batch)
+{
+    enum patch_status status = batch->error.status;
+
+    if (status == PATCH_OK && !protocol_exists(batch->protocol)) {
+        status = batch_refuse(batch, PATCH_ERR_PROTOCOL, 0, 0);
+    }
+    if (status == PATCH_OK && !platform_may_patch()) {
+        status = batch_refuse(batch, PATCH_ERR_CONTEXT, 0, 0);
+    }
+    if (status == PATCH_OK && batch->count == 0) {
+        status = batch_refuse(batch, PATCH_ERR_EMPTY, 0, 0);
+    }
+    for (uint32_t i = 0; status == PATCH_OK && i < batch->count; i++) {
+        status = check_site(batch, &batch->sites[i]);
+    }
+    if (status == PATCH_OK) {
+        heap_sort(batch->sites, batch->count, sizeof(batch->sites[0]), site_before);
+    }
+    for (uint32_t i = 0; status == PATCH_OK && i < batch->count; i++) {
+        status = check_collisions(batch, i);
+    }
+    return status;
+}
+
+static void drop_unchanged_sites(struct patch_batch *batch)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < batch->count; i++) {
+        const struct patch_site *site = &batch->sites[i];
+
+        if (!bytes_equal(site->old_bytes, site->new_bytes, site->length)) {
+            batch->sites[kept++] = *site;
+        }
+    }
+    batch->count = kept;
+}
+
+/* Builds the handler's index of a sorted batch that is not empty. */
+static void build_index(struct patch_batch *batch)
+{
+    struct patch_index *index = &batch->index;
+    uint64_t span = batch->sites[batch->count - 1].address - batch->sites[0].address;
+    uint32_t i = 0;
+
+    index->base = batch->sites[0].address;
+    index->shift = 0;
+    while (span >> index->shift >= PATCH_INDEX_BUCKETS) {
+        index->shift++;
+    }
+    for (uint32_t bucket = 0; bucket <= PATCH_INDEX_BUCKETS; bucket++) {
+        index->bucket_start[bucket] = (uint16_t)i;
+        while (i < batch->count &&
+               (batch->sites[i].address - index->base) >> index->shift == bucket) {
+            i++;
+        }
+    }
+}
+
+static void require_lock(const struct patch_batch *batch)
+{
+    if (!platform_lock_is_held()) {
+        platform_fatal("batch applied without the patch lock", batch, 1, 0);
+    }
+}
+
+enum patch_status patch_batch_apply_locked(struct patch_batch *batch)
+{
+    struct patch_record *record = &batch->record;
+    uint64_t start = platform_time_ticks();
+    uint64_t traps_before = patch_traps_emulated_total();
+
+    require_lock(batch);
+    record->who = batch->who;
+    record->caller = batch->caller;
+    record->protocol = patch_protocol_name(batch->protocol);
+    record->wall_ns = platform_wall_ns();
+    record->status = check_all(batch);
+    if (record->status == PATCH_OK) {
+        drop_unchanged_sites(batch);
+        record->sites = batch->count;
+    }
+    if (record->status == PATCH_OK && batch->count > 0) {
+        build_index(batch);
+        record->status = protocols[batch->protocol]->apply(batch);
+    }
+    record->traps = patch_traps_emulated_total() - traps_before;
+    record->total_ns = platform_ticks_to_ns(platform_time_ticks() - start);
+    patch_record_add(record);
+    return record->status;
+}
+
+enum patch_status patch_batch_apply(struct patch_batch *batch)
+{
+    if (!platform_may_patch()) {
+        return batch_refuse(batch, PATCH_ERR_CONTEXT, 0, 0);
+    }
+    platform_lock();
+    enum patch_status status = patch_batch_apply_locked(batch);
+
+    platform_unlock();
+    return status;
+}
+
+enum patch_status patch_batch_plan_locked(struct patch_batch *batch, unsigned *rounds)
+{
+    require_lock(batch);
+    *rounds = 0;
+
+    enum patch_status status = check_all(batch);
+
+    if (status == PATCH_OK) {
+        drop_unchanged_sites(batch);
+        *rounds = protocols[batch->protocol]->count_rounds(batch);
+    }
+    return status;
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+/* The words for every status. Invariant: one for each. Called by: whoever tells a human. */
+#include "patching/status.h"
+
+const char *patch_status_text(enum patch_status status)
+{
+    static const char *const texts[PATCH_STATUS_COUNT] = {
+        [PATCH_OK] = "ok",
+        [PATCH_ERR_INSTRUCTION] = "not an instruction that may be patched",
+        [PATCH_ERR_LENGTH] = "no such instruction of that length",
+        [PATCH_ERR_RANGE] = "target out of reach",
+        [PATCH_ERR_EMPTY] = "nothing to patch",
+        [PATCH_ERR_FULL] = "too many sites for one batch",
+        [PATCH_ERR_DUPLICATE] = "listed twice",
+        [PATCH_ERR_OVERLAP] = "overlaps another site",
+        [PATCH_ERR_NOT_TEXT] = "not patchable text",
+        [PATCH_ERR_UNEXPECTED] = "current bytes differ from the expected ones",
+        [PATCH_ERR_TARGET_IN_SITE] = "target lies inside a site",
+        [PATCH_ERR_PROTOCOL] = "unknown protocol",
+        [PATCH_ERR_CONTEXT] = "text cannot be patched from this context",
+        [PATCH_ERR_WRITE] = "write did not read back; text was put back",
+        [PATCH_ERR_IN_USE] = "key has more than one user",
+        [PATCH_ERR_NOT_ENABLED] = "key has no user",
+        [PATCH_ERR_OVERFLOW] = "key has too many users",
+        [PATCH_ERR_NOT_INITIALIZED] = "static keys are not initialized",
+    };
+
+    return (unsigned)status < PATCH_STATUS_COUNT ? texts[status] : "unknown status";
+}

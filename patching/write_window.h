@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+/* A run of text writes. Invariant: text is open only between the first write and the close, and
+ * never for more than PATCH_WINDOW_WRITES writes, because the host may keep interrupts off
+ * meanwhile. Used by: the protocols, static_key_table.c. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { PATCH_WINDOW_WRITES = 256 };
+
+struct write_window { /* all zero = closed */
+    unsigned writes;  /* since it was opened */
+};
+
+/* Writes @length bytes to text at @address, opening or reopening the window first if need be.
+ * Returns false if reading back shows other bytes. */
+bool write_window_write(struct write_window *window, uint64_t address, const uint8_t *bytes,
+                        size_t length);
+
+/* Closes the window, if it is open. */
+void write_window_close(struct write_window *window);
