@@ -6,6 +6,7 @@
  * drivers. */
 #pragma once
 
+#include "arch/stacks.h"
 #include "boot/boot_facts.h"
 
 #include <stdbool.h>
@@ -18,8 +19,6 @@
 #define STACK_REGION_SIZE  (1ull << 30)
 #define WINDOW_REGION_BASE 0xffffb00000000000ull
 #define WINDOW_REGION_SIZE (1ull << 39)
-
-#define STACK_SIZE (4 * PAGE_SIZE)
 
 /* Symbols of linker.ld; addresses only. */
 extern char kernel_start[], kernel_end[], text_start[], text_end[], nopatch_start[], nopatch_end[];
@@ -57,9 +56,10 @@ void paging_initialize(const struct boot_facts *facts);
  * memory. */
 bool paging_map(uint64_t virtual_address, uint64_t physical, uint64_t pages, unsigned flags);
 
-/* Removes mappings and invalidates them on this CPU. Other CPUs keep stale translations: the caller
- * never reuses the addresses for other frames while others run. */
-void paging_unmap(uint64_t virtual_address, uint64_t pages);
+/* Removes the mapping of one page and invalidates it on this CPU. Other CPUs may keep stale
+ * translations: the caller never reuses the address for another frame while others run. Returns the
+ * frame. */
+uint64_t paging_unmap(uint64_t virtual_address);
 
 /* Maps a physical range, any alignment, in the window region: device registers uncached and
  * writable; firmware tables cached and read-only. Never unmapped. Returns NULL without memory or
@@ -67,19 +67,10 @@ void paging_unmap(uint64_t virtual_address, uint64_t pages);
 volatile void *paging_map_device(uint64_t physical, uint64_t size);
 const void *paging_map_tables(uint64_t physical, uint64_t size);
 
-/* A kernel stack of STACK_SIZE bytes with an unmapped guard page below it. Returns its top (16-byte
- * aligned, the initial RSP), or 0 without memory. Freed stacks stay mapped and are given out again,
- * so no shoot-down is needed. Context: any but interrupt handlers. */
-uint64_t stack_allocate(void);
-void stack_free(uint64_t stack_top);
+/* The address of the page-table root that all CPUs run on, and of the one they start on. */
+extern uint64_t kernel_root[512], start_root[512];
 
-/* Freed stacks kept for reuse; each holds STACK_SIZE / PAGE_SIZE frames. For leak checks. */
-unsigned stack_cached_count(void);
-
-/* True if @address lies in an unmapped guard page below a stack: a stack overflow. */
-bool stack_guard_contains(uint64_t address);
-
-/* Walks the kernel's page tables and calls @report (may be NULL) for every page that is writable
+/* Walks all page tables and calls @report (may be NULL) for every page that is writable
  * and executable and for every writable page that shows a frame of text or rodata. Returns their
  * number. */
 typedef void paging_report(uint64_t virtual_address, uint64_t entry, const char *what);

@@ -91,6 +91,7 @@ struct cpu {
 };
 
 #define CPU_INDEX_OFFSET             8
+#define CPU_APIC_ID_OFFSET           12
 #define CPU_STACK_TOP_OFFSET         16
 #define CPU_PREEMPT_COUNT_OFFSET     24
 #define CPU_NMI_DEPTH_OFFSET         32
@@ -100,6 +101,7 @@ struct cpu {
 /* The same numbers stand in arch/percpu.inc for NASM. */
 _Static_assert(offsetof(struct cpu, self) == 0, "percpu.inc");
 _Static_assert(offsetof(struct cpu, index) == CPU_INDEX_OFFSET, "percpu.inc");
+_Static_assert(offsetof(struct cpu, apic_id) == CPU_APIC_ID_OFFSET, "percpu.inc");
 _Static_assert(offsetof(struct cpu, stack_top) == CPU_STACK_TOP_OFFSET, "percpu.inc");
 _Static_assert(offsetof(struct cpu, preempt_count) == CPU_PREEMPT_COUNT_OFFSET, "percpu.inc");
 _Static_assert(offsetof(struct cpu, nmi_depth) == CPU_NMI_DEPTH_OFFSET, "percpu.inc");
@@ -110,8 +112,9 @@ _Static_assert(offsetof(struct cpu, counters.ipis_received[IPI_SYNC]) == CPU_SYN
 _Static_assert(sizeof(struct task_state_segment) == 104, "Intel SDM: 64-bit TSS");
 _Static_assert(sizeof(struct cpu) <= 4096, "a struct cpu is one page frame");
 
-/* In the order of the MADT, boot CPU first. cpus[i] is set for i < cpu_present_count(). */
-extern struct cpu *cpus[CPU_MAX];
+/* In the order of the MADT, boot CPU first. cpus[i] is set for i < cpu_present_count(), NULL
+ * behind; boot/start.asm searches it. */
+extern struct cpu *cpus[CPU_MAX + 1];
 
 /* The CPU this runs on. Stays true only while the caller cannot be preempted.
  * Volatile: a value read before a switch to another CPU must not be reused after it. */
@@ -164,8 +167,11 @@ unsigned cpu_present_count(void);
  * out; the caller says so in the log. */
 struct cpu *cpu_add(uint32_t apic_id);
 
-/* Gives the boot CPU its GS base; the first thing boot_main() does. */
+/* Gives the boot CPU its descriptors, stacks and GS base; the first thing boot_main() does. */
 void cpu_initialize_boot(void);
+
+/* Gives a CPU that is to be started its stacks. Returns false without memory. */
+bool cpu_allocate_stacks(struct cpu *cpu);
 
 /* STARTING -> ONLINE, on the CPU itself. Returns false if it was given up meanwhile. */
 bool cpu_set_online(struct cpu *cpu);

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MIT
+/* Page tables of the kernel; see paging.h. Invariant: boot/start.asm made the image's own mapping
+ * final; this file replaces the early direct map and adds what lies in the stack and window
+ * regions. */
+
+#include "arch/page_tables.h"
+
+#include "arch/instructions.h"
+#include "kernel/page_allocator.h"
+#include "kernel/panic.h"
+#include "kernel/spinlock.h"
+
+#define DIRECT_MAP_LIMIT level_size(LEVEL_ROOT) /* 512 GiB: one top-level entry */
+
+static struct spinlock paging_lock = SPINLOCK("paging");
+static uint64_t window_next = WINDOW_REGION_BASE; /* atomic */
+
+uint64_t *page_entry_find(uint64_t *table, unsigned level, unsigned leaf, uint64_t virtual_address,
+                          bool create)
+{
+    for (; level > leaf; level--) {
+        uint64_t *entry = &table[level_index(virtual_address, level)];
+
+        if (!(*entry & ENTRY_PRESENT)) {
+            uint64_t frame = create ? page_allocate() : 0;
+
+            if (frame == 0) {
+                return NULL;
+            }
+            *entry = frame | ENTRY_PRESENT | ENTRY_WRITE;
+        } else if (*entry & ENTRY_LARGE) {
+            return NULL;
+        }
+        table = entry_table(*entry);
+    }
+    return &table[level_index(virtual_address, level)];
+}
+
+static bool overlaps_read_only(uint64_t start, uint64_t end)
+{
+    return start < virtual_to_physical(rodata_end) && end > virtual_to_physical(text_start);
+}
+
+/* Adds RAM [start, end) to the direct map below @pointers, in large pages wherever permissions
+ * allow. */
+static void direct_map_add(uint64_t *pointers, uint64_t start, uint64_t end)
+{
+    const uint64_t large = level_size(LEVEL_LARGE_PAGE);
+    uint64_t size;
+
+    for (uint64_t address = start; address < end; address += size) {
+        bool is_large = address % large == 0 && end - address >= large &&
+                        !overlaps_read_only(address, address + large);
+        uint64_t *entry = page_entry_find(pointers, LEVEL_ROOT - 1,
+                                          is_large ? LEVEL_LARGE_PAGE : LEVEL_PAGE, address, true);
+
+        if (entry == NULL) {
+            panic("paging: no memory for the direct map of %#llx", (unsigned long long)address);
+        }
+        size = is_large ? large : PAGE_SIZE;
+        *entry = address | ENTRY_PRESENT | ENTRY_GLOBAL | boot_no_execute |
+                 (is_large ? ENTRY_LARGE : 0) |
+                 (overlaps_read_only(address, address + size) ? 0 : ENTRY_WRITE);
+    }
+}
+
+static uint64_t table_allocate(void)
+{
+    uint64_t frame = page_allocate();
+
+    if (frame == 0) {
+        panic("paging: no memory for the kernel's page tables");
+    }
+    return frame | ENTRY_PRESENT | ENTRY_WRITE;
+}
+
+void paging_initialize(const struct boot_facts *facts)
+{
+    uint64_t direct = table_allocate();
+
+    for (unsigned i = 0; i < facts->region_count; i++) {
+        const struct boot_region *region = &facts->regions[i];
+
+        if (region->kind == REGION_USABLE && region->start < DIRECT_MAP_LIMIT) {
+            uint64_t end = region->end < DIRECT_MAP_LIMIT ? region->end : DIRECT_MAP_LIMIT;
+
+            direct_map_add(entry_table(direct), region->start, end);
+        }
+    }
+    kernel_root[level_index(STACK_REGION_BASE, LEVEL_ROOT)] = table_allocate();
+    kernel_root[level_index(WINDOW_REGION_BASE, LEVEL_ROOT)] = table_allocate();
+    kernel_root[level_index(DIRECT_MAP_BASE, LEVEL_ROOT)] = direct;
+    write_cr3(read_cr3()); /* the early direct map is not global */
+    text_window_initialize();
+}
+
+static uint64_t entry_flags(unsigned flags)
+{
+    return ENTRY_PRESENT | ENTRY_GLOBAL | (flags & PAGING_WRITE ? ENTRY_WRITE : 0) |
+           (flags & PAGING_EXECUTE ? 0 : boot_no_execute) |
+           (flags & PAGING_UNCACHED ? ENTRY_CACHE_DISABLE | ENTRY_WRITE_THROUGH : 0);
+}
+
+static bool map_arguments_valid(uint64_t virtual_address, uint64_t physical, unsigned flags)
+{
+    return (virtual_address | physical) % PAGE_SIZE == 0 && virtual_address >= DIRECT_MAP_BASE &&
+           (physical & ~ENTRY_ADDRESS) == 0 &&
+           (flags & (PAGING_WRITE | PAGING_EXECUTE)) != (PAGING_WRITE | PAGING_EXECUTE);
+}
+
+static bool map_locked(uint64_t virtual_address, uint64_t physical, uint64_t pages, unsigned flags)
+{
+    for (uint64_t page = 0; page < pages; page++) {
+        uint64_t *entry = page_entry_find(kernel_root, LEVEL_ROOT, LEVEL_PAGE,
+                                          virtual_address + page * PAGE_SIZE, true);
+
+        if (entry == NULL || (*entry & ENTRY_PRESENT)) {
+            while (page-- != 0) {
+                paging_unmap(virtual_address + page * PAGE_SIZE);
+            }
+            return false;
+        }
+        *entry = (physical + page * PAGE_SIZE) | entry_flags(flags);
+    }
+    return true;
+}
+
+bool paging_map(uint64_t virtual_address, uint64_t physical, uint64_t pages, unsigned flags)
+{
+    uint64_t interrupts;
+    bool mapped;
+
+    if (!map_arguments_valid(virtual_address, physical, flags)) {
+        return false;
+    }
+    interrupts = spinlock_lock_save(&paging_lock);
+    mapped = map_locked(virtual_address, physical, pages, flags);
+    spinlock_unlock_restore(&paging_lock, interrupts);
+    return mapped;
+}
+
+uint64_t paging_unmap(uint64_t virtual_address)
+{
+    uint64_t *entry = page_entry_find(kernel_root, LEVEL_ROOT, LEVEL_PAGE, virtual_address, false);
+    uint64_t old;
+
+    if (entry == NULL || !(*entry & ENTRY_PRESENT)) {
+        panic("paging: unmapping %#llx, which is not mapped", (unsigned long long)virtual_address);
+    }
+    old = *entry;
+    *entry = 0;
+    invalidate_page(virtual_address);
+    return old & ENTRY_ADDRESS;
+}
+
+/* Maps any physical range in the window region; its addresses are never given out twice. */
+static void *window_map(uint64_t physical, uint64_t size, unsigned flags)
+{
+    uint64_t offset = physical % PAGE_SIZE;
+    uint64_t pages = (offset + size + PAGE_SIZE - 1) / PAGE_SIZE;
+    uint64_t base;
+
+    if (size == 0 || size > WINDOW_REGION_SIZE || physical + size < physical) {
+        return NULL;
+    }
+    base = __atomic_fetch_add(&window_next, pages * PAGE_SIZE, __ATOMIC_RELAXED);
+    if (base + pages * PAGE_SIZE > WINDOW_REGION_BASE + WINDOW_REGION_SIZE ||
+        !paging_map(base, physical - offset, pages, flags)) {
+        return NULL;
+    }
+    return (void *)(base + offset);
+}
+
+volatile void *paging_map_device(uint64_t physical, uint64_t size)
+{
+    return window_map(physical, size, PAGING_WRITE | PAGING_UNCACHED);
+}
+
+const void *paging_map_tables(uint64_t physical, uint64_t size)
+{
+    return window_map(physical, size, PAGING_READ);
+}

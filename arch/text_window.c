@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+/* Private temporary mapping of text; see text_window.h. Invariant: outside open..close no entry of
+ * the window is present, and text page n is only ever shown at slot n, so a translation is never
+ * stale. */
+
+#include "arch/text_window.h"
+
+#include "arch/instructions.h"
+#include "arch/page_tables.h"
+#include "kernel/panic.h"
+#include "kernel/string.h"
+
+#define TEXT_WINDOW_BASE (1ull << 39) /* low half: top-level entry 1, in the private root only */
+
+uint64_t *text_window_root;
+
+static uint64_t *slots; /* 512 entries: 2 MiB of text from text_start; linker.ld asserts the size */
+/* under the patch lock, while open: */
+static uint64_t saved_flags;
+static bool is_open;
+static uint64_t touched[TABLE_ENTRIES / 64]; /* bit per slot */
+
+void text_window_initialize(void)
+{
+    static uint64_t root[TABLE_ENTRIES] __attribute__((aligned(PAGE_SIZE)));
+
+    memcpy(root, kernel_root, sizeof(root));
+    slots = page_entry_find(root, LEVEL_ROOT, LEVEL_PAGE, TEXT_WINDOW_BASE, true);
+    if (slots == NULL) {
+        panic("text window: no memory for its page tables");
+    }
+    text_window_root = root;
+}
+
+void text_window_open(void)
+{
+    uint64_t flags = interrupts_save();
+
+    if (is_open) {
+        panic("text window: opened twice");
+    }
+    is_open = true;
+    saved_flags = flags;
+    write_cr3(virtual_to_physical(text_window_root));
+}
+
+static void slot_touch(uint64_t slot)
+{
+    if (!(slots[slot] & ENTRY_PRESENT)) {
+        slots[slot] = (virtual_to_physical(text_start) + slot * PAGE_SIZE) | ENTRY_PRESENT |
+                      ENTRY_WRITE | boot_no_execute;
+        touched[slot / 64] |= 1ull << slot % 64;
+    }
+}
+
+bool text_window_write(void *text_address, const void *bytes, size_t length)
+{
+    uint64_t offset = (uint64_t)text_address - (uint64_t)text_start;
+    volatile uint8_t *alias = (volatile uint8_t *)(TEXT_WINDOW_BASE + offset);
+    const uint8_t *source = bytes;
+
+    if (!is_open || length == 0 || offset + length > (uint64_t)(text_end - text_start)) {
+        panic("text window: write of %zu bytes at %p: window closed or not text", length,
+              text_address);
+    }
+    slot_touch(offset / PAGE_SIZE);
+    slot_touch((offset + length - 1) / PAGE_SIZE);
+    for (size_t i = 0; i < length; i++) {
+        alias[i] = source[i];
+    }
+    return memcmp(text_address, bytes, length) == 0;
+}
+
+void text_window_close(void)
+{
+    for (unsigned word = 0; word < TABLE_ENTRIES / 64; word++) {
+        while (touched[word] != 0) {
+            slots[word * 64 + (unsigned)__builtin_ctzll(touched[word])] = 0;
+            touched[word] &= touched[word] - 1;
+        }
+    }
+    write_cr3(virtual_to_physical(kernel_root)); /* drops the window's translations: not global */
+    is_open = false;
+    interrupts_restore(saved_flags);
+}
