@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* QEMU's isa-debug-exit: a write ends the emulator. Called by `exit` and by panic, from .text.nopatch. */
+/* QEMU's isa-debug-exit: a write ends the emulator. Called by `exit` and by panic, from
+ * .text.nopatch. */
 #include "drivers/debug_exit.h"
 
 #include "arch/instructions.h"

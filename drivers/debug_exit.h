@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* QEMU's isa-debug-exit device. Invariant: calls nothing; part of .text.nopatch. Called by `exit` and by panic. */
+/* QEMU's isa-debug-exit device. Invariant: calls nothing; part of .text.nopatch. Called by `exit`
+ * and by panic. */
 #pragma once
 
 #include <stdint.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* The 16550: set-up and input. Invariant: a character passes from the hardware into the ring under `lock`, in the order
- * of arrival, whether an interrupt or a poll fetched it. Called by kernel/console.c. */
+/* The 16550: set-up and input. Invariant: a character passes from the hardware into the ring under
+ * `lock`, in the order of arrival, whether an interrupt or a poll fetched it. Called by
+ * kernel/console.c. */
 #include "drivers/uart.h"
 
 #include <stddef.h>
@@ -11,20 +12,20 @@
 #include "drivers/uart_raw.h"
 #include "kernel/spinlock.h"
 
-#define UART_IRQ 4
+#define UART_IRQ    4
 #define UART_VECTOR (VECTOR_IRQ_BASE + UART_IRQ)
 
-#define INPUT_RING_SIZE 1024u /* a power of two */
-#define INTERRUPT_CHARACTER 0x03 /* Ctrl-C */
+#define INPUT_RING_SIZE     1024u /* a power of two */
+#define INTERRUPT_CHARACTER 0x03  /* Ctrl-C */
 
-#define DIVISOR_LATCH 0x80      /* line control: data and interrupt enable become the divisor */
-#define FORMAT_8N1 0x03         /* line control */
-#define DIVISOR_115200 1
-#define FIFO_ENABLE_AND_CLEAR 0x07 /* receive trigger: one character, the most room before an overrun */
-#define FIFO_WORKS 0xc0         /* interrupt identity */
-#define FIFO_DEPTH 16
-#define DTR_RTS_OUT2 0x0b       /* modem control; OUT2 gates the interrupt line */
-#define INTERRUPT_ON_RECEIVE 0x01
+#define DIVISOR_LATCH         0x80 /* line control: data and interrupt enable become the divisor */
+#define FORMAT_8N1            0x03 /* line control */
+#define DIVISOR_115200        1
+#define FIFO_ENABLE_AND_CLEAR 0x07 /* interrupt at one character: most room before overrun */
+#define FIFO_WORKS            0xc0 /* interrupt identity */
+#define FIFO_DEPTH            16
+#define DTR_RTS_OUT2          0x0b /* modem control; OUT2 gates the interrupt line */
+#define INTERRUPT_ON_RECEIVE  0x01
 
 static struct spinlock lock = SPINLOCK("uart");
 /* under lock: */
@@ -69,16 +70,21 @@ bool uart_initialize(void (*on_input)(bool interrupt_character))
     return present;
 }
 
+/* In a full ring Ctrl-C takes the place of the newest character: it must reach the reader. */
 static void ring_put_locked(char character)
 {
     if (ring_head - ring_tail == INPUT_RING_SIZE) {
         lost++;
-        return;
+        if (character != INTERRUPT_CHARACTER) {
+            return;
+        }
+        ring_head--;
     }
     ring[ring_head++ % INPUT_RING_SIZE] = character;
 }
 
-/* Empties the hardware into the ring. At most one ring's worth: a broken UART may pretend to have data for ever. */
+/* Empties the hardware into the ring. At most one ring's worth: a broken UART may pretend to have
+ * data for ever. */
 static void fetch_input(void)
 {
     bool arrived = false;

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
-/* Polled output to the 16550. Invariant: a transmitter that does not move costs one long wait, then one look a
- * character until it moves again; so a missing or stuck UART never hangs its callers (console, panic, NMI). */
+/* Polled output to the 16550. Invariant: a transmitter that does not move costs one long wait, then
+ * one look a character until it moves again; so a missing or stuck UART never hangs its callers
+ * (console, panic, NMI). */
 #include "drivers/uart_raw.h"
 
 #include <stdbool.h>
 
 #include "arch/instructions.h"
 
-/* Reads of the status register before we stop waiting: about half a second of port I/O on hardware, more under
- * emulation, where the far end of a pipe may be slow. */
+/* Reads of the status register before we stop waiting: about half a second of port I/O on hardware,
+ * more under emulation, where the far end of a pipe may be slow. */
 #define WAIT_POLLS 500000u
 
 static unsigned burst = 1; /* written once at boot */

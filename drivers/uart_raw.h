@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* Polled output to the 16550 on COM1. Invariant: ends in bounded time, whatever the hardware does, takes no lock and
- * calls nothing. Part of .text.nopatch: panic and NMI call it; so does the console. */
+/* Polled output to the 16550 on COM1. Invariant: ends in bounded time, whatever the hardware does,
+ * takes no lock and calls nothing. Part of .text.nopatch: panic and NMI call it; so does the
+ * console. */
 #pragma once
 
 #include <stddef.h>
@@ -19,12 +20,13 @@ enum uart_register {
     UART_SCRATCH = 7,
 };
 
-#define UART_STATUS_DATA_READY 0x01
+#define UART_STATUS_DATA_READY     0x01
 #define UART_STATUS_TRANSMIT_READY 0x20 /* holding register, or the whole FIFO, is empty */
-#define UART_STATUS_TRANSMIT_IDLE 0x40  /* the shift register is empty too */
+#define UART_STATUS_TRANSMIT_IDLE  0x40 /* the shift register is empty too */
 
-/* Writes text, "\n" as "\r\n". Two CPUs that write at once mix their bytes: the console sees to it that they do not,
- * except in a panic. Context: any. Characters are dropped while the transmitter does not move. */
+/* Writes text, "\n" as "\r\n". Two CPUs that write at once mix their bytes: the console sees to it
+ * that they do not, except in a panic. Context: any. Characters are dropped while the transmitter
+ * does not move. */
 void uart_raw_write(const char *text, size_t length);
 
 /* Waits, for a bounded time, until everything has left the UART. Context: any. */

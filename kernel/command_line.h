@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
-/* The kernel command line: words NAME=VALUE, with quotes. Invariant: a word that is not understood or a value that
- * is not allowed is named in a warning, and the default stands. Called by kernel_main() and by whoever owns
- * an option: run= (shell), loglevel= (log, set here), cpus= (SMP start), protocol= (patching). */
+/* The kernel command line: words NAME=VALUE, with quotes. Invariant: a word that is not understood
+ * or a value that is not allowed is named in a warning, and the default stands. Called by
+ * kernel_main() and by whoever owns an option: run= (shell), loglevel= (log, set here), cpus= (SMP
+ * start), protocol= (patching). */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define COMMAND_LINE_MAX 4095 /* characters */
+#define COMMAND_LINE_MAX       4095 /* characters */
 #define COMMAND_LINE_WORDS_MAX 32
 
 struct command_line_word {
@@ -17,19 +18,19 @@ struct command_line_word {
     bool known;
 };
 
-/* Copies and splits @text (NULL: empty), drops the kernel's file name in front, applies loglevel=, and warns.
- * Context: boot CPU, once, when the log works. */
+/* Copies and splits @text (NULL: empty), drops the kernel's file name in front, applies loglevel=,
+ * and warns. Context: boot CPU, once, when the log works. */
 void command_line_initialize(const char *text);
 
 /* Returns the value of NAME=VALUE, the last one given, or NULL. */
 const char *command_line_get(const char *name);
 
-/* Sets *@value if @name was given as a number between @minimum and @maximum; warns and leaves *@value alone if it was
- * given as anything else. */
+/* Sets *@value if @name was given as a number between @minimum and @maximum; warns and leaves
+ * *@value alone if it was given as anything else. */
 void command_line_get_number(const char *name, uint64_t minimum, uint64_t maximum, uint64_t *value);
 
-/* Sets *@index to the place of @name's value among @choices (ended by NULL); warns and leaves it alone if it is not
- * among them. */
+/* Sets *@index to the place of @name's value among @choices (ended by NULL); warns and leaves it
+ * alone if it is not among them. */
 void command_line_get_choice(const char *name, const char *const *choices, uint64_t *index);
 
 /* The words, for the `cmdline` command. */

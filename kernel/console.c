@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
-/* The serial console. Invariant: whoever set `taken` is the only writer; it cannot be preempted, keeps interrupts as
- * they were, and prints what others left in the log ring before and after it lets go:
+/* The serial console. Invariant: whoever set `taken` is the only writer; it cannot be preempted,
+ * keeps interrupts as they were, and prints what others left in the log ring before and after it
+ * lets go:
  *
  *   holder                                  a context that may not wait
  *   taken = false                           append to the log (under the log's lock)
  *   log behind? (under the log's lock)      exchange taken: still true -> leave
  *
- * One of the two sees the other's write, because both pass the log's lock in between: no line is left behind.
- * Called by commands, the log and the shell. */
+ * One of the two sees the other's write, because both pass the log's lock in between: no line is
+ * left behind. Called by commands, the log and the shell. */
 #include "kernel/console.h"
 
 #include <stdarg.h>
@@ -22,8 +23,9 @@
 #include "kernel/thread.h"
 #include "kernel/wait_queue.h"
 
-#define NOPATCH __attribute__((section(".text.nopatch"), noinline))
-#define POLL_PERIOD_NS 1000000ull
+#define NOPATCH             __attribute__((section(".text.nopatch"), noinline))
+#define POLL_PERIOD_NS      1000000ull
+#define INTERRUPT_CHARACTER 0x03 /* Ctrl-C */
 
 _Static_assert(CONSOLE_LINE_MAX == LINE_VIEW_MAX, "the view holds the longest line");
 
@@ -35,7 +37,7 @@ static struct line_view line;
 static char line_output[LINE_VIEW_OUTPUT_MAX];
 
 static bool panicking;
-static bool interrupt_requested;
+static bool interrupt_requested;    /* a Ctrl-C has arrived that nobody has read yet */
 static bool input_interrupt_driven; /* written once at boot */
 static uint64_t lost_reported;      /* by the reading thread */
 static struct wait_queue input_queue = WAIT_QUEUE("console input");
@@ -59,8 +61,7 @@ void console_start_input(void)
 {
     input_interrupt_driven = uart_start_interrupts();
     if (!input_interrupt_driven) {
-        log_warning("console: no interrupt for input: polled every %llu us",
-                    POLL_PERIOD_NS / 1000);
+        log_warning("console: no interrupt for input: polled every %llu us", POLL_PERIOD_NS / 1000);
     }
 }
 
@@ -74,7 +75,8 @@ bool console_is_panicking(void)
     return __atomic_load_n(&panicking, __ATOMIC_RELAXED);
 }
 
-/* Interrupts off keep the holder on its CPU by themselves; so the first lines of boot need no per-CPU data. */
+/* Interrupts off keep the holder on its CPU by themselves; so the first lines of boot need no
+ * per-CPU data. */
 static bool try_take(void)
 {
     bool preemptible = interrupts_enabled();
@@ -82,7 +84,8 @@ static bool try_take(void)
     if (preemptible) {
         preempt_disable();
     }
-    /* acquire: pairs with the release in give(); or the line's state would be that of a writer not yet done */
+    /* acquire: pairs with the release in give(); or the line's state would be that of a writer not
+     * yet done */
     if (!__atomic_exchange_n(&taken, true, __ATOMIC_ACQUIRE)) {
         return true;
     }
@@ -149,17 +152,18 @@ static void emit_record_taken(const struct log_record *record, uint64_t lost)
     size_t length;
 
     if (lost > 0) {
-        length = format_text(text, sizeof(text), "(%llu log lines overwritten before they were shown)\n",
-                             (unsigned long long)lost);
+        length =
+            format_text(text, sizeof(text), "(%llu log lines overwritten before they were shown)\n",
+                        (unsigned long long)lost);
         emit_taken(text, length);
     }
     bool plain = record->level == LOG_INFO;
 
-    length = format_text(text, sizeof(text), "[%5llu.%06llu] %s%s%s\n",
-                         (unsigned long long)(record->time_ns / 1000000000),
-                         (unsigned long long)(record->time_ns / 1000 % 1000000),
-                         plain ? "" : log_level_name(record->level), plain ? "" : ": ",
-                         record->text);
+    length =
+        format_text(text, sizeof(text), "[%5llu.%06llu] %s%s%s\n",
+                    (unsigned long long)(record->time_ns / 1000000000),
+                    (unsigned long long)(record->time_ns / 1000 % 1000000),
+                    plain ? "" : log_level_name(record->level), plain ? "" : ": ", record->text);
     emit_taken(text, length);
 }
 
@@ -226,7 +230,13 @@ bool console_read_character(char *character)
                     (unsigned long long)(lost - lost_reported));
         lost_reported = lost;
     }
-    return uart_read_character(character);
+    if (!uart_read_character(character)) {
+        return false;
+    }
+    if (*character == INTERRUPT_CHARACTER) {
+        __atomic_store_n(&interrupt_requested, false, __ATOMIC_RELAXED);
+    }
+    return true;
 }
 
 static bool has_input(void *unused)

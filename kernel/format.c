@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* printf-style formatting. Invariant: the length is counted to the end, the buffer written only below its size.
- * In .text.nopatch: called by panic and everything else, calls only strlen(). */
+/* printf-style formatting. Invariant: the length is counted to the end, the buffer written only
+ * below its size. In .text.nopatch: called by panic and everything else, calls only strlen(). */
 #include "kernel/format.h"
 
 #include <stdbool.h>
@@ -92,7 +92,8 @@ static void put_string(struct output *output, struct directive *directive, const
     put_padded(output, directive, "", text, length);
 }
 
-/* Reads digits at *@format and moves it behind them; stops counting long before the value overflows. */
+/* Reads digits at *@format and moves it behind them; stops counting long before the value
+ * overflows. */
 static size_t read_number(const char **format)
 {
     size_t value = 0;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-/* printf-style formatting into a caller's buffer. Invariant: never writes beyond the buffer and always ends it
- * with NUL. Part of .text.nopatch: panic, NMI and #BP failure paths call it, so it calls only kernel/string.c.
+/* printf-style formatting into a caller's buffer. Invariant: never writes beyond the buffer and
+ * always ends it with NUL. Part of .text.nopatch: panic, NMI and #BP failure paths call it, so it
+ * calls only kernel/string.c.
  *
- * Understood: %d %i %u %x %X %p %c %s %%, lengths hh h l ll z, flags '-' and '0', width (number or *),
- * precision (number or *) for strings. Anything else is copied as it stands, so that it is seen. */
+ * Understood: %d %i %u %x %X %p %c %s %%, lengths hh h l ll z, flags '-' and '0', width (number or
+ * *), precision (number or *) for strings. Anything else is copied as it stands, so that it is
+ * seen. */
 #pragma once
 
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* What the terminal shows of the line being typed. Invariant: `view` is what has been written to the terminal.
- * Called by kernel/console.c. */
+/* What the terminal shows of the line being typed. Invariant: `view` is what has been written to
+ * the terminal. Called by kernel/console.c. */
 #include "kernel/line_view.h"
 
 #include "kernel/string.h"

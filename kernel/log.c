@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-/* The kernel log. Invariant: the lock covers copying one record, never formatting and never output; so it may be
- * taken with interrupts off from anywhere but NMI. Called through log_error() ... log_debug(). */
+/* The kernel log. Invariant: the lock covers copying one record, never formatting and never output;
+ * so it may be taken with interrupts off from anywhere but NMI. Called through log_error() ...
+ * log_debug(). */
 #include "kernel/log.h"
 
 #include <stdarg.h>
 
 #include "arch/clock.h"
 #include "arch/percpu.h"
-#include "drivers/uart_raw.h"
 #include "kernel/console.h"
 #include "kernel/format.h"
 #include "kernel/spinlock.h"
@@ -18,7 +18,8 @@
 static struct spinlock log_lock = SPINLOCK("log");
 /* under log_lock: */
 static struct log_ring ring;
-static uint64_t console_next; /* sequence number of the first record that the console has not looked at */
+static uint64_t
+    console_next; /* sequence number of the first record that the console has not looked at */
 
 static enum log_level console_level = LOG_INFO; /* one word, atomic by itself */
 
@@ -34,8 +35,8 @@ static void append_line(enum log_level level, const char *text, size_t length)
 void log_write_text(enum log_level level, const char *text, size_t length)
 {
     if (console_is_panicking()) {
-        uart_raw_write(text, length);
-        uart_raw_write("\n", 1);
+        console_write(text, length);
+        console_write("\n", 1);
         return;
     }
     do {
@@ -86,6 +87,15 @@ bool log_read(uint64_t *sequence, struct log_record *record)
         *sequence = record->sequence + 1;
     }
     return found;
+}
+
+uint64_t log_next_sequence(void)
+{
+    uint64_t flags = spinlock_lock_save(&log_lock);
+    uint64_t next = ring.next;
+
+    spinlock_unlock_restore(&log_lock, flags);
+    return next;
 }
 
 bool log_take_for_console(struct log_record *record, uint64_t *lost)

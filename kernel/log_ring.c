@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The log's storage. Invariant: record n lies in slot n % LOG_RING_RECORDS. Called by kernel/log.c under its lock,
- * and by host tests. */
+/* The log's storage. Invariant: record n lies in slot n % LOG_RING_RECORDS. Called by kernel/log.c
+ * under its lock, and by host tests. */
 #include "kernel/log_ring.h"
 
 #include "kernel/string.h"

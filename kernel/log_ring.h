@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* The log's storage: a ring of fixed-size records, the oldest overwritten first. Invariant: record n lies in
- * slot n % LOG_RING_RECORDS and the ring holds the records [next - min(next, LOG_RING_RECORDS), next).
- * No lock of its own: kernel/log.c holds one around every call. */
+/* The log's storage: a ring of fixed-size records, the oldest overwritten first. Invariant: record
+ * n lies in slot n % LOG_RING_RECORDS and the ring holds the records [next - min(next,
+ * LOG_RING_RECORDS), next). No lock of its own: kernel/log.c holds one around every call. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,7 +10,7 @@
 
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG, LOG_LEVELS };
 
-#define LOG_TEXT_MAX 167 /* characters in one record; a longer line goes on in the next record */
+#define LOG_TEXT_MAX     167 /* characters; a longer line goes on in the next record */
 #define LOG_RING_RECORDS 512
 
 struct log_record {
@@ -31,7 +31,8 @@ struct log_ring {
 void log_ring_append(struct log_ring *ring, enum log_level level, uint32_t cpu, uint64_t time_ns,
                      const char *text, size_t length);
 
-/* Copies the oldest record whose sequence number is at least @sequence. Returns false if there is none. */
+/* Copies the oldest record whose sequence number is at least @sequence. Returns false if there is
+ * none. */
 bool log_ring_read(const struct log_ring *ring, uint64_t sequence, struct log_record *record);
 
 /* How many characters of @text go into the next record: up to the first newline or LOG_TEXT_MAX. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Options of shell commands. Invariant: every refusal is one line "COMMAND: OPTION: what is wrong, what is allowed".
- * Called by shell commands and host tests. */
+/* Options of shell commands. Invariant: every refusal is one line "COMMAND: OPTION: what is wrong,
+ * what is allowed". Called by shell commands and host tests. */
 #include "kernel/options.h"
 
 #include "kernel/console.h"
@@ -140,7 +140,8 @@ static bool read_choice(const struct context *context, const char *word, size_t 
     size_t used = 0;
 
     for (size_t i = 0; choices[i] != NULL && used < sizeof(allowed); i++) {
-        used += format_text(allowed + used, sizeof(allowed) - used, i == 0 ? "%s" : ", %s", choices[i]);
+        used +=
+            format_text(allowed + used, sizeof(allowed) - used, i == 0 ? "%s" : ", %s", choices[i]);
     }
     console_print("%s: %s: '%.*s' is unknown (allowed: %s)\n", context->command,
                   context->option->name, (int)length, word, allowed);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* Options of shell commands: a table says which there are and where their values go. Invariant: either every word
- * was understood, or one line on the console names the command, the option and the culprit, and says what is allowed.
- * Called by commands:
+/* Options of shell commands: a table says which there are and where their values go. Invariant:
+ * either every word was understood, or one line on the console names the command, the option and
+ * the culprit, and says what is allowed. Called by commands:
  *
  *     bool json = false;
  *     uint64_t flips = 1000;
@@ -31,18 +31,18 @@ struct number_list {
 };
 
 enum option_kind {
-    OPTION_KIND_FLAG,        /* --name: *bool = true */
-    OPTION_KIND_NUMBER,      /* --name 12 */
-    OPTION_KIND_NUMBER_LIST, /* --name 1,4,8-16 */
-    OPTION_KIND_CHOICE,      /* --name WORD: its index among the choices */
-    OPTION_KIND_CHOICE_LIST, /* --name WORD,WORD: their indices */
-    OPTION_KIND_TEXT,        /* --name anything */
+    OPTION_KIND_FLAG,        /* --name                bool: set to true */
+    OPTION_KIND_NUMBER,      /* --name 12             uint64_t */
+    OPTION_KIND_NUMBER_LIST, /* --name 1,4,8-16       struct number_list */
+    OPTION_KIND_CHOICE,      /* --name WORD           uint64_t: its index among the choices */
+    OPTION_KIND_CHOICE_LIST, /* --name WORD,WORD      struct number_list: their indices */
+    OPTION_KIND_TEXT,        /* --name anything       const char * */
 };
 
 struct option {
     const char *name; /* with its dashes */
     enum option_kind kind;
-    void *value; /* bool, uint64_t, struct number_list or const char *, by kind; left alone if not given */
+    void *value;                /* by kind; left alone if the option is not given */
     uint64_t minimum, maximum;  /* numbers */
     const char *const *choices; /* ended by NULL */
 };
@@ -75,11 +75,11 @@ struct option {
         (name), OPTION_KIND_TEXT, (const char **){text_pointer}, 0, 0, NULL                        \
     }
 
-/* Understands "--name VALUE" and "--name=VALUE" anywhere among the words; "--" ends the options. On success argv[1] up
- * to argv[*argc - 1] are the other words, between @least and @most of them.
+/* Understands "--name VALUE" and "--name=VALUE" anywhere among the words; "--" ends the options. On
+ * success argv[1] up to argv[*argc - 1] are the other words, between @least and @most of them.
  * Context: thread. Returns false after printing the error; values may then have been changed. */
 bool options_parse(const struct option *options, size_t count, int *argc, char **argv, int least,
                    int most);
 
-/* Reads a whole word as a decimal or 0x number. Returns false if it is not one or exceeds 64 bits. */
+/* Reads a whole word as a decimal or 0x number. Returns false if it is none or exceeds 64 bits. */
 bool options_read_number(const char *word, uint64_t *value);

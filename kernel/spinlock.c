@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The end of a spin that never ends. Invariant: a lock that is not released is reported, not waited for in silence.
- * Called by kernel/spinlock.h. */
+/* The end of a spin that never ends. Invariant: a lock that is not released is reported, not waited
+ * for in silence. Called by kernel/spinlock.h. */
 #include "kernel/spinlock.h"
 
 #include "kernel/panic.h"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Ticket spinlocks: first come, first served. Invariant: the CPU whose ticket is `serving` owns the lock;
- * a lock is held for a short, bounded time and never across anything that waits for another CPU.
- * Called by every room. A lock that an interrupt handler takes must be taken with the _save form everywhere. */
+/* Ticket spinlocks: first come, first served. Invariant: the CPU whose ticket is `serving` owns the
+ * lock; a lock is held for a short, bounded time and never across anything that waits for another
+ * CPU. Called by every room. A lock that an interrupt handler takes must be taken with the _save
+ * form everywhere. */
 #pragma once
 
 #include <stdbool.h>
@@ -15,7 +16,7 @@ struct spinlock {
     uint32_t serving; /* ticket of the owner */
 };
 
-#define SPINLOCK(lock_name)                                                                         \
+#define SPINLOCK(lock_name)                                                                        \
     {                                                                                              \
         .name = (lock_name), .next = 0, .serving = 0                                               \
     }
@@ -28,8 +29,8 @@ _Noreturn void spinlock_report_stuck(const struct spinlock *lock);
 
 /* Takes the lock.
  * Context: preemption off or interrupts off, by the caller.
- * Ordering: acquire; pairs with the release in spinlock_unlock(), without which this CPU could read fields that
- * the previous owner has not finished writing. */
+ * Ordering: acquire; pairs with the release in spinlock_unlock(), without which this CPU could read
+ * fields that the previous owner has not finished writing. */
 static inline void spinlock_lock(struct spinlock *lock)
 {
     uint32_t ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_RELAXED);
@@ -53,7 +54,7 @@ static inline bool spinlock_try_lock(struct spinlock *lock)
                                        __ATOMIC_RELAXED);
 }
 
-/* Hands the lock to the next ticket. Ordering: release; pairs with the acquire in spinlock_lock(). */
+/* Serves the next ticket. Ordering: release; pairs with the acquire in spinlock_lock(). */
 static inline void spinlock_unlock(struct spinlock *lock)
 {
     __atomic_store_n(&lock->serving, lock->serving + 1, __ATOMIC_RELEASE);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The C string functions. Invariant: no call leaves this file, not even one that the compiler makes out of a
- * loop: copies are string instructions. Called by everything, from .text.nopatch too. */
+/* The C string functions. Invariant: no call leaves this file, not even one that the compiler makes
+ * out of a loop: copies are string instructions. Called by everything, from .text.nopatch too. */
 #include "kernel/string.h"
 
 #include <stdint.h>
@@ -24,7 +24,8 @@ void *memmove(void *destination, const void *source, size_t length)
     unsigned char *to = destination;
     const unsigned char *from = source;
 
-    /* Not by STD and REP MOVSB: an NMI in between would run its C code with the direction flag set. */
+    /* Not by STD and REP MOVSB: an NMI in between would run its C code with the direction flag set.
+     */
     while (length > 0) {
         length--;
         to[length] = from[length];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The C string functions that the compiler and the kernel need, with the meaning that ISO C gives them.
- * Part of .text.nopatch: calls nothing. Context: any. */
+/* The C string functions that the compiler and the kernel need, with the meaning that ISO C gives
+ * them. Part of .text.nopatch: calls nothing. Context: any. */
 #pragma once
 
 #include <stddef.h>

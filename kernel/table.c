@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* Tables and JSON lines. Invariant: a field is in the row whole or not at all, and TAIL_MAX bytes are always left to
- * close the row; so every JSON row is a valid object. Called by shell commands and tests. */
+/* Tables and JSON lines. Invariant: a field is in the row whole or not at all, and TAIL_MAX bytes
+ * are always left to close the row; so every JSON row is a valid object. Called by shell commands
+ * and tests. */
 #include "kernel/table.h"
 
 #include "kernel/console.h"
@@ -52,7 +53,8 @@ static void line_put_json_string(struct table_line *line, const char *text)
     line_put(line, "\"", 1);
 }
 
-/* Puts one column for people. Spaces behind it are owed until another column comes: no line ends in spaces. */
+/* Puts one column for people. Spaces behind it are owed until another column comes: no line ends in
+ * spaces. */
 static void line_put_column(struct table_line *line, const char *text, size_t width, bool left)
 {
     size_t length = strlen(text);
@@ -86,8 +88,8 @@ struct field {
     const char *name;       /* in JSON */
     const char *human_name; /* NULL: the same */
     unsigned width;
-    const char *json;   /* JSON text of the value; NULL: @string, quoted */
-    const char *human;  /* NULL: @string, left-aligned */
+    const char *json;  /* JSON text of the value; NULL: @string, quoted */
+    const char *human; /* NULL: @string, left-aligned */
     const char *string;
 };
 
@@ -169,7 +171,8 @@ void table_bool(struct table *table, const char *name, unsigned width, bool valu
                                      .human = value ? "yes" : "no"});
 }
 
-static void put_number_field(struct table *table, const char *name, unsigned width, const char *text)
+static void put_number_field(struct table *table, const char *name, unsigned width,
+                             const char *text)
 {
     put_field(table, &(struct field){.name = name, .width = width, .json = text, .human = text});
 }
@@ -228,18 +231,16 @@ void table_time(struct table *table, const char *name, unsigned width, uint64_t 
     format_text(human, sizeof(human), "%llu.%03llu", (unsigned long long)(nanoseconds / 1000),
                 (unsigned long long)(nanoseconds % 1000));
     format_text(human_name, sizeof(human_name), "%.*s_us", (int)strlen(name) - 3, name);
-    put_field(table, &(struct field){.name = name,
-                                     .human_name = human_name,
-                                     .width = width,
-                                     .json = json,
-                                     .human = human});
+    put_field(
+        table,
+        &(struct field){
+            .name = name, .human_name = human_name, .width = width, .json = json, .human = human});
 }
 
 /* Writes the end of a line into the room that is always left for it, and prints the line. */
 static void line_print(struct table_line *line, const char *tail)
 {
-    line->length +=
-        format_text(line->text + line->length, line->size - line->length, "%s\n", tail);
+    line->length += format_text(line->text + line->length, line->size - line->length, "%s\n", tail);
     console_write(line->text, line->length);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* Tables for people and for programs from one code path: aligned columns under a header line, or one JSON object
- * a line. Invariant: a row is one console_write(), and a JSON row is always a valid object. Called by commands:
+/* Tables for people and for programs from one code path: aligned columns under a header line, or
+ * one JSON object a line. Invariant: a row is one console_write(), and a JSON row is always a valid
+ * object. Called by commands:
  *
  *     struct table table;
  *     table_begin(&table, "key", json);
@@ -12,15 +13,15 @@
  *     }
  *     table_end(&table);
  *
- * The width of a field is the least width of its column; a longer name of the field widens it. All rows of a table
- * have the same fields in the same order. */
+ * The width of a field is the least width of its column; a longer name of the field widens it. All
+ * rows of a table have the same fields in the same order. */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define TABLE_ROW_MAX 1536
+#define TABLE_ROW_MAX    1536
 #define TABLE_HEADER_MAX 256
 
 struct table_line {
@@ -60,11 +61,12 @@ void table_hex(struct table *table, const char *name, unsigned width, uint64_t v
 void table_numbers(struct table *table, const char *name, unsigned width, const uint64_t *values,
                    size_t count);
 
-/* A time: @name ends in "_ns". JSON has integer nanoseconds; people see microseconds under "..._us": 12.345. */
+/* A time: @name ends in "_ns". JSON has integer nanoseconds; people see microseconds under
+ * "..._us": 12.345. */
 void table_time(struct table *table, const char *name, unsigned width, uint64_t nanoseconds);
 
-/* Prints the row, and the header before the first one. Fields that did not fit are left out, and the row says so:
- * "truncated":true / "...". */
+/* Prints the row, and the header before the first one. Fields that did not fit are left out, and
+ * the row says so: "truncated":true / "...". */
 void table_end_row(struct table *table);
 
 /* Prints "(none)" for people if there was no row. */

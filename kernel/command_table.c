@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+/* All shell commands, in the order in which `help` lists them. Invariant: each stands here once,
+ * under a name of its own; commands_*.c define them. Read by kernel/shell.c and completion.c. */
+#include <stddef.h>
+
+#include "kernel/shell.h"
+
+extern const struct shell_command command_help, command_ver, command_cpus, command_mem,
+    command_threads, command_log, command_cmdline, command_ipi, command_keys, command_key,
+    command_sites, command_plan, command_pokes, command_protocol, command_test, command_bench,
+    command_exit, command_panic, command_reboot;
+
+const struct shell_command *const shell_commands[] = {
+    &command_help,  &command_ver,     &command_cpus,  &command_mem,      &command_threads,
+    &command_log,   &command_cmdline, &command_ipi,   &command_keys,     &command_key,
+    &command_sites, &command_plan,    &command_pokes, &command_protocol, &command_test,
+    &command_bench, &command_exit,    &command_panic, &command_reboot,   NULL,
+};
