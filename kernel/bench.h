@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+/* Benches: `bench NAME`. Invariant: a bench prints what it measured, with n, and leaves keys and the
+ * default protocol as it found them, Ctrl-C included. Counts come first: they compare across
+ * machines, times only within one run. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernel/bench_keys.h"
+#include "kernel/shell.h"
+#include "patching/histogram.h"
+#include "patching/poke.h"
+
+struct bench {
+    const char *name;
+    const char *usage; /* behind "bench " */
+    enum command_result (*run)(struct shell_session *session, int argc, char **argv);
+};
+
+/* In commands_bench.c, ended by a row without a name. */
+extern const struct bench benches[];
+
+enum command_result bench_ipi_run(struct shell_session *session, int argc, char **argv);
+enum command_result bench_poke_run(struct shell_session *session, int argc, char **argv);
+enum command_result bench_seeds_run(struct shell_session *session, int argc, char **argv);
+
+/* What the other CPUs do while something is measured, for --load and --peer. */
+enum bench_load { BENCH_LOAD_IDLE, BENCH_LOAD_BUSY };
+extern const char *const bench_load_names[]; /* ended by NULL */
+
+/* Starts one thread on every other CPU that calls work() in a loop, and waits until all of them do.
+ * One load at a time. Returns false, nothing running, when memory is short. Context: thread. */
+bool bench_load_start(uint32_t (*work)(void));
+
+/* Ends the threads. Returns how often work() returned, all CPUs together. */
+uint64_t bench_load_stop(void);
+
+/* One row of `bench poke`. */
+struct poke_measurement {
+    uint32_t flips;
+    uint64_t rounds, ipis, traps; /* sums over the flips */
+    struct histogram total_ns;    /* one sample a flip */
+    struct histogram handler_ticks;
+};
+
+struct poke_request {
+    const struct bench_key *key;
+    enum patch_protocol_id protocol;
+    enum bench_load load;
+    uint32_t flips;      /* this many, */
+    uint64_t budget_ns;  /* but after this time stop at BENCH_FLIPS_LEAST; 0: no budget */
+};
+#define BENCH_FLIPS_LEAST 10u
+
+/* Flips the key and adds up the batches' records. Returns COMMAND_FAILED with a message when a flip
+ * failed, the key is in use, or Ctrl-C came. Context: thread. */
+enum command_result bench_poke_measure(struct shell_session *session,
+                                       const struct poke_request *request,
+                                       struct poke_measurement *result);

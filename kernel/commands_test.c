@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+/* The `test` command: runs the suites of tests/kernel. This file and the suite table are all that
+ * kernel/ knows of tests/. */
+#include "kernel/console.h"
+#include "kernel/options.h"
+#include "kernel/shell.h"
+#include "kernel/string.h"
+#include "tests/kernel/test.h"
+
+static const struct test_suite *suite_find(const char *name)
+{
+    for (size_t i = 0; test_suites[i] != NULL; i++) {
+        if (strcmp(test_suites[i]->name, name) == 0) {
+            return test_suites[i];
+        }
+    }
+    return NULL;
+}
+
+static bool stop_requested(void *argument)
+{
+    return shell_interrupted(argument);
+}
+
+static enum command_result test_command_run(struct shell_session *session, int argc, char **argv)
+{
+    bool list = false;
+    const struct option options[] = {OPTION_FLAG("--list", &list)};
+    if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 1)) {
+        return COMMAND_USAGE;
+    }
+    if (list) {
+        for (size_t i = 0; test_suites[i] != NULL; i++) {
+            console_print("%s\n", test_suites[i]->name);
+        }
+        return COMMAND_OK;
+    }
+    const struct test_suite *suite = NULL;
+    if (argc == 2) {
+        suite = suite_find(argv[1]);
+        if (suite == NULL) {
+            console_print("test: no suite is called '%s'; `test --list` lists them\n", argv[1]);
+            return COMMAND_FAILED;
+        }
+    }
+    struct test_totals totals = test_run(suite, stop_requested, session);
+    return totals.failed == 0 && !shell_interrupted(session) ? COMMAND_OK : COMMAND_FAILED;
+}
+
+static void test_complete(struct shell_completion *completion, int argument, char **argv)
+{
+    (void)argv;
+    for (size_t i = 0; argument == 1 && test_suites[i] != NULL; i++) {
+        shell_completion_offer(completion, test_suites[i]->name);
+    }
+}
+
+const struct shell_command command_test = {
+    .name = "test",
+    .summary = "run the in-kernel test suites (KTAP)",
+    .usage = "test [SUITE] [--list]",
+    .example = "test torture",
+    .details = "Without SUITE all of them, about half a minute; torture alone takes 10 s.",
+    .run = test_command_run,
+    .complete = test_complete,
+};

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+/* The boot order. Each line may use what the lines above it set up, and nothing else. */
+#include "kernel/main.h"
+
+#include "arch/acpi.h"
+#include "arch/apic.h"
+#include "arch/clock.h"
+#include "arch/instructions.h"
+#include "arch/paging.h"
+#include "arch/traps.h"
+#include "boot/boot_facts.h"
+#include "boot/smp_start.h"
+#include "kernel/command_line.h"
+#include "kernel/console.h"
+#include "kernel/cross_call.h"
+#include "kernel/log.h"
+#include "kernel/page_allocator.h"
+#include "kernel/panic.h"
+#include "kernel/shell.h"
+#include "kernel/text_snapshot.h"
+#include "kernel/thread.h"
+#include "kernel/version.h"
+#include "patching/static_key.h"
+
+static void keys_initialize(void)
+{
+    struct patch_error error;
+    if (static_key_initialize(&error) != PATCH_OK) {
+        panic("static key %s, site 0x%llx: %s", error.name != NULL ? error.name : "?",
+              (unsigned long long)error.address, patch_status_text(error.status));
+    }
+}
+
+/* Takes protocol= from the command line. */
+static void protocol_initialize(void)
+{
+    const char *name = command_line_get("protocol");
+    if (name != NULL && patch_protocol_set_default(patch_protocol_find(name)) != PATCH_OK) {
+        log_warning("command line: protocol=%s is not a patch protocol; using %s", name,
+                    patch_protocol_name(patch_protocol_default()));
+    }
+}
+
+static void clock_compare_on_cpu(void *argument)
+{
+    (void)argument;
+    clock_compare_sample(32);
+}
+
+static void cpus_start(void)
+{
+    uint64_t limit = 0; /* 0: all */
+    command_line_get_number("cpus", 1, CPU_MAX, &limit);
+    for (unsigned cpu = 1; cpu < cpu_present_count(); cpu++) {
+        if (!thread_prepare_cpu(cpu)) {
+            panic("no memory for the idle thread of cpu %u", cpu);
+        }
+    }
+    unsigned online = smp_start_all((unsigned)limit);
+    on_each_cpu(clock_compare_on_cpu, NULL);
+    log_info("%u of %u CPUs online, %s, TSC %llu kHz by %s, worst TSC step back %llu ns", online,
+             cpu_present_count(), apic_mode_name(), (unsigned long long)clock_tsc_hz() / 1000,
+             clock_source_name(),
+             (unsigned long long)clock_ticks_to_ns(clock_compare_worst_ticks()));
+}
+
+/* The first thread: what needs to sleep or to wait for other CPUs, then the shell. */
+static void first_thread(void *argument)
+{
+    (void)argument;
+    cpus_start();
+    if (!text_snapshot_take()) {
+        log_warning("no memory for the text snapshot: tests cannot compare text with it");
+    }
+    shell_run();
+}
+
+void kernel_main(const struct boot_facts *facts)
+{
+    console_initialize();
+    page_allocator_initialize(facts);
+    paging_initialize(facts);
+    keys_initialize();
+    log_info("livetext %s, %s by %s, %llu MiB free", LIVETEXT_VERSION, facts->firmware,
+             facts->loader, (unsigned long long)(page_count().free * PAGE_SIZE >> 20));
+    command_line_initialize(facts->command_line);
+    acpi_initialize(facts);
+    apic_initialize();
+    clock_initialize();
+    apic_timer_initialize();
+    protocol_initialize();
+    thread_initialize();
+    cross_call_initialize();
+    console_start_input();
+    if (thread_create("shell", 0, first_thread, NULL) == NULL) {
+        panic("no memory for the first thread");
+    }
+    thread_idle_loop();
+}
+
+void kernel_main_secondary(void)
+{
+    thread_initialize_secondary();
+    thread_idle_loop();
+}

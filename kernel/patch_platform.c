@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+/* The kernel as host of patching/: implements patching/platform.h. Invariant: text is written only
+ * here, through the temporary private mapping, and only with the patch lock held (or on the one CPU
+ * of early boot). The handler's share is in patch_platform_nopatch.c. */
+#include "patching/platform.h"
+
+#include "arch/clock.h"
+#include "arch/instructions.h"
+#include "arch/ipi.h"
+#include "arch/paging.h"
+#include "arch/percpu.h"
+#include "arch/text_window.h"
+#include "kernel/mutex.h"
+#include "kernel/panic.h"
+#include "kernel/thread.h"
+
+static struct mutex patch_mutex = MUTEX("patch lock");
+
+bool platform_text_is_patchable(const void *address, size_t length)
+{
+    uint64_t first = (uint64_t)address;
+    uint64_t end = first + length;
+    if (end < first || first < (uint64_t)text_start || end > (uint64_t)text_end) {
+        return false;
+    }
+    return end <= (uint64_t)nopatch_start || first >= (uint64_t)nopatch_end;
+}
+
+void platform_text_open(void)
+{
+    text_window_open();
+}
+
+bool platform_text_write(void *address, const void *bytes, size_t length)
+{
+    return text_window_write(address, bytes, length);
+}
+
+void platform_text_close(void)
+{
+    text_window_close();
+}
+
+unsigned platform_sync_cores(void)
+{
+    return sync_cores_others();
+}
+
+void platform_lock(void)
+{
+    mutex_lock(&patch_mutex);
+}
+
+void platform_unlock(void)
+{
+    mutex_unlock(&patch_mutex);
+}
+
+bool platform_lock_is_held(void)
+{
+    return mutex_is_held(&patch_mutex);
+}
+
+bool platform_may_patch(void)
+{
+    struct cpu *cpu = this_cpu();
+    if (cpu->current == NULL) {
+        return cpu_count() == 1; /* early boot: nobody else could run into half-written text */
+    }
+    return interrupts_enabled() && cpu->preempt_count == 0 && cpu->interrupt_depth == 0;
+}
+
+unsigned platform_cpu_count(void)
+{
+    return cpu_count();
+}
+
+uint64_t platform_ticks_to_ns(uint64_t ticks)
+{
+    return clock_ticks_to_ns(ticks);
+}
+
+uint64_t platform_wall_ns(void)
+{
+    return clock_wall_ns();
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+/* The part of patching/platform.h that the breakpoint handler calls. Invariant: .text.nopatch whole
+ * (linker.ld lists this file): no site, no call out of nopatch text. */
+#include "arch/instructions.h"
+#include "arch/percpu.h"
+#include "kernel/panic.h"
+#include "kernel/symbols.h"
+#include "patching/platform.h"
+
+unsigned platform_cpu_index(void)
+{
+    return cpu_index();
+}
+
+uint64_t platform_time_ticks(void)
+{
+    return read_tsc();
+}
+
+void platform_relax(void)
+{
+    cpu_relax();
+}
+
+void platform_fatal(const char *what, const void *address, uint64_t expected, uint64_t actual)
+{
+    char name[SYMBOL_TEXT_MAX];
+    symbol_describe((uint64_t)address, name, sizeof(name));
+    panic("patching: %s at %p (%s): expected 0x%llx, found 0x%llx", what, address, name,
+          (unsigned long long)expected, (unsigned long long)actual);
+}

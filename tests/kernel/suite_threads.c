@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: MIT
+/* Threads, round robin, sleep, mutex, wait queues, pinning. */
+#include "arch/clock.h"
+#include "arch/instructions.h"
+#include "kernel/mutex.h"
+#include "kernel/run_queue.h"
+#include "kernel/thread.h"
+#include "kernel/wait_queue.h"
+#include "tests/kernel/test.h"
+#include "tests/kernel/workers.h"
+
+#define MILLISECOND 1000000ull
+
+static unsigned last_cpu(void)
+{
+    unsigned last = 0;
+    for (unsigned cpu = 0; cpu < cpu_present_count(); cpu++) {
+        last = cpu_index_is_online(cpu) ? cpu : last;
+    }
+    return last;
+}
+
+static void note_cpu(void *argument)
+{
+    *(uint32_t *)argument = cpu_index() + 1;
+}
+
+static void thread_runs_where_it_was_created(struct test *test)
+{
+    for (unsigned cpu = 0; cpu < cpu_present_count(); cpu++) {
+        uint32_t seen = 0;
+        struct thread *thread = thread_create("note", cpu, note_cpu, &seen);
+        EXPECT_EQUAL(test, thread != NULL, cpu_index_is_online(cpu));
+        if (thread != NULL) {
+            thread_join(thread);
+            EXPECT_EQUAL(test, seen, cpu + 1);
+        }
+    }
+    EXPECT(test, thread_create("nowhere", CPU_MAX, note_cpu, NULL) == NULL);
+}
+
+struct spin {
+    bool stop;
+    uint64_t rounds[2];
+    uint32_t next;
+};
+
+static void spin_until_stopped(void *argument)
+{
+    struct spin *spin = argument;
+    uint32_t mine = __atomic_fetch_add(&spin->next, 1, __ATOMIC_RELAXED);
+    while (!__atomic_load_n(&spin->stop, __ATOMIC_RELAXED)) {
+        __atomic_fetch_add(&spin->rounds[mine], 1, __ATOMIC_RELAXED);
+        cpu_relax();
+    }
+}
+
+/* Two threads that never yield share one CPU: without a working tick the second never runs. */
+static void spinning_threads_share_a_cpu(struct test *test)
+{
+    struct spin spin = {0};
+    unsigned cpu = last_cpu();
+    struct thread *first = thread_create("spin", cpu, spin_until_stopped, &spin);
+    struct thread *second = thread_create("spin", cpu, spin_until_stopped, &spin);
+    if (EXPECT(test, first != NULL && second != NULL)) {
+        uint64_t deadline = clock_now_ns() + 5000 * MILLISECOND;
+        while (clock_now_ns() < deadline &&
+               (__atomic_load_n(&spin.rounds[0], __ATOMIC_RELAXED) == 0 ||
+                __atomic_load_n(&spin.rounds[1], __ATOMIC_RELAXED) == 0)) {
+            thread_sleep_ns(10 * MILLISECOND);
+        }
+        EXPECT(test, spin.rounds[0] != 0);
+        EXPECT(test, spin.rounds[1] != 0);
+    }
+    __atomic_store_n(&spin.stop, true, __ATOMIC_RELAXED);
+    if (first != NULL) {
+        thread_join(first);
+    }
+    if (second != NULL) {
+        thread_join(second);
+    }
+}
+
+/* A CPU with one runnable thread has no tick: the thread keeps the CPU without timer interrupts. */
+static void single_thread_runs_without_ticks(struct test *test)
+{
+    unsigned cpu = last_cpu();
+    if (cpu == cpu_index()) {
+        test_skip(test, "needs a second CPU");
+        return;
+    }
+    struct spin spin = {0};
+    struct thread *thread = thread_create("spin", cpu, spin_until_stopped, &spin);
+    if (!EXPECT(test, thread != NULL)) {
+        return;
+    }
+    thread_sleep_ns(20 * MILLISECOND); /* let it start */
+    uint64_t before = run_queue_of(cpu)->ticks;
+    thread_sleep_ns(100 * MILLISECOND);
+    EXPECT_EQUAL(test, run_queue_of(cpu)->ticks, before);
+    __atomic_store_n(&spin.stop, true, __ATOMIC_RELAXED);
+    thread_join(thread);
+}
+
+static void sleep_never_ends_early(struct test *test)
+{
+    for (unsigned i = 0; i < 5; i++) {
+        uint64_t before = clock_now_ns();
+        thread_sleep_ns(3 * MILLISECOND);
+        EXPECT(test, clock_now_ns() - before >= 3 * MILLISECOND);
+    }
+}
+
+#define INCREMENTS 2000
+
+static struct shared_counter {
+    struct mutex mutex;
+    uint64_t value;  /* under mutex */
+    bool inside;     /* under mutex: somebody is */
+    uint64_t clashes;
+} shared = {.mutex = MUTEX("test counter")};
+
+static void count_under_mutex(void *argument)
+{
+    (void)argument;
+    for (unsigned i = 0; i < INCREMENTS; i++) {
+        mutex_lock(&shared.mutex);
+        if (__atomic_exchange_n(&shared.inside, true, __ATOMIC_RELAXED)) {
+            __atomic_fetch_add(&shared.clashes, 1, __ATOMIC_RELAXED);
+        }
+        uint64_t value = shared.value;
+        cpu_relax(); /* widens the window between load and store */
+        shared.value = value + 1;
+        __atomic_store_n(&shared.inside, false, __ATOMIC_RELAXED);
+        mutex_unlock(&shared.mutex);
+    }
+}
+
+/* Unprotected load and store lose increments as soon as two threads are inside. */
+static void mutex_lets_one_thread_in(struct test *test)
+{
+    struct workers workers;
+    shared.value = 0;
+    shared.clashes = 0;
+    if (!EXPECT(test, workers_start(&workers, true, count_under_mutex, NULL))) {
+        return;
+    }
+    uint64_t expected = (uint64_t)workers.count * INCREMENTS;
+    workers_join(&workers);
+    EXPECT_EQUAL(test, shared.value, expected);
+    EXPECT_EQUAL(test, shared.clashes, 0);
+}
+
+#define VOLLEYS 1000
+
+static struct ping_pong {
+    struct wait_queue queue;
+    uint32_t turn; /* 0 or 1: who may play */
+} table = {.queue = WAIT_QUEUE("ping pong")};
+
+struct player {
+    uint32_t me;
+};
+
+static bool is_my_turn(void *argument)
+{
+    const struct player *player = argument;
+    return __atomic_load_n(&table.turn, __ATOMIC_RELAXED) == player->me;
+}
+
+static void play(void *argument)
+{
+    const struct player *player = argument;
+    for (unsigned i = 0; i < VOLLEYS; i++) {
+        wait_queue_wait_until(&table.queue, is_my_turn, argument);
+        __atomic_store_n(&table.turn, 1 - player->me, __ATOMIC_RELAXED);
+        wait_queue_wake_all(&table.queue);
+    }
+}
+
+/* Each volley hands over by one wake-up; a lost one leaves both asleep, and the test's time-out in
+ * tests/boot ends it. */
+static void no_wake_up_is_lost(struct test *test)
+{
+    struct player players[2] = {{0}, {1}};
+    table.turn = 0;
+    struct thread *first = thread_create("ping", 0, play, &players[0]);
+    struct thread *second = thread_create("pong", last_cpu(), play, &players[1]);
+    if (!EXPECT(test, first != NULL && second != NULL)) {
+        return;
+    }
+    thread_join(first);
+    thread_join(second);
+    EXPECT_EQUAL(test, table.turn, 0);
+}
+
+static void visit_all_cpus(void *argument)
+{
+    uint32_t *wrong = argument;
+    for (unsigned cpu = 0; cpu < cpu_present_count(); cpu++) {
+        bool moved = thread_pin(cpu);
+        if (moved != cpu_index_is_online(cpu) || (moved && cpu_index() != cpu)) {
+            (*wrong)++;
+        }
+    }
+}
+
+static void pin_moves_the_caller(struct test *test)
+{
+    uint32_t wrong = 0;
+    struct thread *thread = thread_create("traveller", THREAD_ANY_CPU, visit_all_cpus, &wrong);
+    if (EXPECT(test, thread != NULL)) {
+        thread_join(thread);
+        EXPECT_EQUAL(test, wrong, 0);
+    }
+}
+
+static void nothing_to_do(void *argument)
+{
+    (void)argument;
+}
+
+static void threads_that_end_leave_nothing(struct test *test)
+{
+    size_t before = thread_count();
+    for (unsigned i = 0; i < 200; i++) {
+        struct thread *thread = thread_create("brief", THREAD_ANY_CPU, nothing_to_do, NULL);
+        if (EXPECT(test, thread != NULL)) {
+            thread_join(thread);
+        }
+    }
+    EXPECT_EQUAL(test, thread_count(), before);
+}
+
+static const struct test_case cases[] = {
+    TEST_CASE(thread_runs_where_it_was_created),
+    TEST_CASE(spinning_threads_share_a_cpu),
+    TEST_CASE(single_thread_runs_without_ticks),
+    TEST_CASE(sleep_never_ends_early),
+    TEST_CASE(mutex_lets_one_thread_in),
+    TEST_CASE(no_wake_up_is_lost),
+    TEST_CASE(pin_moves_the_caller),
+    TEST_CASE(threads_that_end_leave_nothing),
+};
+
+const struct test_suite suite_threads = TEST_SUITE("threads", cases);

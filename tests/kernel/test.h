@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+/* In-kernel tests, reported as KTAP. A suite is a table of cases; a case is a function whose name is
+ * a claim. Invariant: a case that fails says where, what was expected and what was there.
+ *
+ *   static void key_starts_disabled(struct test *test)
+ *   {
+ *       EXPECT(test, !static_key_is_enabled(&key));
+ *       EXPECT_EQUAL(test, static_key_count(&key), 0);
+ *   }
+ *
+ * Every suite is followed by a case of the runner's own: text, pages, threads as before. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct test {
+    const char *name;
+    unsigned failures;
+    const char *skip_reason; /* set by test_skip(): the case did not apply here */
+};
+
+struct test_case {
+    const char *name;
+    void (*run)(struct test *test);
+};
+
+struct test_suite {
+    const char *name;
+    const struct test_case *cases;
+    size_t case_count;
+};
+
+#define TEST_CASE(function) {.name = #function, .run = (function)}
+#define TEST_SUITE(suite_name, case_array)                                                         \
+    {                                                                                              \
+        .name = (suite_name), .cases = (case_array),                                               \
+        .case_count = sizeof(case_array) / sizeof((case_array)[0])                                 \
+    }
+
+/* All suites, in the order in which `test` runs them; ended by NULL. In suite_table.c. */
+extern const struct test_suite *const test_suites[];
+
+struct test_totals {
+    unsigned passed, failed, skipped;
+};
+
+/* Runs one suite, or all with @suite NULL, and prints KTAP. @stop is polled between cases.
+ * Context: thread. */
+struct test_totals test_run(const struct test_suite *suite, bool (*stop)(void *argument),
+                            void *argument);
+
+/* For the macros below. Return the condition. */
+bool test_expect(struct test *test, bool condition, const char *text, const char *file, int line);
+bool test_expect_equal(struct test *test, uint64_t actual, uint64_t expected, const char *text,
+                       const char *file, int line);
+void test_skip(struct test *test, const char *reason);
+
+#define EXPECT(test, condition) test_expect((test), (condition), #condition, __FILE__, __LINE__)
+#define EXPECT_EQUAL(test, actual, expected)                                                       \
+    test_expect_equal((test), (uint64_t)(actual), (uint64_t)(expected), #actual, __FILE__, __LINE__)
