@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+# Host tests of the pure parts of kernel/, as Linux programs under the address and undefined-behaviour
+# sanitizers. Included by tests/host/host.mk, whose `check` runs them with the others.
+
+KERNEL_HOST_TESTS := kernel_format kernel_string kernel_log_ring kernel_table kernel_options \
+    kernel_words kernel_command_line kernel_line_editor kernel_shell
+
+KERNEL_FAKE_CONSOLE := tests/host/kernel_fake_console.c kernel/format.c
+
+kernel_format_SOURCES := kernel/format.c
+kernel_string_SOURCES :=
+kernel_log_ring_SOURCES := kernel/log_ring.c
+kernel_table_SOURCES := kernel/table.c $(KERNEL_FAKE_CONSOLE)
+kernel_options_SOURCES := kernel/options.c $(KERNEL_FAKE_CONSOLE)
+kernel_words_SOURCES := kernel/words.c kernel/nearest_word.c
+kernel_command_line_SOURCES := kernel/command_line.c kernel/log_ring.c kernel/nearest_word.c \
+    kernel/options.c kernel/words.c $(KERNEL_FAKE_CONSOLE)
+kernel_line_editor_SOURCES := kernel/line_editor.c kernel/line_view.c
+kernel_shell_SOURCES := kernel/shell.c kernel/completion.c kernel/line_editor.c \
+    kernel/nearest_word.c kernel/words.c $(KERNEL_FAKE_CONSOLE)
+
+KERNEL_HOST_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -I. -fno-omit-frame-pointer \
+    -fsanitize=address,undefined -fno-sanitize-recover=all
+
+check: $(KERNEL_HOST_TESTS:%=$(HOST)/%)
+
+define kernel_host_program
+$(HOST)/$(1): tests/host/$(1).c $($(1)_SOURCES) $(wildcard kernel/*.h tests/host/*.h) kernel/string.c
+	@mkdir -p $$(@D)
+	@$$(CC) $$(KERNEL_HOST_CFLAGS) tests/host/$(1).c $($(1)_SOURCES) -lcmocka -o $$@
+endef
+$(foreach test,$(KERNEL_HOST_TESTS),$(eval $(call kernel_host_program,$(test))))
