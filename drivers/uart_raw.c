@@ -8,22 +8,23 @@
 
 #include "arch/instructions.h"
 
-/* Reads of the status register before we stop waiting: about half a second of port I/O on hardware,
- * more under emulation, where the far end of a pipe may be slow. */
-#define WAIT_POLLS 500000u
+/* Five to ten seconds of TSC: the reader of an emulated UART may pause. */
+#define WAIT_TICKS 20000000000ull
 
 static unsigned burst = 1; /* written once at boot */
 static bool stalled;       /* races between CPUs only cost or save a wait */
 
 static bool wait_for(uint8_t status)
 {
-    for (unsigned polls = stalled ? 1 : WAIT_POLLS; polls > 0; polls--) {
+    uint64_t start = read_tsc();
+
+    do {
         if ((in8(UART_PORT + UART_LINE_STATUS) & status) != 0) {
             stalled = false;
             return true;
         }
         cpu_relax();
-    }
+    } while (!stalled && read_tsc() - start < WAIT_TICKS);
     stalled = true;
     return false;
 }

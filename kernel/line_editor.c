@@ -131,10 +131,12 @@ static enum line_event history_show(struct line_editor *editor, size_t back)
 
 static enum line_event history_older(struct line_editor *editor)
 {
-    size_t kept =
-        editor->history_count < LINE_EDITOR_HISTORY ? editor->history_count : LINE_EDITOR_HISTORY;
+    size_t back = editor->history_back;
 
-    return editor->history_back < kept ? history_show(editor, editor->history_back + 1) : LINE_BELL;
+    if (back == editor->history_count || back == LINE_EDITOR_HISTORY) {
+        return LINE_BELL;
+    }
+    return history_show(editor, back + 1);
 }
 
 static enum line_event history_newer(struct line_editor *editor)

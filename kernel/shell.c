@@ -184,10 +184,11 @@ static bool read_line(void)
 /* Runs the commands of run=, on a copy: they are split in place, and `cmdline` shows them later. */
 static void run_boot_commands(struct shell_session *session)
 {
-    static char text[COMMAND_LINE_MAX + 1];
     const char *commands = command_line_get("run");
 
     if (commands != NULL) {
+        static char text[COMMAND_LINE_MAX + 1];
+
         memcpy(text, commands, strlen(commands) + 1);
         shell_execute(session, text, true);
     }

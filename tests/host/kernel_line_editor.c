@@ -259,7 +259,9 @@ static void redraw_shows_the_same_as_the_changes_did(void **state)
     type("keys -j\033[D\033[D");
     screen_length = 0;
     screen_cursor = 0;
-    terminal_write(output, line_view_redraw(&view, output));
+    size_t length = line_view_redraw(&view, output);
+
+    terminal_write(output, length);
     assert_screen_shows_the_line();
 }
 

@@ -76,8 +76,8 @@ static void fills_of_every_length_agree(void **state)
     for (size_t length = 0; length < AREA; length++) {
         fill(ours);
         fill(theirs);
-        kernel_memset(ours, 0x1a5, length);
-        memset(theirs, 0x1a5, length);
+        kernel_memset(ours, 0x1a5, length); /* as if it were an unsigned char */
+        memset(theirs, 0xa5, length);
         assert_memory_equal(ours, theirs, AREA);
     }
 }
