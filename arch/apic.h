@@ -27,8 +27,9 @@ void apic_send_startup(uint32_t apic_id, uint64_t physical_page);
 
 void apic_end_of_interrupt(void);
 
-/* One-shot timer of this CPU: VECTOR_TIMER fires once, @ns from now (at least one tick). Arming
- * again replaces the earlier shot. Context: interrupts off or preemption off. */
+/* One-shot timer of this CPU: VECTOR_TIMER fires once, @ns from now; early if the counter cannot
+ * hold that much, so a handler looks at the clock and arms again. Arming again replaces the earlier
+ * shot. Context: interrupts off or preemption off. */
 void apic_timer_arm_ns(uint64_t ns);
 void apic_timer_stop(void);
 

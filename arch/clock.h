@@ -14,6 +14,9 @@ struct clock_scale {
 };
 extern struct clock_scale clock_scale;
 
+/* Time zero; boot_main() only. */
+void clock_start(void);
+
 /* Context: after acpi_initialize() (HPET). Takes about 10 ms unless CPUID tells. */
 void clock_initialize(void);
 

@@ -25,6 +25,15 @@ void ipi_broadcast(unsigned vector);
  * sync_cores_others(). */
 unsigned sync_core_one(unsigned index);
 
+/* Waits until is_done(index, argument) holds for every other online CPU; for protocols built on
+ * ipi_send(). Names a silent CPU as sync_cores_others() does; @what says what it owes ("a cross
+ * call"). Context: thread, interrupts on: the CPU waited for may itself wait for a sync of ours. */
+void ipi_wait_acknowledged(const char *what, bool (*is_done)(unsigned index, void *argument),
+                           void *argument);
+
+/* Called by a CPU that has just become online: it owes no round that began before. */
+void sync_join(void);
+
 /* Called by trap_dispatch() before the handler of an IPI vector runs. */
 void ipi_note_received(unsigned vector);
 

@@ -11,20 +11,10 @@
 #include "kernel/page_allocator.h"
 
 struct cpu *cpus[CPU_MAX + 1];
+unsigned cpus_present;
+unsigned cpus_online;
 
 static struct cpu boot_cpu;
-static unsigned present_count;
-static unsigned online_count;
-
-unsigned cpu_count(void)
-{
-    return __atomic_load_n(&online_count, __ATOMIC_ACQUIRE);
-}
-
-unsigned cpu_present_count(void)
-{
-    return present_count;
-}
 
 static uint32_t boot_apic_id(void)
 {
@@ -51,8 +41,8 @@ void cpu_initialize_boot(void)
         boot_cpu.tss.interrupt_stack[stack - 1] = stack_boot_top(stack);
     }
     cpus[0] = &boot_cpu;
-    present_count = 1;
-    online_count = 1;
+    cpus_present = 1;
+    cpus_online = 1;
     descriptors_load(&boot_cpu);
 }
 
@@ -61,21 +51,21 @@ struct cpu *cpu_add(uint32_t apic_id)
     uint64_t frame;
     struct cpu *cpu;
 
-    for (unsigned i = 0; i < present_count; i++) {
+    for (unsigned i = 0; i < cpus_present; i++) {
         if (cpus[i]->apic_id == apic_id) {
             return cpus[i];
         }
     }
-    frame = present_count < CPU_MAX ? page_allocate() : 0;
+    frame = cpus_present < CPU_MAX ? page_allocate() : 0;
     if (frame == 0) {
         return NULL;
     }
     cpu = physical_to_virtual(frame);
     cpu->self = cpu;
-    cpu->index = present_count;
+    cpu->index = cpus_present;
     cpu->apic_id = apic_id;
     cpu->state = CPU_PRESENT;
-    cpus[present_count++] = cpu;
+    cpus[cpus_present++] = cpu;
     return cpu;
 }
 
@@ -101,7 +91,7 @@ bool cpu_set_online(struct cpu *cpu)
                                      __ATOMIC_RELAXED)) {
         return false;
     }
-    __atomic_fetch_add(&online_count, 1, __ATOMIC_RELEASE);
+    __atomic_fetch_add(&cpus_online, 1, __ATOMIC_RELEASE);
     return true;
 }
 

@@ -157,11 +157,20 @@ static inline bool cpu_is_online(const struct cpu *cpu)
     return __atomic_load_n(&cpu->state, __ATOMIC_ACQUIRE) == CPU_ONLINE;
 }
 
+extern unsigned cpus_present, cpus_online; /* written by percpu.c only */
+
 /* CPUs that run; an index below cpu_present_count() may be offline when the two differ. */
-unsigned cpu_count(void);
+static inline unsigned cpu_count(void)
+{
+    /* Acquire: pairs with the release in cpu_set_online(). */
+    return __atomic_load_n(&cpus_online, __ATOMIC_ACQUIRE);
+}
 
 /* CPUs that the firmware lists (at most CPU_MAX), whether they came up or not. */
-unsigned cpu_present_count(void);
+static inline unsigned cpu_present_count(void)
+{
+    return cpus_present;
+}
 
 /* Adds a CPU that the firmware lists. Boot only. Returns NULL when CPU_MAX is reached or memory is
  * out; the caller says so in the log. */

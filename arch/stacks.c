@@ -12,7 +12,7 @@
 
 extern char boot_stacks[]; /* boot/start.asm: four slots, guard page first */
 
-#define BOOT_STACKS_SIZE (4 * STACK_SLOT_SIZE)
+#define BOOT_STACKS_SIZE (BOOT_STACK_SLOTS * STACK_SLOT_SIZE)
 
 static struct spinlock stack_lock = SPINLOCK("stacks");
 /* under stack_lock: */

@@ -9,8 +9,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define STACK_SIZE      (4 * 4096ull)
-#define STACK_SLOT_SIZE (STACK_SIZE + 4096ull)
+#define STACK_SIZE       (4 * 4096ull)
+#define STACK_SLOT_SIZE  (STACK_SIZE + 4096ull)
+#define BOOT_STACK_SLOTS 4 /* main, NMI, double fault, machine check: boot/start.asm */
 
 /* Gives a kernel stack. Returns its top (16-byte aligned, the initial RSP), or 0 without memory.
  * Freed stacks stay mapped and are given out again, so no other CPU's translations need a

@@ -12,6 +12,7 @@
 #define BOOT_LOADER_NAME_MAX  64
 #define BOOT_RSDP_MAX         36
 
+/* From best to worst. */
 enum boot_region_kind { REGION_USABLE, REGION_RESERVED, REGION_ACPI, REGION_BAD };
 
 struct boot_region {

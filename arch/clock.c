@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+/* Time from the TSC; see clock.h. Invariant: clock_scale is written at boot, before other CPUs
+ * start. */
+
+#include "arch/clock.h"
+
+#include "arch/clock_sources.h"
+#include "arch/instructions.h"
+#include "kernel/log.h"
+
+#define NS_PER_SECOND 1000000000ull
+#define DEFAULT_HZ    NS_PER_SECOND
+
+struct clock_scale clock_scale = {DEFAULT_HZ, 1ull << 32, 0};
+
+static const char *source_name = "none";
+static uint64_t wall_start_ns; /* time of day when clock_now_ns() was 0 */
+
+/* On a line of its own: all CPUs compare with it. */
+static _Alignas(64) uint64_t newest_ticks;
+static _Alignas(64) uint64_t worst_step_back;
+
+void clock_start(void)
+{
+    clock_scale.start_ticks = read_tsc();
+}
+
+void clock_initialize(void)
+{
+    uint64_t hz = clock_source_measure(&source_name);
+
+    if (hz == 0) {
+        log_error("clock: no source to calibrate the TSC; assuming 1 GHz, times are wrong");
+        hz = DEFAULT_HZ;
+    }
+    clock_scale.tsc_hz = hz;
+    clock_scale.ns_per_tick_shifted = (NS_PER_SECOND << 32) / hz;
+    wall_start_ns = rtc_read_seconds() * NS_PER_SECOND - clock_now_ns();
+}
+
+uint64_t clock_now_ns(void)
+{
+    return clock_ticks_to_ns(read_tsc() - clock_scale.start_ticks);
+}
+
+uint64_t clock_tsc_hz(void)
+{
+    return clock_scale.tsc_hz;
+}
+
+const char *clock_source_name(void)
+{
+    return source_name;
+}
+
+uint64_t clock_wall_ns(void)
+{
+    return wall_start_ns + clock_now_ns();
+}
+
+void clock_delay_ns(uint64_t ns)
+{
+    uint64_t start = clock_now_ns();
+
+    while (clock_now_ns() - start < ns) {
+        cpu_relax();
+    }
+}
+
+/* Lock-free maximum. Relaxed: only the value counts. */
+static void raise_to(uint64_t *maximum, uint64_t value)
+{
+    uint64_t old = __atomic_load_n(maximum, __ATOMIC_RELAXED);
+
+    while (old < value && !__atomic_compare_exchange_n(maximum, &old, value, false,
+                                                       __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+}
+
+void clock_compare_sample(unsigned samples)
+{
+    while (samples-- != 0) {
+        /* Read before the TSC (LFENCE in read_tsc()), so that agreeing clocks never step back. */
+        uint64_t newest = __atomic_load_n(&newest_ticks, __ATOMIC_ACQUIRE);
+        uint64_t now = read_tsc();
+
+        if (now < newest) {
+            raise_to(&worst_step_back, newest - now);
+        }
+        raise_to(&newest_ticks, now);
+    }
+}
+
+uint64_t clock_compare_worst_ticks(void)
+{
+    return __atomic_load_n(&worst_step_back, __ATOMIC_RELAXED);
+}

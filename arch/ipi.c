@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: MIT
+/* Counted IPIs and the sync; see ipi.h. Invariant: one sync round is in flight at a time, and a CPU
+ * has at most one IPI of each other kind on its way (pending_ipis), so no two sends merge and the
+ * counts are exact.
+ *
+ *   patcher                                  CPU n (entry.asm)
+ *   writes text
+ *   sync_round = r          (release)
+ *   IPI ----------------------------------->  reads sync_round = r   (acquire)
+ *                                             sync_acknowledged = r  (release)
+ *   sees r from every CPU (acquire) <-------  IRET: fetches nothing older than the text written
+ *   next write */
+
+#include "arch/ipi.h"
+
+#include "arch/apic.h"
+#include "arch/clock.h"
+#include "arch/instructions.h"
+#include "arch/ipi_trace.h"
+#include "arch/nmi.h"
+#include "arch/traps.h"
+#include "kernel/log.h"
+#include "kernel/panic.h"
+#include "kernel/spinlock.h"
+#include "kernel/symbols.h"
+#include "kernel/thread.h"
+#include "patching/static_key.h"
+
+#define SILENCE_REPORT_NS    2000000000ull
+#define SILENCE_PANIC_NS     60000000000ull
+#define BACKTRACE_TIMEOUT_NS 100000000ull
+
+DEFINE_STATIC_KEY_FALSE(ipi_trace);
+
+/* Number of the newest round; entry.asm reads it. On a cache line of its own: all CPUs do. */
+_Alignas(64) uint64_t sync_round;
+
+static struct spinlock sync_lock = SPINLOCK("sync"); /* held with interrupts on, preemption off */
+
+static enum ipi_kind kind_of(unsigned vector)
+{
+    return vector == VECTOR_CALL ? IPI_CALL : IPI_RESCHEDULE;
+}
+
+static __attribute__((noinline)) void trace_send(unsigned to, unsigned vector, unsigned targets,
+                                                 const void *caller)
+{
+    uint64_t flags = interrupts_save();
+    struct cpu *cpu = this_cpu();
+    uint64_t sequence = cpu->ipi_trace_next + 1;
+
+    cpu->ipi_trace[sequence % IPI_TRACE_RECORDS] = (struct ipi_trace_record){
+        .ticks = read_tsc(),
+        .caller = (uint64_t)caller,
+        .from = (uint16_t)cpu->index,
+        .to = (uint16_t)to,
+        .vector = (uint16_t)vector,
+        .targets = (uint16_t)targets,
+        .sequence = sequence,
+    };
+    /* Release: pairs with the acquire in ipi_trace_newest(). */
+    __atomic_store_n(&cpu->ipi_trace_next, sequence, __ATOMIC_RELEASE);
+    interrupts_restore(flags);
+}
+
+/* Counts @targets sends of @kind by this CPU. */
+static void count_sent(enum ipi_kind kind, unsigned targets)
+{
+    __atomic_fetch_add(&this_cpu()->counters.ipis_sent[kind], targets, __ATOMIC_RELAXED);
+}
+
+/* Logs that CPU @index owes @what, and where it is. */
+static __attribute__((noinline)) void report_silence(const char *what, unsigned index,
+                                                     uint64_t waited_ns)
+{
+    struct cpu_snapshot snapshot;
+    char place[SYMBOL_TEXT_MAX];
+
+    log_error("cpu %u: no answer to %s for %llu ms", index, what,
+              (unsigned long long)(waited_ns / 1000000));
+    if (!nmi_capture_backtrace(index, &snapshot, BACKTRACE_TIMEOUT_NS)) {
+        log_error("cpu %u: no answer to an NMI either", index);
+    } else {
+        log_error("  at %s", symbol_describe(snapshot.rip, place, sizeof(place)));
+        for (uint64_t i = 0; i < snapshot.frame_count; i++) {
+            log_error("  from %s", symbol_describe(snapshot.frames[i], place, sizeof(place)));
+        }
+    }
+    if (waited_ns >= SILENCE_PANIC_NS) {
+        panic("cpu %u: no answer to %s for %llu s", index, what,
+              (unsigned long long)(waited_ns / 1000000000));
+    }
+}
+
+/* Inlined into each caller, so that the test of an acknowledgement is no indirect call. */
+static inline __attribute__((always_inline)) void wait_one(const char *what, unsigned index,
+                                                           bool (*is_done)(unsigned index,
+                                                                           void *argument),
+                                                           void *argument)
+{
+    uint64_t report_ns = SILENCE_REPORT_NS;
+    uint64_t start;
+
+    if (is_done(index, argument)) {
+        return; /* most have answered by the time they are asked: no clock read for them */
+    }
+    start = clock_now_ns();
+    while (!is_done(index, argument)) {
+        cpu_relax();
+        if (clock_now_ns() - start >= report_ns) {
+            report_silence(what, index, clock_now_ns() - start);
+            report_ns *= 2;
+            report_ns = report_ns < SILENCE_PANIC_NS ? report_ns : SILENCE_PANIC_NS;
+        }
+    }
+}
+
+static inline __attribute__((always_inline)) void wait_others(
+    const char *what, bool (*is_done)(unsigned index, void *argument), void *argument)
+{
+    unsigned self = cpu_index();
+
+    for (unsigned i = 0; i < cpu_present_count(); i++) {
+        if (i != self && cpu_is_online(cpus[i])) {
+            wait_one(what, i, is_done, argument);
+        }
+    }
+}
+
+void ipi_wait_acknowledged(const char *what, bool (*is_done)(unsigned index, void *argument),
+                           void *argument)
+{
+    wait_others(what, is_done, argument);
+}
+
+static bool round_is_acknowledged(unsigned index, void *argument)
+{
+    /* Acquire: pairs with the store in entry.asm: the CPU reads no text from before it. */
+    return __atomic_load_n(&cpus[index]->sync_acknowledged, __ATOMIC_ACQUIRE) >= (uint64_t)argument;
+}
+
+/* Takes the sync lock and opens a round. */
+static void *round_begin_locked(void)
+{
+    if (!interrupts_enabled()) {
+        panic("sync with interrupts off: a CPU that syncs too would wait for ever");
+    }
+    spinlock_lock(&sync_lock);
+    /* Sequentially consistent: pairs with cpu_set_online() and sync_join(). Either this CPU sees
+     * the new one online and interrupts it, or that one sees the new round. */
+    return (void *)__atomic_add_fetch(&sync_round, 1, __ATOMIC_SEQ_CST);
+}
+
+unsigned sync_cores_others(void)
+{
+    unsigned others;
+
+    preempt_disable();
+    others = cpu_count() - 1;
+    if (others != 0) {
+        void *round = round_begin_locked();
+
+        if (static_branch_unlikely(&ipi_trace)) {
+            trace_send(IPI_TRACE_ALL, VECTOR_SYNC_CORE, others, __builtin_return_address(0));
+        }
+        count_sent(IPI_SYNC, others);
+        apic_broadcast_ipi(VECTOR_SYNC_CORE);
+        wait_others("a sync", round_is_acknowledged, round);
+        spinlock_unlock(&sync_lock);
+    }
+    serialize_core();
+    preempt_enable();
+    return others;
+}
+
+unsigned sync_core_one(unsigned index)
+{
+    void *round;
+
+    preempt_disable();
+    round = round_begin_locked();
+    if (static_branch_unlikely(&ipi_trace)) {
+        trace_send(index, VECTOR_SYNC_CORE, 1, __builtin_return_address(0));
+    }
+    count_sent(IPI_SYNC, 1);
+    apic_send_ipi(index, VECTOR_SYNC_CORE);
+    wait_one("a sync", index, round_is_acknowledged, round);
+    spinlock_unlock(&sync_lock);
+    preempt_enable();
+    return 1;
+}
+
+void sync_join(void)
+{
+    uint64_t round = __atomic_load_n(&sync_round, __ATOMIC_SEQ_CST);
+
+    __atomic_store_n(&this_cpu()->sync_acknowledged, round, __ATOMIC_RELEASE);
+    serialize_core();
+}
+
+/* Marks an IPI of @kind as on its way to @cpu. Returns false if one already is.
+ * Ordering: full; pairs with ipi_note_received(): whoever is told "already" has its earlier stores
+ * seen by the handler that is yet to start. */
+static bool pending_set(struct cpu *cpu, enum ipi_kind kind)
+{
+    return !(__atomic_fetch_or(&cpu->pending_ipis, 1u << kind, __ATOMIC_SEQ_CST) & 1u << kind);
+}
+
+void ipi_send(unsigned index, unsigned vector)
+{
+    enum ipi_kind kind = kind_of(vector);
+
+    if (!pending_set(cpus[index], kind)) {
+        return;
+    }
+    if (static_branch_unlikely(&ipi_trace)) {
+        trace_send(index, vector, 1, __builtin_return_address(0));
+    }
+    count_sent(kind, 1);
+    apic_send_ipi(index, vector);
+}
+
+void ipi_broadcast(unsigned vector)
+{
+    unsigned self = cpu_index();
+
+    for (unsigned i = 0; i < cpu_present_count(); i++) {
+        if (i != self && cpu_is_online(cpus[i])) {
+            ipi_send(i, vector);
+        }
+    }
+}
+
+void ipi_note_received(unsigned vector)
+{
+    struct cpu *cpu = this_cpu();
+    enum ipi_kind kind = kind_of(vector);
+
+    cpu->counters.ipis_received[kind]++;
+    __atomic_fetch_and(&cpu->pending_ipis, ~(1u << kind), __ATOMIC_SEQ_CST);
+}
+
+static void reschedule_interrupt(struct trap_frame *frame)
+{
+    (void)frame;
+    __atomic_store_n(&this_cpu()->need_reschedule, true, __ATOMIC_RELAXED);
+}
+
+void ipi_initialize(void)
+{
+    trap_register_handler(VECTOR_RESCHEDULE, reschedule_interrupt);
+}
+
+uint64_t ipi_trace_newest(unsigned index)
+{
+    return __atomic_load_n(&cpus[index]->ipi_trace_next, __ATOMIC_ACQUIRE);
+}
+
+bool ipi_trace_get(unsigned index, uint64_t sequence, struct ipi_trace_record *record)
+{
+    *record = cpus[index]->ipi_trace[sequence % IPI_TRACE_RECORDS];
+    return sequence != 0 && record->sequence == sequence;
+}
