@@ -101,6 +101,16 @@ static void nothing_is_written_behind_the_buffer(void **state)
     }
 }
 
+static void left_wins_over_zeros(void **state)
+{
+    const char *volatile format = "[%-05d]"; /* compilers warn about it */
+    char text[16];
+
+    (void)state;
+    format_text(text, sizeof(text), format, -42);
+    assert_string_equal(text, "[-42  ]");
+}
+
 static void huge_widths_only_count(void **state)
 {
     char text[8];
@@ -118,6 +128,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(null_string_is_shown),
     cmocka_unit_test(unknown_conversions_stay_visible),
     cmocka_unit_test(nothing_is_written_behind_the_buffer),
+    cmocka_unit_test(left_wins_over_zeros),
     cmocka_unit_test(huge_widths_only_count),
 };
 

@@ -226,9 +226,9 @@ static void control_keys_end_a_broken_escape_sequence(void **state)
     (void)state;
     type("a\033[12;\003");
     assert_int_equal(last_event, LINE_ABANDONED);
-    type("\033\r");
+    type("~\033\r");
     assert_int_equal(last_event, LINE_DONE);
-    type("\033Ob\033[99999999999999999999~\033[?25hc\033xd");
+    type("\177\033Ob\033[99999999999999999999~\033[?25hc\033xd");
     assert_line("acd", 3);
 }
 
