@@ -5,8 +5,9 @@
 %include "arch/registers.inc"
 
 TRAP_STUB_BYTES           equ 16
-EXCEPTIONS_WITH_ERROR     equ (1 << 8) | (1 << 10) | (1 << 11) | (1 << 12) | (1 << 13) | (1 << 14) | (1 << 17) \
-                              | (1 << 21) | (1 << 29) | (1 << 30)
+; Vectors for which the CPU pushes an error code.
+%assign EXCEPTIONS_WITH_ERROR (1 << 8) | (1 << 10) | (1 << 11) | (1 << 12) | (1 << 13) | (1 << 14)
+%assign EXCEPTIONS_WITH_ERROR EXCEPTIONS_WITH_ERROR | (1 << 17) | (1 << 21) | (1 << 29) | (1 << 30)
 
 extern trap_dispatch
 global trap_stubs
