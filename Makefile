@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# Builds livetext: every .c and .asm of the rooms below goes into one kernel image. `make help` lists the
-# targets. Invariant: whatever influences an object (source, headers, flags, compiler) rebuilds it.
+# Builds livetext: every .c and .asm of the rooms below goes into one kernel image. `make help` lists
+# the targets. Invariant: whatever influences an object (source, headers, flags, tool) rebuilds it.
 
 BUILD ?= build
 ifeq ($(origin CC),default)
@@ -19,7 +19,7 @@ CFLAGS := -std=gnu11 -ffreestanding -O2 -g -Wall -Wextra -Werror -I. \
     -fno-stack-protector -fno-omit-frame-pointer -fno-asynchronous-unwind-tables \
     -fcf-protection=none -fno-jump-tables
 # No jump tables: an indirect jump could leave .text.nopatch (tools/check_nopatch.py refuses them).
-# gcc alone would turn the loop of memcpy() into a call of memcpy(), and split cold parts off functions.
+# gcc alone turns the loop of memcpy() into a call of memcpy() and splits cold parts off functions.
 ifeq (,$(findstring clang,$(CC)))
 CFLAGS += -fno-tree-loop-distribute-patterns -fno-reorder-blocks-and-partition
 endif
@@ -36,6 +36,9 @@ OBJECTS := $(C_SOURCES:%.c=$(BUILD)/%.o) $(ASM_SOURCES:%.asm=$(BUILD)/%.asm.o)
 .PHONY: kernel
 kernel: $(ELF)
 
+# `make run` and its like take these from the command line or the environment; tools/run.sh reads them.
+export BUILD SMP MEM NIC ACCEL UEFI MACHINE CMD
+
 # A stamp holds the tools, the flags and the list of objects; it changes only when one of them does.
 STAMP := $(BUILD)/flags.stamp
 STAMP_TEXT := $(CC) $(CFLAGS) / $(NASM) $(ASFLAGS) / $(LD) $(LDFLAGS) / $(OBJECTS)
@@ -49,15 +52,15 @@ $(BUILD)/%.o: %.c $(STAMP)
 	@echo "  CC    $<"
 	@$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/%.asm.o: %.asm $(STAMP)
+# NASM 2.16's -MD forgets the includes, so every .asm depends on every .inc.
+$(BUILD)/%.asm.o: %.asm $(STAMP) $(wildcard $(addsuffix /*.inc,$(ROOMS)))
 	@mkdir -p $(@D)
 	@echo "  NASM  $<"
 	@$(NASM) $(ASFLAGS) $< -o $@
-	@$(NASM) $(ASFLAGS) -M -MF $(@:.o=.d) -MT $@ -MP $<  # NASM 2.16's -MD forgets the includes
 
 -include $(patsubst %.o,%.d,$(OBJECTS))
 
-# Two links: the first, with an empty table, fixes the text; its symbols become the table of the second.
+# Two links: the first, with an empty table, fixes the text; the second gets its symbols as a table.
 $(BUILD)/symbols_empty.asm: tools/symbol_table.py $(STAMP)
 	@$(PYTHON) tools/symbol_table.py -o $@
 
@@ -74,12 +77,80 @@ $(BUILD)/symbols.o: $(BUILD)/symbols.asm
 	@$(NASM) $(ASFLAGS) $< -o $@
 
 # The image exists only if it passes its checks.
-$(ELF): $(BUILD)/livetext.pass1 $(BUILD)/symbols.o $(wildcard tools/check_nopatch.py tools/check_image.py)
+$(ELF): $(BUILD)/livetext.pass1 $(BUILD)/symbols.o tools/check_nopatch.py tools/check_image.py
 	@echo "  LD    $@"
 	@$(LD) $(LDFLAGS) $(OBJECTS) $(BUILD)/symbols.o -o $@
 	@$(PYTHON) tools/symbol_table.py $< --check $@
 	@for check in $(filter %.py,$^); do $(PYTHON) $$check $@ || { rm -f $@; exit 1; }; done
 
-.PHONY: clean
+.PHONY: help setup run debug iso bench test lint format kernel-mutants clean
+help:
+	@echo "make run      boot 4 CPUs in QEMU to the shell; Ctrl-A X quits"
+	@echo "              SMP=1..255 MEM=256M NIC=virtio|e1000|e1000e ACCEL=auto|tcg|kvm"
+	@echo "              MACHINE=pc|q35 UEFI=1 CMD='run=\"keys; exit\"' (kernel command line)"
+	@echo "make debug    the same with gdb attached; the console goes to $(BUILD)/debug.log"
+	@echo "make bench    boot, print every benchmark, exit"
+	@echo "make kernel   $(ELF) alone (boots with qemu -kernel)"
+	@echo "make iso      $(ISO): CD or USB disk, BIOS and UEFI; takes CMD="
+	@echo "make check    host tests alone, seconds"
+	@echo "make test     everything; ends with 'N passed, N failed, N skipped'"
+	@echo "make mutants  break the code on purpose: the tests must notice"
+	@echo "make lint     form, rooms, closed nopatch text, cppcheck, shellcheck"
+	@echo "make format   clang-format everything"
+	@echo "make clean    remove $(BUILD)"
+	@echo "CC=clang BUILD=build/clang builds beside the default with clang"
+
+# The recursive makes keep the order under -j: tools first, then the build, then its use.
+setup:
+	@tools/setup.sh
+
+run: setup
+	@$(MAKE) --no-print-directory kernel
+	@tools/run.sh; status=$$?; case $$status in \
+	33) echo "QEMU status 33: every command succeeded" ;; \
+	35) echo "QEMU status 35: a command failed, or the kernel panicked" ;; \
+	0) echo "QEMU was closed" ;; \
+	*) echo "QEMU status $$status" ;; esac; [ $$status -eq 33 ] || [ $$status -eq 0 ]
+
+debug: setup
+	@$(MAKE) --no-print-directory kernel
+	@GDB=1 tools/run.sh
+
+bench: export CMD := run="bench ipi; bench keys; bench poke; bench seeds; exit"
+bench: run
+
+iso: setup
+	@$(MAKE) --no-print-directory kernel
+	@tools/make_iso.sh $(ELF) $(ISO) "$$CMD"
+	@ls -l $(ISO)
+
+PYTEST := PYTHONPATH=tools $(PYTHON) -m pytest -q -p no:cacheprovider -p pytest_summary
+
+test: setup
+	@tools/sum_tests.py gcc='$(MAKE) kernel' clang='$(MAKE) kernel CC=clang BUILD=$(BUILD)/clang' \
+	    host='$(MAKE) check' tools='$(PYTEST) tools tests/mutants' boot='$(PYTEST) -v tests/boot'
+
+FORMATTED = $(wildcard $(addsuffix /*.[ch],$(ROOMS) tests/host))
+SCRIPTS := .ci/run $(wildcard tools/*.sh)
+
+lint: setup
+	@$(MAKE) --no-print-directory kernel
+	@tools/sum_tests.py format='clang-format --dry-run -Werror $(FORMATTED)' \
+	    style=tools/check_style.py rooms='tools/check_rooms.py --objects $(BUILD)/patching' \
+	    nopatch='tools/check_nopatch.py $(ELF)' image='tools/check_image.py $(ELF)' \
+	    cppcheck='cppcheck --quiet --std=c11 --enable=warning,performance,portability \
+	    --inline-suppr --error-exitcode=1 -I. $(ROOMS)' shellcheck='shellcheck $(SCRIPTS)'
+
+format:
+	clang-format -i $(FORMATTED)
+
+# Beside the mutants of the host tests (tests/host/host.mk).
+kernel-mutants: setup
+	@$(MAKE) --no-print-directory kernel
+	@$(PYTHON) tests/mutants/run.py
+mutants: kernel-mutants
+
 clean:
 	rm -rf $(BUILD)
+
+-include tests/host/host.mk

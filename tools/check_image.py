@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Checks the linked kernel as its loaders will see it.
+
+Multiboot 1 (QEMU -kernel) loads a 64-bit ELF by the addresses in the header, as one flat piece: header,
+segments and file offsets must agree. Multiboot 2 (GRUB) needs its header in the first 32 KiB. No part of
+the image may be writable and executable. Callers: the Makefile after each link; make lint.
+"""
+
+import struct
+import sys
+
+from elf import PF_W, PF_X, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, Elf
+
+MULTIBOOT1_MAGIC, MULTIBOOT1_RANGE, MULTIBOOT1_ADDRESSES = 0x1BADB002, 8192, 1 << 16
+MULTIBOOT2_MAGIC, MULTIBOOT2_RANGE = 0xE85250D6, 32768
+
+
+def find_header(data, magic, limit, alignment, checksum_words):
+    """Returns the offset of the header with this magic and a right checksum, or None."""
+    for offset in range(0, min(limit, len(data)) - 4 * checksum_words, alignment):
+        words = struct.unpack_from(f"<{checksum_words}I", data, offset)
+        if words[0] == magic and sum(words) & 0xFFFFFFFF == 0:
+            return offset
+    return None
+
+
+def check_multiboot1(elf):
+    offset = find_header(elf.data, MULTIBOOT1_MAGIC, MULTIBOOT1_RANGE, 4, 3)
+    if offset is None or offset + 32 > MULTIBOOT1_RANGE:
+        return ["no multiboot 1 header in the first 8 KiB"]
+    flags, = struct.unpack_from("<I", elf.data, offset + 4)
+    if not flags & MULTIBOOT1_ADDRESSES:
+        return ["multiboot 1 header without load addresses (flag 16): QEMU refuses a 64-bit ELF"]
+    header, load, load_end, bss_end, entry = struct.unpack_from("<5I", elf.data, offset + 12)
+    faults = []
+    file_start = offset - (header - load)
+    if file_start < 0:
+        faults.append(f"load address {load:#x} lies before the start of the file")
+    for segment in elf.segments:
+        if segment.filesz and segment.paddr - load != segment.offset - file_start:
+            faults.append(f"segment at {segment.paddr:#x}: file offset {segment.offset:#x} is not "
+                          f"where the flat image has it ({file_start + segment.paddr - load:#x})")
+    filled = max(segment.paddr + segment.filesz for segment in elf.segments if segment.filesz)
+    ends = max(segment.paddr + segment.memsz for segment in elf.segments)
+    if load_end < filled:
+        faults.append(f"load end {load_end:#x} cuts off data up to {filled:#x}")
+    if bss_end < ends:
+        faults.append(f"bss end {bss_end:#x} cuts off memory up to {ends:#x}")
+    if not any(segment.flags & PF_X and segment.paddr <= entry < segment.paddr + segment.filesz
+               for segment in elf.segments):
+        faults.append(f"entry {entry:#x} is not in an executable segment")
+    return faults
+
+
+def check_multiboot2(elf):
+    if find_header(elf.data, MULTIBOOT2_MAGIC, MULTIBOOT2_RANGE, 8, 4) is None:
+        return ["no multiboot 2 header in the first 32 KiB"]
+    return []
+
+
+def check_permissions(elf):
+    faults = [f"segment at {segment.vaddr:#x} is writable and executable"
+              for segment in elf.segments if segment.flags & PF_W and segment.flags & PF_X]
+    mixed = SHF_WRITE | SHF_EXECINSTR | SHF_ALLOC
+    return faults + [f"section {section.name} is writable and executable"
+                     for section in elf.sections if section.flags & mixed == mixed]
+
+
+def check_sites(elf):
+    """A static-key entry opens with the site's address and target; both must be kernel text."""
+    start, end = elf.range("text")
+    sites_start, sites_end = elf.range("static_key_sites")
+    table = elf.read(sites_start, sites_end)
+    entry_size = 32
+    if len(table) % entry_size:
+        return [f"static_key_sites: {len(table)} bytes are not a multiple of {entry_size}"]
+    return [f"static_key_sites: entry {index}: {address:#x} is not in text"
+            for index, entry in enumerate(struct.iter_unpack("<4Q", table))
+            for address in entry[:2] if not start <= address < end]
+
+
+def check(path):
+    """Returns all complaints about the kernel image at path."""
+    elf = Elf(path)
+    return (check_multiboot1(elf) + check_multiboot2(elf) + check_permissions(elf)
+            + check_sites(elf))
+
+
+def main():
+    faults = check(sys.argv[1])
+    for fault in faults:
+        print(f"check_image: {fault}", file=sys.stderr)
+    sys.exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main()

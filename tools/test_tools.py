@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: MIT
+"""Self-tests of the checks in this room: each is given a tree or an image with one fault and must name
+it, and the same without the fault and must be silent. Run by make test."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import check_image
+import check_nopatch
+import check_rooms
+import check_style
+
+TOOLS = pathlib.Path(__file__).parent
+
+# A kernel of 20 lines: both multiboot headers, a #BP handler, a patchable function, one site.
+KERNEL = """
+global patch_breakpoint_handle, breakpoint_handle, panic
+section .text.boot
+header: dd 0x1badb002, {flags}, -(0x1badb002 + {flags})
+        dd header - BASE, 0x100000, {load_end}, bss_end - BASE, entry - BASE
+align 8
+dd 0xe85250d6, 0, 24, -(0xe85250d6 + 24), 0, 8
+entry: jmp patchable
+extern bss_end, data_end
+BASE equ 0xffffffff80000000
+section .text
+patchable: nop dword [rax + rax]
+    ret
+section .text.nopatch
+patch_breakpoint_handle: call panic
+    {extra}
+    ret
+breakpoint_handle: jz patch_breakpoint_handle
+    jmp patch_breakpoint_handle
+panic: hlt
+    jmp panic
+section static_key_sites
+    dq {site}, patchable, 0, 5
+"""
+SCRIPT = """
+PHDRS { text PT_LOAD FLAGS(%s); data PT_LOAD FLAGS(6); }
+SECTIONS {
+    . = 0xffffffff80100000;
+    text_start = .;
+    .text : AT(ADDR(.text) - 0xffffffff80000000) {
+        *(.text.boot) *(.text) nopatch_start = .; *(.text.nopatch) nopatch_end = .; } :text
+    text_end = .;
+    . = ALIGN(4096);
+    .data : AT(ADDR(.data) - 0xffffffff80000000) {
+        static_key_sites_start = .; *(static_key_sites) static_key_sites_end = .; } :data
+    data_end = .;
+    bss_end = .;
+}
+"""
+
+
+@pytest.fixture
+def build(tmp_path):
+    """Returns a function that assembles and links KERNEL with some of its parts replaced."""
+    def build_kernel(segment_flags="5", **parts):
+        defaults = {"flags": "0x10003", "load_end": "data_end - BASE", "extra": "nop",
+                    "site": "patchable"}
+        (tmp_path / "k.asm").write_text("bits 64\n" + KERNEL.format(**{**defaults, **parts}))
+        (tmp_path / "k.ld").write_text(SCRIPT % segment_flags)
+        elf = tmp_path / "k.elf"
+        subprocess.run(["nasm", "-f", "elf64", "k.asm", "-o", "k.o"], cwd=tmp_path, check=True)
+        subprocess.run(["ld", "-static", "-nostdlib", "-z", "max-page-size=0x1000", "-T", "k.ld",
+                        "-e", "patchable", "--no-warn-rwx-segments", "k.o", "-o", elf],
+                       cwd=tmp_path, check=True)
+        return str(elf)
+    return build_kernel
+
+
+def test_good_image_passes_both_checks(build):
+    elf = build()
+    assert check_nopatch.check(elf) == []
+    assert check_image.check(elf) == []
+
+
+@pytest.mark.parametrize("extra, complaint", [
+    ("call patchable", "leaves nopatch text"),
+    ("jz near patchable", "leaves nopatch text"),
+    ("jmp near patchable", "leaves nopatch text"),
+    ("db 0xe2, -128", "leaves nopatch text"),
+    ("call rax", "indirect"),
+    ("call [rax + 8]", "indirect"),
+    ("jmp [rax*8 + 8]", "indirect"),
+    ("jmp far [rax]", "indirect"),
+    ("db 0x06", "not an instruction"),
+])
+def test_nopatch_refuses_code_that_leaves(build, extra, complaint):
+    assert any(complaint in fault for fault in check_nopatch.check(build(extra=extra)))
+
+
+def test_nopatch_refuses_a_site_inside(build):
+    faults = check_nopatch.check(build(site="breakpoint_handle"))
+    assert any("breakpoint_handle" in fault for fault in faults)
+
+
+def test_nopatch_refuses_an_entry_outside(build):
+    faults = check_nopatch.check(build(extra="section .text\nnop\nsection .text.nopatch"))
+    assert faults == []
+    faults = check_nopatch.check(build(extra="ret\nsection .text"))
+    assert any("panic is not in nopatch text" in fault for fault in faults)
+
+
+@pytest.mark.parametrize("parts, complaint", [
+    ({"flags": "3"}, "without load addresses"),
+    ({"load_end": "0x100010"}, "cuts off data"),
+    ({"segment_flags": "7"}, "writable and executable"),
+    ({"site": "patchable, 0"}, "not a multiple of 32"),
+    ({"site": "0"}, "not in text"),
+])
+def test_image_refuses(build, parts, complaint):
+    assert any(complaint in fault for fault in check_image.check(build(**parts)))
+
+
+def test_image_refuses_moved_file_offsets(build):
+    elf = pathlib.Path(build())
+    data = bytearray(elf.read_bytes())
+    start = data.index((0x1BADB002).to_bytes(4, "little"))
+    data[start + 12:start + 16] = (0x100010).to_bytes(4, "little")
+    elf.write_bytes(data)
+    assert any("file offset" in fault for fault in check_image.check(str(elf)))
+
+
+@pytest.mark.parametrize("path, line, allowed", [
+    ("patching/a.c", '#include "patching/poke.h"', True),
+    ("patching/a.c", "#include <stdint.h>", True),
+    ("patching/a.c", "#include <stdarg.h>", False),
+    ("patching/a.c", '#include "kernel/log.h"', False),
+    ("patching/a.h", '  #  include "arch/apic.h"', False),
+    ("arch/a.c", '#include "kernel/spinlock.h"', True),
+    ("arch/a.c", '#include "kernel/shell.h"', False),
+    ("arch/a.c", '#include "drivers/uart.h"', False),
+    ("kernel/a.c", '#include "arch/ipi.h"', True),
+    ("kernel/a.c", '#include "drivers/uart.h"', False),
+    ("kernel/main.c", '#include "drivers/uart.h"', True),
+    ("kernel/a.c", '#include "tests/kernel/test.h"', False),
+    ("kernel/a.c", "#include <stdio.h>", False),
+    ("kernel/a.c", '#include "a.h"', False),
+    ("drivers/a.c", '#include "kernel/log.h"', True),
+    ("drivers/a.c", '#include "kernel/shell.h"', False),
+    ("drivers/a.c", '#include "tests/kernel/test.h"', False),
+    ("tests/kernel/a.c", '#include "drivers/uart.h"', True),
+])
+def test_rooms_know_who_may_include_what(tmp_path, path, line, allowed):
+    file = tmp_path / path
+    file.parent.mkdir(parents=True)
+    file.write_text(line + "\n")
+    assert (check_rooms.check_includes(tmp_path) == []) == allowed
+
+
+def test_rooms_refuse_a_symbol_beyond_the_platform(tmp_path):
+    header = tmp_path / "platform.h"
+    header.write_text("void platform_lock(void);\n")
+    source = tmp_path / "a.c"
+    source.write_text("void platform_lock(void); extern char static_key_sites_start[]; void b(void);"
+                      "char *a(void) { platform_lock(); b(); return static_key_sites_start; }")
+    other = tmp_path / "b.c"
+    other.write_text("void log_info(const char *); void b(void) { log_info(0); }")
+    for file in source, other:
+        subprocess.run(["gcc", "-c", file, "-o", file.with_suffix(".o")], check=True)
+    assert check_rooms.check_symbols(header, [tmp_path / "a.o"]) == [
+        "patching/ needs b, which patching/platform.h does not declare"]
+    assert check_rooms.check_symbols(header, [tmp_path / "a.o", tmp_path / "b.o"]) == [
+        "patching/ needs log_info, which patching/platform.h does not declare"]
+    assert check_rooms.check_symbols(header, []) != []
+
+
+HEAD = "// SPDX-License-Identifier: MIT\n"
+
+
+@pytest.mark.parametrize("name, text, complaint", ids=lambda _: "", argvalues=[
+    ("a.c", HEAD + "int a;\n", None),
+    ("a.c", "int a;\n", "no 'SPDX"),
+    ("a.h", HEAD + "int a;\n", "#pragma once"),
+    ("a.c", HEAD + "int a;\n" * 500, "501 lines"),
+    ("a.c", HEAD + "/* " + "x" * 98 + "\n", "101 columns"),
+    ("a.c", HEAD + "int a; \n", "blanks"),
+    ("a.c", HEAD + "\tint a;\n", "tab"),
+    ("a.c", HEAD + "int a;", "newline"),
+    ("a.c", HEAD + "// TO" + "DO\n", "unfinished"),
+    ("a.c", HEAD + "int f(void)\n{\n" + "    g();\n" * 57 + "}\n", None),
+    ("a.c", HEAD + "int f(void)\n{\n" + "    g();\n" * 58 + "}\n", "function of 61 lines"),
+])
+def test_style_names_the_fault(name, text, complaint):
+    faults = check_style.check_file(name, text)
+    assert faults == [] if complaint is None else complaint in faults[0]
+
+
+def test_style_budgets_ifs_and_wants_a_readme(tmp_path):
+    (tmp_path / "kernel").mkdir()
+    (tmp_path / "kernel/a.c").write_text(HEAD + "#if 1\n#endif\n")
+    assert check_style.check(tmp_path) == ["kernel/README.md is missing"]
+    (tmp_path / "kernel/b.c").write_text(HEAD + "#ifdef A\n#endif\n")
+    (tmp_path / "kernel/README.md").write_text("x\n")
+    assert check_style.check(tmp_path) == ["2 #if in 6 lines of .c (at most 1)"]
+
+
+@pytest.mark.parametrize("commands, last_line, status", [
+    (["a=echo '3 passed, 0 failed, 1 skipped'", "b=true"], "4 passed, 0 failed, 1 skipped", 0),
+    (["a=echo '3 passed, 2 failed, 0 skipped'; false"], "3 passed, 2 failed, 0 skipped", 1),
+    (["a=echo '3 passed, 0 failed, 0 skipped'; kill -9 $$"], "3 passed, 1 failed, 0 skipped", 1),
+    (["a=kill -SEGV $$", "b=true"], "1 passed, 1 failed, 0 skipped", 1),
+    (["a=no-such-program"], "0 passed, 1 failed, 0 skipped", 1),
+    ([], "0 passed, 0 failed, 0 skipped", 0),
+])
+def test_sum_counts_every_program(commands, last_line, status):
+    done = subprocess.run([sys.executable, TOOLS / "sum_tests.py", *commands], text=True,
+                          capture_output=True)
+    lines = done.stdout.splitlines()
+    assert (lines[-1], done.returncode) == (last_line, status)
+    assert sum(1 for line in lines if line.endswith("skipped") and " passed" in line) == 1
+
+
+@pytest.mark.parametrize("options, culprit", [
+    ({"SMP": "x"}, "SMP='x'"), ({"SMP": "0"}, "SMP=0"), ({"SMP": "256"}, "SMP=256"),
+    ({"MEM": "lots"}, "MEM='lots'"), ({"NIC": "rtl8139"}, "NIC='rtl8139'"),
+    ({"ACCEL": "hvf"}, "ACCEL='hvf'"), ({"UEFI": "yes"}, "UEFI='yes'"),
+    ({"MACHINE": "isapc"}, "MACHINE='isapc'"),
+])
+def test_run_names_a_wrong_option(options, culprit):
+    done = subprocess.run([TOOLS / "run.sh"], env={"PATH": "/usr/bin:/bin", **options}, text=True,
+                          capture_output=True, timeout=10)
+    assert done.returncode == 2 and culprit in done.stderr
+
+
+def test_setup_names_what_is_missing(tmp_path):
+    (tmp_path / "setup.sh").write_bytes((TOOLS / "setup.sh").read_bytes())
+    (tmp_path / "packages.txt").write_text("# list\nthere  true\nnot-there  false\nbroken  exit 7\n")
+    done = subprocess.run(["sh", tmp_path / "setup.sh", "--check"], text=True, capture_output=True)
+    assert done.returncode == 1 and "broken not-there" in done.stderr
+    (tmp_path / "packages.txt").write_text("there  true\n")
+    assert subprocess.run(["sh", tmp_path / "setup.sh", "--check"]).returncode == 0
