@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+/* Platform functions, faults and log of the recorder; what a CPU may fetch is in watcher.c.
+ * Invariant: one thread; text changes only between open and close. */
+#include "tests/host/recorder.h"
+
+#include "patching/platform.h"
+#include "tests/host/host_test.h"
+#include "tests/host/watcher.h"
+
+#include <string.h>
+
+enum { LOG_SIZE = 64 * 1024 };
+
+uint8_t recorder_arena[RECORDER_ARENA_SIZE] __attribute__((aligned(4096)));
+struct recorder recorder;
+
+static char log_text[LOG_SIZE];
+static size_t log_length;
+static bool text_is_open;
+static bool lock_is_held;
+static unsigned current_cpu;
+static uint64_t ticks;
+
+static void log_call(char call)
+{
+    assert_true(log_length + 1 < LOG_SIZE);
+    log_text[log_length++] = call;
+    log_text[log_length] = '\0';
+}
+
+const char *recorder_log(void)
+{
+    return log_text;
+}
+
+void recorder_reset(void)
+{
+    memset(&recorder, 0, sizeof(recorder));
+    recorder.may_patch = true;
+    recorder.cpus = 4;
+    recorder.text_start = (uint64_t)recorder_arena;
+    recorder.text_end = recorder.text_start + sizeof(recorder_arena);
+    memset(recorder_arena, 0xf4, sizeof(recorder_arena));
+    memset(patch_trap_cpus, 0, sizeof(patch_trap_cpus));
+    log_length = 0;
+    log_text[0] = '\0';
+    text_is_open = false;
+    lock_is_held = false;
+    watcher_reset();
+}
+
+bool recorder_trap(unsigned cpu, uint64_t address, struct patch_registers *registers)
+{
+    current_cpu = cpu;
+    registers->ip = address + 1;
+
+    bool resolved = patch_breakpoint_handle(registers);
+
+    current_cpu = 0;
+    return resolved;
+}
+
+bool platform_text_is_patchable(const void *address, size_t length)
+{
+    uint64_t start = (uint64_t)address;
+
+    return start >= recorder.text_start && start <= recorder.text_end &&
+           length <= recorder.text_end - start;
+}
+
+void platform_text_open(void)
+{
+    assert_false(text_is_open);
+    text_is_open = true;
+    log_call('(');
+}
+
+void platform_text_close(void)
+{
+    assert_true(text_is_open);
+    text_is_open = false;
+    log_call(')');
+}
+
+static size_t bytes_that_arrive(size_t length, bool fails)
+{
+    if (!fails || recorder.fault == FAULT_ALL_WRITTEN) {
+        return length;
+    }
+    return recorder.fault == FAULT_HALF_WRITTEN ? length / 2 : 0;
+}
+
+bool platform_text_write(void *address, const void *bytes, size_t length)
+{
+    unsigned number = ++recorder.writes;
+    bool fails = recorder.fail_write != 0 &&
+                 (number == recorder.fail_write ||
+                  (recorder.fail_later_writes && number > recorder.fail_write));
+
+    assert_true(text_is_open);
+    log_call('w');
+    for (size_t i = 0; i < bytes_that_arrive(length, fails); i++) {
+        ((uint8_t *)address)[i] = ((const uint8_t *)bytes)[i];
+        watcher_note_byte((uint64_t)address + i);
+    }
+    return !fails;
+}
+
+unsigned platform_sync_cores(void)
+{
+    assert_false(text_is_open);
+    log_call('S');
+    recorder.syncs++;
+    if (recorder.on_sync != NULL) {
+        recorder.on_sync();
+    }
+    watcher_note_sync();
+    return recorder.cpus - 1;
+}
+
+void recorder_expect_synced(void)
+{
+    watcher_expect_synced();
+}
+
+void platform_lock(void)
+{
+    assert_false(lock_is_held);
+    assert_true(recorder.may_patch);
+    lock_is_held = true;
+    watcher_note_lock();
+}
+
+void platform_unlock(void)
+{
+    assert_true(lock_is_held);
+    lock_is_held = false;
+}
+
+bool platform_lock_is_held(void)
+{
+    return lock_is_held;
+}
+
+bool platform_may_patch(void)
+{
+    return recorder.may_patch;
+}
+
+unsigned platform_cpu_index(void)
+{
+    return current_cpu;
+}
+
+unsigned platform_cpu_count(void)
+{
+    return recorder.cpus;
+}
+
+uint64_t platform_time_ticks(void)
+{
+    return ticks += 10;
+}
+
+uint64_t platform_ticks_to_ns(uint64_t count)
+{
+    return count * 2;
+}
+
+uint64_t platform_wall_ns(void)
+{
+    return 1000000;
+}
+
+void platform_relax(void)
+{
+    recorder.relaxes++;
+    assert_true(recorder.relaxes < 1000);
+    if (recorder.on_relax != NULL) {
+        recorder.on_relax();
+    }
+}
+
+_Noreturn void platform_fatal(const char *what, const void *address, uint64_t expected,
+                              uint64_t actual)
+{
+    recorder.fatal_what = what;
+    recorder.fatal_address = address;
+    if (recorder.on_fatal != NULL) {
+        longjmp(*recorder.on_fatal, 1);
+    }
+    fail_msg("fatal: %s at %p: expected %#lx, actual %#lx", what, address, (unsigned long)expected,
+             (unsigned long)actual);
+    abort();
+}

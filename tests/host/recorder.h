@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+/* The recorder: a platform for patching/ that logs every call and checks the text after every byte
+ * written. Invariant checked: at every instant a CPU may fetch any mixture of the bytes that stood at a
+ * site since the last sync; each such mixture must be the whole old instruction, the whole new one, or
+ * begin with int3, and an int3 must be resolved by the handler as the new instruction demands. A
+ * violation fails the running cmocka test. Used by: the test programs but for the races. */
+#pragma once
+
+#include "patching/breakpoint.h"
+#include "patching/poke.h"
+
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { RECORDER_ARENA_SIZE = 256 * 1024 };
+
+/* Bytes that play kernel text; page aligned, filled with 0xf4. */
+extern uint8_t recorder_arena[RECORDER_ARENA_SIZE];
+
+enum recorder_fault {
+    FAULT_NOTHING_WRITTEN, /* the write did not reach memory */
+    FAULT_HALF_WRITTEN,    /* only its first half did, rounded down */
+    FAULT_ALL_WRITTEN,     /* it did, but reading back went wrong */
+    FAULT_COUNT
+};
+
+struct recorder {
+    /* set by tests: */
+    unsigned fail_write; /* number of the write that fails, from 1; 0: none */
+    enum recorder_fault fault;
+    bool fail_later_writes; /* all writes behind it fail too */
+    bool may_patch;
+    bool early_boot; /* one CPU, interrupts off: mixtures between writes are nobody's business */
+    unsigned cpus;
+    uint64_t text_start, text_end; /* what is patchable; the arena by default */
+    void (*on_sync)(void);         /* called before the CPUs have serialised */
+    void (*on_relax)(void);
+    jmp_buf *on_fatal; /* where platform_fatal() goes; NULL: it fails the test */
+
+    /* counted: */
+    unsigned writes;
+    unsigned syncs;
+    unsigned relaxes;
+    uint64_t traps; /* simulated and emulated */
+    const char *fatal_what;
+    const void *fatal_address;
+};
+extern struct recorder recorder;
+
+/* Forgets everything: log, sites watched, faults; unlocks; drops references a failed test left. */
+void recorder_reset(void);
+
+/* From now on the site must show @old_bytes, int3, or @new_bytes. */
+void recorder_watch(uint64_t address, const uint8_t *old_bytes, const uint8_t *new_bytes,
+                    size_t length);
+
+/* Fails unless every CPU has serialised since the last write to a site watched. */
+void recorder_expect_synced(void);
+
+/* Calls so far: ( open, w write, ) close, S sync. Empty: the text was not touched. */
+const char *recorder_log(void);
+
+/* True if a jump on @condition (0..15) is taken with @flags: asks the real CPU. */
+bool recorder_condition_holds(unsigned condition, uint64_t flags);
+
+/* Raises a breakpoint at @address as CPU @cpu would. Returns what the handler returned. */
+bool recorder_trap(unsigned cpu, uint64_t address, struct patch_registers *registers);

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT
+/* The handler by itself: races that the order of writes does not show. */
+#include "tests/host/sites.h"
+
+#include "patching/instruction.h"
+#include "patching/trap_statistics.h"
+#include "tests/host/host_test.h"
+
+#include <string.h>
+
+static struct patch_batch batch;
+static struct test_site only_site;
+
+static int setup(void **state)
+{
+    (void)state;
+    const struct site_form nop = {INSTRUCTION_NOP, 5, 0, 0};
+    const struct site_form jump = {INSTRUCTION_JUMP, 5, 0, 0x01000000};
+
+    recorder_reset();
+    patch_batch_initialize(&batch, "one site");
+    only_site = site_make(100, &nop, &jump);
+    site_add(&batch, &only_site);
+    return 0;
+}
+
+static void int3_of_nobody_is_not_resolved(void **state)
+{
+    (void)state;
+    struct patch_registers registers = {.sp = 1, .flags = 2, .ax = 3};
+
+    recorder_arena[9] = INSN_INT3;
+    assert_false(recorder_trap(1, (uint64_t)recorder_arena + 9, &registers));
+    assert_int_equal(registers.ip, recorder_arena + 10);
+    assert_int_equal(registers.sp, 1);
+    assert_int_equal(registers.ax, 3);
+    assert_int_equal(patch_traps_emulated_total(), 0);
+}
+
+static void trap_on_neighbours(void)
+{
+    static const int distances[] = {-100, -1, 1, 4, 5, 90, 4096, 200000};
+
+    for (size_t i = 0; i < ARRAY_COUNT(distances); i++) {
+        uint64_t address = only_site.address + (uint64_t)(int64_t)distances[i];
+        uint8_t saved = *(uint8_t *)address;
+        struct patch_registers registers = {0};
+
+        *(uint8_t *)address = INSN_INT3;
+        assert_false(recorder_trap(2, address, &registers));
+        *(uint8_t *)address = saved;
+    }
+}
+
+static void int3_beside_a_site_in_flight_is_not_resolved(void **state)
+{
+    (void)state;
+    recorder.on_sync = trap_on_neighbours;
+    assert_int_equal(patch_batch_apply(&batch), PATCH_OK);
+}
+
+static void trap_whose_int3_vanished_is_retried(void **state)
+{
+    (void)state;
+    struct patch_registers registers = {.flags = 2};
+
+    assert_true(recorder_trap(3, only_site.address, &registers));
+    assert_int_equal(registers.ip, only_site.address);
+    assert_int_equal(patch_traps_retried(3), 1);
+    assert_int_equal(patch_traps_emulated(3), 0);
+}
+
+/* A handler that is still inside when the last sync returns (an NMI): the batch may not come back. */
+static unsigned relaxes_until_handler_leaves;
+
+static void enter_handler_on_cpu_2(void)
+{
+    if (recorder.syncs == 3) {
+        patch_trap_cpus[2].references++;
+    }
+}
+
+static void leave_handler_on_cpu_2(void)
+{
+    if (--relaxes_until_handler_leaves == 0) {
+        patch_trap_cpus[2].references--;
+    }
+}
+
+static void batch_returns_only_after_every_cpu_left_the_handler(void **state)
+{
+    (void)state;
+    relaxes_until_handler_leaves = 5;
+    recorder.on_sync = enter_handler_on_cpu_2;
+    recorder.on_relax = leave_handler_on_cpu_2;
+    assert_int_equal(patch_batch_apply(&batch), PATCH_OK);
+    assert_int_equal(recorder.relaxes, 5);
+    assert_int_equal(patch_trap_cpus[2].references, 0);
+}
+
+static void trap_on_the_highest_cpu(void)
+{
+    struct patch_registers registers = {0};
+
+    if (*(uint8_t *)only_site.address == INSN_INT3) {
+        assert_true(recorder_trap(PATCH_CPU_MAX - 1, only_site.address, &registers));
+        assert_int_equal(registers.ip, only_site.address + 5 + 0x01000000);
+        recorder.traps++;
+    }
+}
+
+static void cpu_that_comes_up_during_a_batch_is_served(void **state)
+{
+    (void)state;
+    recorder.on_sync = trap_on_the_highest_cpu;
+    assert_int_equal(patch_batch_apply(&batch), PATCH_OK);
+    assert_int_equal(patch_traps_emulated(PATCH_CPU_MAX - 1), 2);
+    assert_int_equal(batch.record.traps, recorder.traps);
+}
+
+/* An NMI whose handler runs into the site while the #BP handler of the same CPU holds its reference. */
+static void trap_inside_a_handler(void)
+{
+    struct patch_registers registers = {0};
+
+    patch_trap_cpus[1].references++;
+    if (*(uint8_t *)only_site.address == INSN_INT3) {
+        assert_true(recorder_trap(1, only_site.address, &registers));
+        recorder.traps++;
+    }
+    patch_trap_cpus[1].references--;
+}
+
+static void handler_nests(void **state)
+{
+    (void)state;
+    recorder.on_sync = trap_inside_a_handler;
+    assert_int_equal(patch_batch_apply(&batch), PATCH_OK);
+    assert_int_equal(recorder.relaxes, 0);
+}
+
+static void references_of_two_cpus_share_no_cache_line(void **state)
+{
+    (void)state;
+    assert_int_equal(sizeof(patch_trap_cpus[0]) % 64, 0);
+    assert_int_equal((uint64_t)patch_trap_cpus % 64, 0);
+}
+
+static void handler_times_are_counted_merged_and_reset(void **state)
+{
+    (void)state;
+    struct histogram times = {0};
+
+    patch_trap_times_reset();
+    assert_int_equal(patch_batch_apply(&batch), PATCH_OK);
+    patch_trap_times_merge(&times);
+    assert_int_equal(times.count, batch.record.traps);
+    assert_true(times.minimum == 10 && times.maximum == 10); /* one tick of the recorder's clock */
+    patch_trap_times_reset();
+    histogram_reset(&times);
+    patch_trap_times_merge(&times);
+    assert_int_equal(times.count, 0);
+}
+
+/* With two sites at the ends of a wide range all index arithmetic is at its limits. */
+static void sites_far_apart_are_found(void **state)
+{
+    (void)state;
+    const struct site_form nop = {INSTRUCTION_NOP, 5, 0, 0};
+    const struct site_form jump = {INSTRUCTION_JUMP, 5, 0, 0x01000000};
+    struct test_site last = site_make(RECORDER_ARENA_SIZE - 5, &nop, &jump);
+    struct test_site first = site_make(0, &nop, &jump);
+
+    site_add(&batch, &last);
+    site_add(&batch, &first);
+    assert_int_equal(patch_batch_apply(&batch), PATCH_OK);
+    assert_true(batch.record.traps > 6);
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test_setup(int3_of_nobody_is_not_resolved, setup),
+    cmocka_unit_test_setup(int3_beside_a_site_in_flight_is_not_resolved, setup),
+    cmocka_unit_test_setup(trap_whose_int3_vanished_is_retried, setup),
+    cmocka_unit_test_setup(batch_returns_only_after_every_cpu_left_the_handler, setup),
+    cmocka_unit_test_setup(cpu_that_comes_up_during_a_batch_is_served, setup),
+    cmocka_unit_test_setup(handler_nests, setup),
+    cmocka_unit_test_setup(references_of_two_cpus_share_no_cache_line, setup),
+    cmocka_unit_test_setup(handler_times_are_counted_merged_and_reset, setup),
+    cmocka_unit_test_setup(sites_far_apart_are_found, setup),
+};
+
+HOST_TEST_MAIN(tests, NULL)

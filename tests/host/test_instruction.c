@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MIT
+/* Encoder and decoder against Zydis, an independent decoder. Detects a wrong byte, length, condition or
+ * target, and bytes accepted that are no single known instruction. Could miss: bytes that no random
+ * draw here hits. */
+#include "patching/instruction.h"
+
+#include "tests/host/host_test.h"
+#include "tests/host/recorder.h"
+
+#include <Zydis/Zydis.h>
+#include <string.h>
+
+static const uint64_t addresses[] = {0x400000, 0xffffffff80100000, 0xffffffffffffff00};
+
+static ZydisDecodedInstruction zydis_instruction;
+static ZydisDecodedOperand zydis_operands[ZYDIS_MAX_OPERAND_COUNT];
+
+/* Decodes with Zydis. Returns its length, or 0 if these are no instruction. */
+static size_t zydis_decode(const uint8_t *bytes, size_t length)
+{
+    ZydisDecoder decoder;
+
+    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    ZyanStatus status =
+        ZydisDecoderDecodeFull(&decoder, bytes, length, &zydis_instruction, zydis_operands);
+
+    return ZYAN_SUCCESS(status) ? zydis_instruction.length : 0;
+}
+
+static ZyanU64 zydis_target(uint64_t address)
+{
+    ZyanU64 target = 0;
+
+    ZydisCalcAbsoluteAddress(&zydis_instruction, &zydis_operands[0], address, &target);
+    return target;
+}
+
+static void expect_same_meaning(const struct instruction *instruction, const uint8_t *bytes,
+                                uint64_t address)
+{
+    static const ZydisMnemonic conditions[16] = {
+        ZYDIS_MNEMONIC_JO, ZYDIS_MNEMONIC_JNO, ZYDIS_MNEMONIC_JB,  ZYDIS_MNEMONIC_JNB,
+        ZYDIS_MNEMONIC_JZ, ZYDIS_MNEMONIC_JNZ, ZYDIS_MNEMONIC_JBE, ZYDIS_MNEMONIC_JNBE,
+        ZYDIS_MNEMONIC_JS, ZYDIS_MNEMONIC_JNS, ZYDIS_MNEMONIC_JP,  ZYDIS_MNEMONIC_JNP,
+        ZYDIS_MNEMONIC_JL, ZYDIS_MNEMONIC_JNL, ZYDIS_MNEMONIC_JLE, ZYDIS_MNEMONIC_JNLE,
+    };
+    static const ZydisMnemonic mnemonics[] = {
+        [INSTRUCTION_NOP] = ZYDIS_MNEMONIC_NOP,    [INSTRUCTION_JUMP] = ZYDIS_MNEMONIC_JMP,
+        [INSTRUCTION_CALL] = ZYDIS_MNEMONIC_CALL,  [INSTRUCTION_RETURN] = ZYDIS_MNEMONIC_RET,
+        [INSTRUCTION_RETURN_ZERO] = ZYDIS_MNEMONIC_XOR,
+    };
+    bool is_return = instruction->kind == INSTRUCTION_RETURN;
+    size_t length = zydis_decode(bytes, instruction->length);
+
+    assert_int_equal(length, is_return ? 1 : instruction->length);
+    assert_int_equal(zydis_instruction.mnemonic, instruction->kind == INSTRUCTION_JUMP_IF
+                                                     ? conditions[instruction->condition]
+                                                     : mnemonics[instruction->kind]);
+    if (instruction->target != 0) {
+        assert_int_equal(zydis_target(address), instruction->target);
+    }
+    if (instruction->kind == INSTRUCTION_RETURN_ZERO) {
+        assert_int_equal(zydis_operands[0].reg.value, ZYDIS_REGISTER_EAX);
+        assert_int_equal(zydis_operands[1].reg.value, ZYDIS_REGISTER_EAX);
+    }
+}
+
+static bool has_target(enum instruction_kind kind)
+{
+    return kind == INSTRUCTION_JUMP || kind == INSTRUCTION_JUMP_IF || kind == INSTRUCTION_CALL;
+}
+
+static bool kind_has_length(enum instruction_kind kind, size_t length)
+{
+    switch (kind) {
+    case INSTRUCTION_NOP:
+    case INSTRUCTION_RETURN:
+        return length >= 1 && length <= 6;
+    case INSTRUCTION_JUMP:
+        return length == 2 || length == 5;
+    case INSTRUCTION_JUMP_IF:
+        return length == 2 || length == 6;
+    default:
+        return length == 5;
+    }
+}
+
+static void check_round_trip(struct instruction instruction, uint64_t address)
+{
+    uint8_t bytes[PATCH_SITE_LENGTH_MAX] = {0};
+    struct instruction decoded = {0};
+    enum patch_status status = instruction_encode(&instruction, address, bytes);
+
+    if (!kind_has_length(instruction.kind, instruction.length)) {
+        assert_int_equal(status, PATCH_ERR_LENGTH);
+        return;
+    }
+    assert_int_equal(status, PATCH_OK);
+    assert_int_equal(instruction_decode(bytes, instruction.length, address, &decoded), PATCH_OK);
+    assert_int_equal(decoded.kind, instruction.kind);
+    assert_int_equal(decoded.length, instruction.length);
+    assert_int_equal(decoded.condition, instruction.condition);
+    assert_int_equal(decoded.target, instruction.target);
+    expect_same_meaning(&decoded, bytes, address);
+}
+
+static void every_encoding_means_the_same_to_zydis(void **state)
+{
+    (void)state;
+    static const int32_t distances[] = {-128, -1, 0, 1, 127};
+
+    for (enum instruction_kind kind = 0; kind <= INSTRUCTION_RETURN_ZERO; kind++) {
+        for (unsigned run = 0; run < 7 * 16 * 5 * ARRAY_COUNT(addresses); run++) {
+            uint64_t address = addresses[run % ARRAY_COUNT(addresses)];
+            uint8_t length = (uint8_t)(run / ARRAY_COUNT(addresses) % 7);
+            struct instruction instruction = {.kind = kind, .length = length};
+
+            if (kind == INSTRUCTION_JUMP_IF) {
+                instruction.condition = run / (7 * ARRAY_COUNT(addresses)) % 16;
+            }
+            if (has_target(kind)) {
+                instruction.target =
+                    address + length +
+                    (uint64_t)(int64_t)distances[run / (16 * 7 * ARRAY_COUNT(addresses)) % 5];
+            }
+            check_round_trip(instruction, address);
+        }
+    }
+}
+
+static void targets_out_of_reach_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        enum instruction_kind kind;
+        uint8_t length;
+        int64_t reach;
+    } forms[] = {
+        {INSTRUCTION_JUMP,    2, INT8_MAX },
+        {INSTRUCTION_JUMP,    5, INT32_MAX},
+        {INSTRUCTION_JUMP_IF, 2, INT8_MAX },
+        {INSTRUCTION_JUMP_IF, 6, INT32_MAX},
+        {INSTRUCTION_CALL,    5, INT32_MAX},
+    };
+
+    for (size_t i = 0; i < ARRAY_COUNT(forms); i++) {
+        uint64_t end = 0x7f0000000000 + forms[i].length;
+        struct instruction instruction = {.kind = forms[i].kind, .length = forms[i].length};
+        uint8_t bytes[PATCH_SITE_LENGTH_MAX];
+
+        instruction.target = end + (uint64_t)forms[i].reach;
+        check_round_trip(instruction, 0x7f0000000000);
+        instruction.target++;
+        assert_int_equal(instruction_encode(&instruction, 0x7f0000000000, bytes), PATCH_ERR_RANGE);
+        instruction.target = end - (uint64_t)forms[i].reach - 1;
+        check_round_trip(instruction, 0x7f0000000000);
+        instruction.target--;
+        assert_int_equal(instruction_encode(&instruction, 0x7f0000000000, bytes), PATCH_ERR_RANGE);
+    }
+}
+
+static void unknown_kinds_and_conditions_are_refused(void **state)
+{
+    (void)state;
+    uint8_t bytes[PATCH_SITE_LENGTH_MAX];
+    struct instruction bad_kind = {.kind = INSTRUCTION_RETURN_ZERO + 1, .length = 5};
+    struct instruction bad_condition = {.kind = INSTRUCTION_JUMP_IF, .length = 2, .condition = 16};
+    struct instruction needless = {.kind = INSTRUCTION_NOP, .length = 2, .condition = 1};
+    struct instruction too_long = {.kind = INSTRUCTION_NOP, .length = 7};
+    struct instruction decoded;
+
+    assert_int_equal(instruction_encode(&bad_kind, 0, bytes), PATCH_ERR_INSTRUCTION);
+    assert_int_equal(instruction_encode(&bad_condition, 0, bytes), PATCH_ERR_INSTRUCTION);
+    assert_int_equal(instruction_encode(&needless, 0, bytes), PATCH_ERR_INSTRUCTION);
+    assert_int_equal(instruction_encode(&too_long, 0, bytes), PATCH_ERR_LENGTH);
+    assert_int_equal(instruction_decode(bytes, 0, 0, &decoded), PATCH_ERR_LENGTH);
+    assert_int_equal(instruction_decode(bytes, 7, 0, &decoded), PATCH_ERR_LENGTH);
+}
+
+/* Bytes near the known opcodes, at random: what decodes must encode to the same bytes, and be one
+ * instruction of that length to Zydis. */
+static void decoder_accepts_only_what_it_knows(void **state)
+{
+    (void)state;
+    static const uint8_t first[] = {0x0f, 0x2e, 0x31, 0x66, 0x90, 0xc3, 0xcc, 0xe8, 0xe9, 0xeb};
+    uint64_t random = 88172645463325252;
+    unsigned accepted = 0;
+
+    for (unsigned run = 0; run < 400000; run++) {
+        uint64_t draw = next_random(&random);
+        size_t length = 1 + draw % 6;
+        uint8_t bytes[8], again[PATCH_SITE_LENGTH_MAX];
+        struct instruction instruction;
+
+        draw = next_random(&random);
+        memcpy(bytes, &draw, sizeof(draw));
+        for (unsigned i = 0; i < 6 && run % 2 == 0; i++) { /* half of the draws are close to home */
+            bytes[i] = bytes[i] % 4 == 0 ? bytes[i] : first[bytes[i] % ARRAY_COUNT(first)];
+        }
+        if (instruction_decode(bytes, length, 0x400000, &instruction) != PATCH_OK) {
+            continue;
+        }
+        accepted++;
+        assert_int_equal(instruction_encode(&instruction, 0x400000, again), PATCH_OK);
+        assert_memory_equal(bytes, again, length);
+        expect_same_meaning(&instruction, bytes, 0x400000);
+    }
+    assert_true(accepted > 1000);
+}
+
+static void near_misses_of_every_kind_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t length;
+        uint8_t bytes[6];
+    } misses[] = {
+        {5, {0x0f, 0x1f, 0x44, 0x00, 0x01}},       /* nop with another displacement */
+        {3, {0x66, 0x66, 0x90}},                   /* nop in a form that encode does not produce */
+        {2, {0x90, 0x90}},                         /* two nops are two instructions */
+        {5, {0xeb, 0x00, 0xcc, 0xcc, 0xcc}},       /* jmp rel8 in a longer site */
+        {6, {0xe9, 0x00, 0x00, 0x00, 0x00, 0x90}}, /* jmp rel32 and a nop */
+        {5, {0xc3, 0xcc, 0xcc, 0xcc, 0x90}},       /* ret, padded with something else */
+        {2, {0x31, 0xc0}},                         /* xor eax, eax alone */
+        {5, {0x2e, 0x2e, 0x2e, 0x31, 0xc1}},       /* xor ecx, eax */
+        {6, {0x0f, 0x90, 0x00, 0x00, 0x00, 0x00}}, /* setcc */
+        {5, {0x0f, 0x84, 0x00, 0x00, 0x00}},       /* jcc rel32, cut off */
+        {2, {0x6f, 0x00}},                         /* below jcc rel8 */
+        {2, {0x80, 0x00}},                         /* above it */
+        {1, {0xcc}},                               /* int3 */
+        {1, {0xf4}},                               /* hlt */
+    };
+    struct instruction instruction;
+
+    for (size_t i = 0; i < ARRAY_COUNT(misses); i++) {
+        assert_int_equal(
+            instruction_decode(misses[i].bytes, misses[i].length, 0x400000, &instruction),
+            PATCH_ERR_INSTRUCTION);
+    }
+}
+
+static void text_is_what_an_assembler_would_write(void **state)
+{
+    (void)state;
+    static const struct {
+        struct instruction instruction;
+        const char *text;
+    } cases[] = {
+        {{INSTRUCTION_NOP, 1, 0, 0},                      "nop"                   },
+        {{INSTRUCTION_NOP, 5, 0, 0},                      "nop5"                  },
+        {{INSTRUCTION_JUMP, 5, 0, 0xffffffff80101234},    "jmp 0xffffffff80101234"},
+        {{INSTRUCTION_JUMP, 2, 0, 0},                     "jmp 0x0"               },
+        {{INSTRUCTION_JUMP_IF, 6, 5, 0xffffffff80101234}, "jne 0xffffffff80101234"},
+        {{INSTRUCTION_JUMP_IF, 2, 13, 0x400},             "jge 0x400"             },
+        {{INSTRUCTION_CALL, 5, 0, 0x10},                  "call 0x10"             },
+        {{INSTRUCTION_RETURN, 5, 0, 0},                   "ret"                   },
+        {{INSTRUCTION_RETURN_ZERO, 5, 0, 0},              "xor eax, eax"          },
+    };
+    char buffer[INSTRUCTION_TEXT_SIZE];
+    char small[6] = "xxxxx";
+
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        assert_string_equal(instruction_text(&cases[i].instruction, buffer, sizeof(buffer)),
+                            cases[i].text);
+    }
+    assert_string_equal(instruction_text(&cases[2].instruction, small, 5), "jmp ");
+    assert_string_equal(instruction_text(&cases[2].instruction, small, 1), "");
+    small[0] = 'x';
+    assert_int_equal(instruction_text(&cases[2].instruction, small, 0)[0], 'x');
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(every_encoding_means_the_same_to_zydis),
+    cmocka_unit_test(targets_out_of_reach_are_refused),
+    cmocka_unit_test(unknown_kinds_and_conditions_are_refused),
+    cmocka_unit_test(decoder_accepts_only_what_it_knows),
+    cmocka_unit_test(near_misses_of_every_kind_are_refused),
+    cmocka_unit_test(text_is_what_an_assembler_would_write),
+};
+
+HOST_TEST_MAIN(tests, NULL)

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+/* Many threads count one key up and down while all of them, and one that does nothing else, execute its
+ * branches on the real CPU. Detects an increment that returns before the text has changed, a lost
+ * count, a decrement that disables under a user, a trap that is not resolved. Could miss: windows of a
+ * few instructions; hence the number of rounds, and the model in tests/model. */
+#include "patching/static_key.h"
+
+#include "patching/platform.h"
+#include "patching/trap_statistics.h"
+#include "tests/host/host_test.h"
+#include "tests/host/live.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    COUNTERS = 4,
+    ROUNDS = 3000,
+    PATIENCE = 20,
+};
+
+DEFINE_STATIC_KEY_FALSE(contested);
+DEFINE_STATIC_KEY_FALSE(toggled);
+
+static const char *why_not;
+static unsigned executor_stop;
+static uint64_t executions;
+
+/* Two branches, so that a flip that is half done shows. */
+__attribute__((noinline)) static unsigned contested_branches(void)
+{
+    unsigned taken = 0;
+
+    if (static_branch_unlikely(&contested)) {
+        taken |= 1;
+    }
+    if (static_branch_likely_long(&contested)) {
+        taken |= 2;
+    }
+    return taken;
+}
+
+__attribute__((noinline)) static unsigned toggled_branches(void)
+{
+    return (static_branch_unlikely(&toggled) ? 1u : 0u) |
+           (static_branch_unlikely_long(&toggled) ? 2u : 0u);
+}
+
+/* Between increment and decrement every branch must be the enabled one. */
+static void *count_up_and_down(void *argument)
+{
+    unsigned cpu = (unsigned)(uintptr_t)argument;
+    uintptr_t errors = 0;
+
+    live_enter_cpu(cpu);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        errors += static_key_increment(&contested) != PATCH_OK;
+        errors += contested_branches() != 3;
+        if (round % 7 == cpu) {
+            sched_yield();
+        }
+        errors += contested_branches() != 3;
+        errors += static_key_decrement(&contested) != PATCH_OK;
+        for (unsigned pause = 0; pause < PATIENCE * (cpu + 1); pause++) {
+            platform_relax();
+        }
+    }
+    return (void *)errors;
+}
+
+static void *execute_all_the_time(void *argument)
+{
+    uint64_t count = 0;
+
+    live_enter_cpu((unsigned)(uintptr_t)argument);
+    while (!__atomic_load_n(&executor_stop, __ATOMIC_ACQUIRE)) {
+        contested_branches();
+        toggled_branches();
+        count++;
+    }
+    __atomic_store_n(&executions, count, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+static pthread_t start_executor(void)
+{
+    pthread_t executor;
+
+    executor_stop = 0;
+    assert_int_equal(
+        pthread_create(&executor, NULL, execute_all_the_time, (void *)(uintptr_t)COUNTERS), 0);
+    return executor;
+}
+
+static void stop_executor(pthread_t executor)
+{
+    __atomic_store_n(&executor_stop, 1, __ATOMIC_RELEASE);
+    assert_int_equal(pthread_join(executor, NULL), 0);
+    assert_true(executions > 0);
+}
+
+static void skip_unless_live(void)
+{
+    if (why_not != NULL) {
+        print_message("SKIP: %s\n", why_not);
+        skip();
+    }
+}
+
+static void increment_returns_only_when_the_text_is_enabled(void **state)
+{
+    (void)state;
+    pthread_t threads[COUNTERS];
+    pthread_t executor;
+
+    skip_unless_live();
+    executor = start_executor();
+    for (uintptr_t i = 0; i < COUNTERS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, count_up_and_down, (void *)i), 0);
+    }
+    for (unsigned i = 0; i < COUNTERS; i++) {
+        void *errors;
+
+        assert_int_equal(pthread_join(threads[i], &errors), 0);
+        assert_null(errors);
+    }
+    stop_executor(executor);
+    assert_int_equal(static_key_count(&contested), 0);
+    assert_int_equal(contested_branches(), 0);
+    assert_true(patch_record_newest() > 10);
+}
+
+static void *toggle_or_be_refused(void *argument)
+{
+    uintptr_t errors = 0;
+
+    live_enter_cpu((unsigned)(uintptr_t)argument);
+    for (unsigned round = 0; round < ROUNDS / 10; round++) {
+        const struct static_key_change changes[] = {
+            {&toggled, round % 2 == 0},
+        };
+
+        errors += static_key_transaction("toggle", changes, 1, NULL) != PATCH_OK;
+    }
+    return (void *)errors;
+}
+
+static void racing_transactions_leave_text_and_count_in_step(void **state)
+{
+    (void)state;
+    pthread_t threads[COUNTERS];
+    pthread_t executor;
+
+    skip_unless_live();
+    executor = start_executor();
+    for (uintptr_t i = 0; i < COUNTERS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, toggle_or_be_refused, (void *)i), 0);
+    }
+    for (unsigned i = 0; i < COUNTERS; i++) {
+        void *errors;
+
+        assert_int_equal(pthread_join(threads[i], &errors), 0);
+        assert_null(errors);
+    }
+    stop_executor(executor);
+    assert_int_equal(toggled_branches(), static_key_is_enabled(&toggled) ? 3 : 0);
+    assert_int_equal(static_key_disable(&toggled), PATCH_OK);
+    assert_int_equal(toggled_branches(), 0);
+}
+
+static int group_setup(void **state)
+{
+    (void)state;
+    why_not = live_initialize();
+    return why_not == NULL && static_key_initialize(NULL) != PATCH_OK ? -1 : 0;
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(increment_returns_only_when_the_text_is_enabled),
+    cmocka_unit_test(racing_transactions_leave_text_and_count_in_step),
+};
+
+HOST_TEST_MAIN(tests, group_setup)

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: MIT
+/* For every byte of a site the values it had since the last sync: any CPU may still fetch any of them.
+ * Invariant: see recorder.h. Called by: recorder.c. */
+#include "tests/host/watcher.h"
+
+#include "patching/instruction.h"
+#include "tests/host/host_test.h"
+#include "tests/host/recorder.h"
+
+#include <string.h>
+
+enum {
+    WATCH_MAX = PATCH_BATCH_MAX + 1,
+    VALUES_MAX = 8,
+    FLAG_BITS_ALL = 0x8d5, /* carry, parity, auxiliary, zero, sign, overflow */
+};
+
+struct watched_byte {
+    uint8_t count;
+    uint8_t values[VALUES_MAX];
+};
+
+struct watched_site {
+    uint64_t address;
+    size_t length;
+    uint8_t old_bytes[PATCH_SITE_LENGTH_MAX];
+    uint8_t new_bytes[PATCH_SITE_LENGTH_MAX];
+    struct watched_byte bytes[PATCH_SITE_LENGTH_MAX];
+};
+
+static struct watched_site sites[WATCH_MAX];
+static size_t site_count;
+static uint16_t site_of_arena_byte[RECORDER_ARENA_SIZE]; /* index + 1 */
+static unsigned turn; /* varies CPU and flags from trap to trap */
+
+void watcher_reset(void)
+{
+    site_count = 0;
+    turn = 0;
+    memset(site_of_arena_byte, 0, sizeof(site_of_arena_byte));
+}
+
+static void forget_stale_values(struct watched_site *site)
+{
+    for (size_t i = 0; i < site->length; i++) {
+        site->bytes[i].count = 1;
+        site->bytes[i].values[0] = ((const uint8_t *)site->address)[i];
+    }
+}
+
+void recorder_watch(uint64_t address, const uint8_t *old_bytes, const uint8_t *new_bytes,
+                    size_t length)
+{
+    struct watched_site *site = &sites[site_count++];
+    uint64_t offset = address - (uint64_t)recorder_arena;
+
+    assert_true(site_count <= WATCH_MAX && length <= PATCH_SITE_LENGTH_MAX);
+    site->address = address;
+    site->length = length;
+    memcpy(site->old_bytes, old_bytes, length);
+    memcpy(site->new_bytes, new_bytes, length);
+    forget_stale_values(site);
+    for (size_t i = 0; i < length && offset < RECORDER_ARENA_SIZE; i++) {
+        site_of_arena_byte[offset + i] = (uint16_t)site_count;
+    }
+}
+
+static struct watched_site *find_site(uint64_t address)
+{
+    uint64_t offset = address - (uint64_t)recorder_arena;
+
+    if (offset < RECORDER_ARENA_SIZE) {
+        return site_of_arena_byte[offset] != 0 ? &sites[site_of_arena_byte[offset] - 1] : NULL;
+    }
+    for (size_t i = 0; i < site_count; i++) {
+        if (address - sites[i].address < sites[i].length) {
+            return &sites[i];
+        }
+    }
+    return NULL;
+}
+
+static bool may_fetch(const struct watched_byte *byte, uint8_t value)
+{
+    return memchr(byte->values, value, byte->count) != NULL;
+}
+
+/* Checks every mixture that begins with the @chosen bytes in @mixture. */
+static void check_mixtures(const struct watched_site *site, uint8_t *mixture, size_t chosen)
+{
+    if (chosen == site->length) {
+        if (memcmp(mixture, site->old_bytes, chosen) != 0 &&
+            memcmp(mixture, site->new_bytes, chosen) != 0) {
+            fail_msg("mixed bytes at %#lx: %02x %02x ... (log %s)", (unsigned long)site->address,
+                     mixture[0], mixture[1], recorder_log());
+        }
+        return;
+    }
+    for (size_t i = 0; i < site->bytes[chosen].count; i++) {
+        mixture[chosen] = site->bytes[chosen].values[i];
+        if (chosen == 0 && mixture[0] == INSN_INT3) {
+            continue; /* the rest is not fetched */
+        }
+        check_mixtures(site, mixture, chosen + 1);
+    }
+}
+
+bool recorder_condition_holds(unsigned condition, uint64_t flags)
+{
+    bool holds[16];
+
+#define SET(index, suffix)                                                                         \
+    __asm__("push %1\n\tpopf\n\tset" suffix " %0"                                                  \
+            : "=r"(holds[index])                                                                   \
+            : "r"((flags & FLAG_BITS_ALL) | 2)                                                     \
+            : "cc")
+    SET(0, "o");
+    SET(1, "no");
+    SET(2, "b");
+    SET(3, "ae");
+    SET(4, "e");
+    SET(5, "ne");
+    SET(6, "be");
+    SET(7, "a");
+    SET(8, "s");
+    SET(9, "ns");
+    SET(10, "p");
+    SET(11, "np");
+    SET(12, "l");
+    SET(13, "ge");
+    SET(14, "le");
+    SET(15, "g");
+#undef SET
+    return holds[condition];
+}
+
+static int64_t displacement(const uint8_t *bytes, size_t length)
+{
+    int32_t wide = 0;
+
+    if (length == 1) {
+        return (int8_t)bytes[0];
+    }
+    memcpy(&wide, bytes, sizeof(wide));
+    return wide;
+}
+
+/* What the registers must be behind the new instruction, worked out from its bytes alone. */
+static void execute(const struct watched_site *site, struct patch_registers *registers,
+                    uint64_t *stack)
+{
+    const uint8_t *bytes = site->new_bytes;
+    uint64_t next = site->address + site->length;
+
+    registers->ip = next;
+    if (bytes[0] == INSN_JMP8 || bytes[0] == INSN_JMP32 || bytes[0] == INSN_CALL32) {
+        registers->ip = next + (uint64_t)displacement(bytes + 1, site->length - 1);
+    }
+    if (bytes[0] == INSN_CALL32) {
+        registers->sp -= 8;
+        assert_int_equal(stack[-1], next);
+    }
+    if ((bytes[0] & 0xf0) == INSN_JCC8 && recorder_condition_holds(bytes[0] & 15, registers->flags)) {
+        registers->ip = next + (uint64_t)displacement(bytes + 1, 1);
+    }
+    if (bytes[0] == INSN_TWO_BYTE && (bytes[1] & 0xf0) == INSN_JCC32 &&
+        recorder_condition_holds(bytes[1] & 15, registers->flags)) {
+        registers->ip = next + (uint64_t)displacement(bytes + 2, 4);
+    }
+    if (bytes[0] == INSN_RET) {
+        registers->ip = stack[0];
+        registers->sp += 8;
+    }
+    if (bytes[0] == INSN_PREFIX_CS) {
+        registers->ax = 0;
+    }
+}
+
+/* A CPU that may fetch int3 here does so, and must come out of the handler as the new instruction
+ * would leave it; or go back to the site if the int3 is gone by then. */
+static void run_into(const struct watched_site *site)
+{
+    uint64_t stack[4] = {1, 2, 0x1122334455667788, 3};
+    struct patch_registers registers = {
+        .sp = (uint64_t)&stack[2],
+        .flags = (turn * 0x10dull * 0x95u) & FLAG_BITS_ALL,
+        .ax = 0xfeedface,
+    };
+    struct patch_registers expected = registers;
+    bool int3_stands = *(const uint8_t *)site->address == INSN_INT3;
+
+    if (!may_fetch(&site->bytes[0], INSN_INT3)) {
+        return;
+    }
+    if (!recorder_trap(++turn % recorder.cpus, site->address, &registers)) {
+        fail_msg("int3 at %#lx not resolved (log %s)", (unsigned long)site->address,
+                 recorder_log());
+    }
+    if (int3_stands) {
+        recorder.traps++;
+        execute(site, &expected, &stack[2]);
+    } else {
+        expected.ip = site->address;
+    }
+    assert_int_equal(registers.ip, expected.ip);
+    assert_int_equal(registers.sp, expected.sp);
+    assert_int_equal(registers.flags, expected.flags);
+    assert_int_equal(registers.ax, expected.ax);
+}
+
+void watcher_note_lock(void)
+{
+    for (size_t i = 0; i < site_count; i++) {
+        struct watched_site *site = &sites[i];
+        uint8_t bytes[PATCH_SITE_LENGTH_MAX];
+
+        if (memcmp((const void *)site->address, site->new_bytes, site->length) == 0) {
+            memcpy(bytes, site->old_bytes, sizeof(bytes));
+            memcpy(site->old_bytes, site->new_bytes, sizeof(bytes));
+            memcpy(site->new_bytes, bytes, sizeof(bytes));
+        }
+    }
+}
+
+void watcher_note_byte(uint64_t address)
+{
+    struct watched_site *site = find_site(address);
+    uint8_t value = *(const uint8_t *)address;
+    uint8_t mixture[PATCH_SITE_LENGTH_MAX] = {0};
+
+    if (site == NULL) {
+        fail_msg("write outside all sites: %#lx", (unsigned long)address);
+        return;
+    }
+
+    struct watched_byte *byte = &site->bytes[address - site->address];
+
+    if (!may_fetch(byte, value)) {
+        assert_true(byte->count < VALUES_MAX);
+        byte->values[byte->count++] = value;
+    }
+    if (!recorder.early_boot) {
+        check_mixtures(site, mixture, 0);
+        run_into(site);
+    }
+}
+
+void watcher_note_sync(void)
+{
+    for (size_t i = 0; i < site_count; i++) {
+        run_into(&sites[i]);
+        forget_stale_values(&sites[i]);
+        run_into(&sites[i]);
+    }
+}
+
+void watcher_expect_synced(void)
+{
+    for (size_t i = 0; i < site_count; i++) {
+        for (size_t j = 0; j < sites[i].length; j++) {
+            if (sites[i].bytes[j].count != 1) {
+                fail_msg("stale bytes may be fetched at %#lx (log %s)",
+                         (unsigned long)sites[i].address, recorder_log());
+            }
+        }
+    }
+}
