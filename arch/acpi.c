@@ -93,12 +93,12 @@ static const struct acpi_table *table_map(uint64_t physical)
     const struct acpi_table *table = paging_map_tables(physical, sizeof(*table));
 
     if (table == NULL || table->length < sizeof(*table) || table->length > TABLE_LENGTH_MAX) {
-        log_warning("acpi: no table at %#llx", (unsigned long long)physical);
+        log_warning("acpi: no table at 0x%llx", (unsigned long long)physical);
         return NULL;
     }
     table = paging_map_tables(physical, table->length);
     if (table == NULL || !sums_to_zero(table, table->length)) {
-        log_warning("acpi: table at %#llx: wrong checksum", (unsigned long long)physical);
+        log_warning("acpi: table at 0x%llx: wrong checksum", (unsigned long long)physical);
         return NULL;
     }
     return table;

@@ -58,7 +58,7 @@ static void error_interrupt(struct trap_frame *frame)
 {
     (void)frame;
     apic_raw_write(APIC_ERROR_STATUS, 0);
-    log_error("cpu %u: APIC error status %#x", cpu_index(), apic_raw_read(APIC_ERROR_STATUS));
+    log_error("cpu %u: APIC error status 0x%x", cpu_index(), apic_raw_read(APIC_ERROR_STATUS));
 }
 
 void apic_enable_cpu(void)

@@ -10,8 +10,9 @@
 
 #define NS_PER_SECOND 1000000000ull
 #define DEFAULT_HZ    NS_PER_SECOND
+#define HZ_BOUND      (8 * NS_PER_SECOND) /* above any TSC: times before calibration are too small */
 
-struct clock_scale clock_scale = {DEFAULT_HZ, 1ull << 32, 0};
+struct clock_scale clock_scale = {HZ_BOUND, (NS_PER_SECOND << 32) / HZ_BOUND, 0};
 
 static const char *source_name = "none";
 static uint64_t wall_start_ns; /* time of day when clock_now_ns() was 0 */

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-/* Set by clock_initialize(); plausible default (1 GHz) before, so that early logs have a time. */
+/* Set by clock_initialize(); before it, times are too small but never go back. */
 struct clock_scale {
     uint64_t tsc_hz;
     uint64_t ns_per_tick_shifted; /* nanoseconds a tick, 32 fraction bits */

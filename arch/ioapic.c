@@ -54,12 +54,12 @@ static void ioapic_add(const struct acpi_ioapic *facts)
 
     ioapic->registers = paging_map_device(facts->address, PAGE_SIZE);
     if (ioapic->registers == NULL) {
-        log_error("ioapic at %#llx: cannot be mapped", (unsigned long long)facts->address);
+        log_error("ioapic at 0x%llx: cannot be mapped", (unsigned long long)facts->address);
         return;
     }
     version = ioapic_read(ioapic, REGISTER_VERSION);
     if (version == 0 || version == UINT32_MAX) {
-        log_warning("ioapic at %#llx: not there", (unsigned long long)facts->address);
+        log_warning("ioapic at 0x%llx: not there", (unsigned long long)facts->address);
         return;
     }
     ioapic->first_line = facts->first_line;

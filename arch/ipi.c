@@ -24,13 +24,10 @@
 #include "kernel/spinlock.h"
 #include "kernel/symbols.h"
 #include "kernel/thread.h"
-#include "patching/static_key.h"
 
 #define SILENCE_REPORT_NS    2000000000ull
 #define SILENCE_PANIC_NS     60000000000ull
 #define BACKTRACE_TIMEOUT_NS 100000000ull
-
-DEFINE_STATIC_KEY_FALSE(ipi_trace);
 
 /* Number of the newest round; entry.asm reads it. On a cache line of its own: all CPUs do. */
 _Alignas(64) uint64_t sync_round;
@@ -40,27 +37,6 @@ static struct spinlock sync_lock = SPINLOCK("sync"); /* held with interrupts on,
 static enum ipi_kind kind_of(unsigned vector)
 {
     return vector == VECTOR_CALL ? IPI_CALL : IPI_RESCHEDULE;
-}
-
-static __attribute__((noinline)) void trace_send(unsigned to, unsigned vector, unsigned targets,
-                                                 const void *caller)
-{
-    uint64_t flags = interrupts_save();
-    struct cpu *cpu = this_cpu();
-    uint64_t sequence = cpu->ipi_trace_next + 1;
-
-    cpu->ipi_trace[sequence % IPI_TRACE_RECORDS] = (struct ipi_trace_record){
-        .ticks = read_tsc(),
-        .caller = (uint64_t)caller,
-        .from = (uint16_t)cpu->index,
-        .to = (uint16_t)to,
-        .vector = (uint16_t)vector,
-        .targets = (uint16_t)targets,
-        .sequence = sequence,
-    };
-    /* Release: pairs with the acquire in ipi_trace_newest(). */
-    __atomic_store_n(&cpu->ipi_trace_next, sequence, __ATOMIC_RELEASE);
-    interrupts_restore(flags);
 }
 
 /* Counts @targets sends of @kind by this CPU. */
@@ -161,7 +137,7 @@ unsigned sync_cores_others(void)
         void *round = round_begin_locked();
 
         if (static_branch_unlikely(&ipi_trace)) {
-            trace_send(IPI_TRACE_ALL, VECTOR_SYNC_CORE, others, __builtin_return_address(0));
+            ipi_trace_add(IPI_TRACE_ALL, VECTOR_SYNC_CORE, others, __builtin_return_address(0));
         }
         count_sent(IPI_SYNC, others);
         apic_broadcast_ipi(VECTOR_SYNC_CORE);
@@ -180,7 +156,7 @@ unsigned sync_core_one(unsigned index)
     preempt_disable();
     round = round_begin_locked();
     if (static_branch_unlikely(&ipi_trace)) {
-        trace_send(index, VECTOR_SYNC_CORE, 1, __builtin_return_address(0));
+        ipi_trace_add(index, VECTOR_SYNC_CORE, 1, __builtin_return_address(0));
     }
     count_sent(IPI_SYNC, 1);
     apic_send_ipi(index, VECTOR_SYNC_CORE);
@@ -214,7 +190,7 @@ void ipi_send(unsigned index, unsigned vector)
         return;
     }
     if (static_branch_unlikely(&ipi_trace)) {
-        trace_send(index, vector, 1, __builtin_return_address(0));
+        ipi_trace_add(index, vector, 1, __builtin_return_address(0));
     }
     count_sent(kind, 1);
     apic_send_ipi(index, vector);
@@ -249,15 +225,4 @@ static void reschedule_interrupt(struct trap_frame *frame)
 void ipi_initialize(void)
 {
     trap_register_handler(VECTOR_RESCHEDULE, reschedule_interrupt);
-}
-
-uint64_t ipi_trace_newest(unsigned index)
-{
-    return __atomic_load_n(&cpus[index]->ipi_trace_next, __ATOMIC_ACQUIRE);
-}
-
-bool ipi_trace_get(unsigned index, uint64_t sequence, struct ipi_trace_record *record)
-{
-    *record = cpus[index]->ipi_trace[sequence % IPI_TRACE_RECORDS];
-    return sequence != 0 && record->sequence == sequence;
 }

@@ -5,8 +5,15 @@
 #pragma once
 
 #include "arch/percpu.h"
+#include "patching/static_key.h"
 
 #define IPI_TRACE_ALL 0xffffu
+
+DECLARE_STATIC_KEY(ipi_trace);
+
+/* Adds a record to this CPU's ring; ipi.c calls it where ipi_trace is on. @to: CPU index or
+ * IPI_TRACE_ALL. */
+void ipi_trace_add(unsigned to, unsigned vector, unsigned targets, const void *caller);
 
 /* Copies record @sequence (1 is the first ever) of CPU @index. Returns false if it is not there
  * (any more). */

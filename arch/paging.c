@@ -55,7 +55,7 @@ static void direct_map_add(uint64_t *pointers, uint64_t start, uint64_t end)
                                           is_large ? LEVEL_LARGE_PAGE : LEVEL_PAGE, address, true);
 
         if (entry == NULL) {
-            panic("paging: no memory for the direct map of %#llx", (unsigned long long)address);
+            panic("paging: no memory for the direct map of 0x%llx", (unsigned long long)address);
         }
         size = is_large ? large : PAGE_SIZE;
         *entry = address | ENTRY_PRESENT | ENTRY_GLOBAL | boot_no_execute |
@@ -145,7 +145,7 @@ uint64_t paging_unmap(uint64_t virtual_address)
     uint64_t old;
 
     if (entry == NULL || !(*entry & ENTRY_PRESENT)) {
-        panic("paging: unmapping %#llx, which is not mapped", (unsigned long long)virtual_address);
+        panic("paging: unmapping 0x%llx, which is not mapped", (unsigned long long)virtual_address);
     }
     old = *entry;
     *entry = 0;

@@ -102,16 +102,16 @@ static _Noreturn void exception_report(const struct trap_frame *frame)
     char what[96];
 
     if (frame->vector == VECTOR_PAGE_FAULT) {
-        format_text(what, sizeof(what), "page fault: %s %s address %#llx",
+        format_text(what, sizeof(what), "page fault: %s %s address 0x%llx",
                     frame->error & 16  ? "executing"
                     : frame->error & 2 ? "writing"
                                        : "reading",
                     frame->error & 1 ? "protected" : "unmapped", (unsigned long long)read_cr2());
     } else if (frame->vector == VECTOR_DOUBLE_FAULT && stack_guard_contains(read_cr2())) {
-        format_text(what, sizeof(what), "stack overflow: %#llx lies in a guard page",
+        format_text(what, sizeof(what), "stack overflow: 0x%llx lies in a guard page",
                     (unsigned long long)read_cr2());
     } else {
-        format_text(what, sizeof(what), "%s, error code %#llx",
+        format_text(what, sizeof(what), "%s, error code 0x%llx",
                     name != NULL ? name : "reserved exception", (unsigned long long)frame->error);
     }
     panic_from_trap(frame, what);

@@ -225,8 +225,8 @@ long_mode:
     mov rsp, boot_stacks + 4096 + STACK_BYTES
     mov edi, edi                        ; boot_main(uint32_t magic, uint64_t information)
     mov esi, esi
-    call boot_main
-    ud2
+    push 0                              ; return address: ends a backtrace
+    jmp boot_main
 
 ; In: kernel_root loaded, on an application processor. Finds its struct cpu by APIC id, takes its stack and calls
 ; smp_main(cpu). A CPU that nobody listed halts for ever. Clobbers all.
@@ -257,7 +257,8 @@ smp_start_64:
     mov rsp, [rdi + CPU_STACK_TOP]
     test rsp, rsp
     jz .unknown
-    call smp_main
+    push 0                              ; return address: ends a backtrace
+    jmp smp_main
 .unknown:
     cli
     hlt
