@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# Host tests of the pure parts of kernel/, as Linux programs under the address and undefined-behaviour
-# sanitizers. Included by tests/host/host.mk, whose `check` runs them with the others.
+# Host tests of the pure parts of kernel/, as Linux programs under the address and
+# undefined-behaviour sanitizers. Included by tests/host/host.mk, whose `check` runs them too.
 
 KERNEL_HOST_TESTS := kernel_format kernel_string kernel_log_ring kernel_table kernel_options \
     kernel_words kernel_command_line kernel_line_editor kernel_shell
@@ -22,10 +22,12 @@ kernel_shell_SOURCES := kernel/shell.c kernel/completion.c kernel/line_editor.c 
 KERNEL_HOST_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -I. -fno-omit-frame-pointer \
     -fsanitize=address,undefined -fno-sanitize-recover=all
 
+KERNEL_HOST_HEADERS := $(wildcard kernel/*.h tests/host/*.h)
+
 check: $(KERNEL_HOST_TESTS:%=$(HOST)/%)
 
 define kernel_host_program
-$(HOST)/$(1): tests/host/$(1).c $($(1)_SOURCES) $(wildcard kernel/*.h tests/host/*.h) kernel/string.c
+$(HOST)/$(1): tests/host/$(1).c $($(1)_SOURCES) $(KERNEL_HOST_HEADERS) kernel/string.c
 	@mkdir -p $$(@D)
 	@$$(CC) $$(KERNEL_HOST_CFLAGS) tests/host/$(1).c $($(1)_SOURCES) -lcmocka -o $$@
 endef
