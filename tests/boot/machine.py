@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+"""One livetext machine under QEMU, driven over its serial console.
+
+    with Machine("matrix-pc-4", loader="kernel", cpus=4) as machine:
+        machine.wait_prompt()
+        assert machine.json("ver -j")[0]["cpus"] == 4
+        assert machine.exit() == 33
+
+Invariant: leaving the block ends QEMU, whatever happened; the whole dialogue stays in
+build/boot-logs/NAME.log. Every wait has a limit.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import time
+
+import pexpect
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build")).resolve()
+LOGS = BUILD / "boot-logs"
+FIRMWARE = "/usr/share/ovmf/OVMF.fd"
+PROMPT = "\r\nlivetext> "
+ALL_OK, SOME_FAILED = 33, 35  # QEMU's exit status for debug-exit values 16 and 17
+
+
+def iso(command_line=""):
+    """Returns the path of an ISO image with this kernel command line, built if need be."""
+    elf = BUILD / "livetext.elf"
+    image = LOGS / f"livetext-{abs(hash(command_line))}.iso"
+    if not image.exists() or image.stat().st_mtime < elf.stat().st_mtime:
+        LOGS.mkdir(parents=True, exist_ok=True)
+        subprocess.run([ROOT / "tools/make_iso.sh", elf, image, command_line], check=True)
+    return image
+
+
+def loader_options(loader, command_line):
+    """Returns QEMU's options for one of the ways to load the kernel."""
+    if loader == "kernel":
+        return ["-kernel", str(BUILD / "livetext.elf"), "-append", command_line]
+    image = iso(command_line)
+    if loader == "iso-usb":
+        return ["-device", "qemu-xhci", "-drive", f"if=none,id=stick,format=raw,file={image}",
+                "-device", "usb-storage,drive=stick,bootindex=0"]
+    firmware = {"iso-bios": [], "iso-uefi": ["-bios", FIRMWARE]}[loader]
+    return [*firmware, "-cdrom", str(image)]
+
+
+class Machine:
+    def __init__(self, name, loader="kernel", machine="pc", cpus=4, memory="256M", cpu="max",
+                 accel="tcg,thread=multi", command_line="", extra=(), timeout=30):
+        self.name, self.timeout = name, timeout
+        self.arguments = [
+            "-machine", machine, "-accel", accel, "-cpu", cpu, "-smp", str(cpus), "-m", memory,
+            "-display", "none", "-nic", "none", "-no-reboot",
+            "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
+            "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
+            *loader_options(loader, command_line), *map(str, extra)]
+        self.child = self.log = self.started = None
+        self.text = ""  # everything that the last wait consumed
+
+    def __enter__(self):
+        LOGS.mkdir(parents=True, exist_ok=True)
+        self.log = open(LOGS / f"{self.name}.log", "w", encoding="utf-8")
+        self.log.write(f"qemu-system-x86_64 {' '.join(self.arguments)}\n")
+        self.started = time.monotonic()
+        self.child = pexpect.spawn(shutil.which("qemu-system-x86_64"), self.arguments,
+                                   encoding="utf-8", codec_errors="replace", timeout=self.timeout,
+                                   dimensions=(24, 200), echo=False)
+        self.child.logfile_read = self.log
+        self.child.delaybeforesend = None
+        return self
+
+    def __exit__(self, *_):
+        self.child.close(force=True)
+        self.log.close()
+
+    def wait(self, pattern, timeout=None):
+        """Waits for a literal text; returns what came before it."""
+        try:
+            self.child.expect_exact(pattern, timeout=timeout or self.timeout)
+        except (pexpect.TIMEOUT, pexpect.EOF) as error:
+            tail = "\n".join(str(self.child.before).splitlines()[-25:])
+            raise AssertionError(f"{self.name}: {type(error).__name__} before {pattern!r} came; "
+                                 f"the last lines:\n{tail}") from None
+        self.text = self.child.before
+        return self.text
+
+    def wait_prompt(self, timeout=None):
+        """Waits for the prompt; returns what was printed since the last one."""
+        return self.wait(PROMPT, timeout)
+
+    def send(self, text):
+        self.child.send(text)
+
+    def run(self, command, timeout=None):
+        """Runs one command line; returns its output without the echo, lines ended by newline."""
+        self.send(command + "\r")
+        _, _, output = self.wait_prompt(timeout).partition("\r\n")
+        return output.replace("\r\n", "\n")
+
+    def json(self, command, timeout=None):
+        """Runs a command with -j; returns its objects. Every line must be one with a kind."""
+        rows = [json.loads(line) for line in self.run(command, timeout).splitlines()]
+        assert all(isinstance(row.get("kind"), str) for row in rows), rows
+        return rows
+
+    def exit(self, command="exit", timeout=None):
+        """Leaves through `exit`; returns QEMU's exit status."""
+        self.send(command + "\r")
+        return self.exit_status(timeout)
+
+    def exit_status(self, timeout=None):
+        """Waits for QEMU's end; returns its exit status. What came until then is in self.text."""
+        try:
+            self.child.expect(pexpect.EOF, timeout=timeout or self.timeout)
+        except pexpect.TIMEOUT:
+            raise AssertionError(f"{self.name}: QEMU does not end: {self.child.before[-500:]}") \
+                from None
+        self.text = self.child.before
+        self.child.close()
+        return self.child.exitstatus

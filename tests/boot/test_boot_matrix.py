@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""livetext boots by every loader, on every number of CPUs and kind of machine, and says what it found.
+
+Each boot must reach the prompt, count its CPUs, flip a key under all of them and end with status 33.
+Would miss: what only real firmware does.
+"""
+
+import os
+import re
+import time
+
+import pytest
+
+from machine import ALL_OK, Machine
+
+
+def check_machine(machine, cpus, timeout=60):
+    """Takes a machine from power-on to its end; returns what it printed before the prompt."""
+    boot_text = machine.wait_prompt(timeout)
+    assert machine.json("ver -j")[0]["cpus"] == cpus
+    rows = machine.json("cpus -j")
+    assert [row["id"] for row in rows] == list(range(cpus))
+    assert all(row["online"] for row in rows)
+    assert len({row["apic_id"] for row in rows}) == cpus
+    poke = machine.json("key bench_4 on -j", timeout)[0]
+    assert (poke["rounds"], poke["ipis"]) == (3, 3 * (cpus - 1))
+    assert machine.exit(timeout=timeout) == ALL_OK
+    return boot_text
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("loader, machine", [
+    ("kernel", "pc"), ("kernel", "q35"), ("iso-bios", "pc"), ("iso-uefi", "q35")])
+def test_boots(loader, machine, cpus):
+    with Machine(f"{loader}-{machine}-{cpus}", loader, machine, cpus) as guest:
+        text = check_machine(guest, cpus)
+        assert f"{cpus} of {cpus} CPUs online" in text
+        assert ("UEFI" if loader == "iso-uefi" else "BIOS") in text
+
+
+@pytest.mark.parametrize("loader, machine, cpus", [
+    ("iso-bios", "q35", 4), ("iso-uefi", "pc", 4), ("iso-usb", "pc", 2), ("iso-usb", "q35", 4)])
+def test_boots_from_other_combinations(loader, machine, cpus):
+    with Machine(f"{loader}-{machine}-{cpus}", loader, machine, cpus) as guest:
+        check_machine(guest, cpus)
+
+
+def test_boots_from_usb_stick_by_uefi():
+    with Machine("iso-usb-uefi", "iso-usb", "q35", 2,
+                 extra=["-bios", "/usr/share/ovmf/OVMF.fd"]) as guest:
+        assert "UEFI" in check_machine(guest, 2)
+
+
+@pytest.mark.parametrize("memory, bytes_at_least", [
+    ("64M", 56 << 20), ("4G", 4 << 30), ("16G", 16 << 30)])
+def test_finds_all_memory(memory, bytes_at_least):
+    spare = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if memory == "16G" and spare < 18 << 30:
+        pytest.skip("less than 18 GiB of memory are free here")
+    with Machine(f"memory-{memory}", memory=memory) as guest:
+        guest.wait_prompt()
+        total = guest.json("mem -j")[0]["total_bytes"]
+        assert bytes_at_least * 0.98 <= total <= max(bytes_at_least, 64 << 20)
+        assert guest.exit() == ALL_OK
+
+
+@pytest.mark.parametrize("cpu", ["qemu64", "max", "Nehalem", "EPYC"])
+def test_boots_on_cpu_model(cpu):
+    with Machine(f"cpu-{cpu}", cpu=cpu) as guest:
+        check_machine(guest, 4)
+
+
+def test_boots_without_hpet():
+    with Machine("no-hpet", extra=["-no-hpet"]) as guest:
+        assert "hpet" not in check_machine(guest, 4).lower().split("livetext", 1)[0]
+
+
+def test_boots_without_acpi_on_one_cpu_and_says_so():
+    with Machine("no-acpi", machine="pc,acpi=off", cpus=4) as guest:
+        guest.wait_prompt()
+        assert re.search("acpi", guest.run("log"), re.IGNORECASE)
+        assert guest.json("ver -j")[0]["cpus"] == 1
+        assert guest.exit() == ALL_OK
+
+
+def test_cpus_option_limits_the_cpus():
+    with Machine("cpus-option", cpus=4, command_line="cpus=2") as guest:
+        guest.wait_prompt()
+        assert guest.json("ver -j")[0]["cpus"] == 2
+        assert guest.exit() == ALL_OK
+
+
+def test_reaches_the_prompt_in_half_a_second():
+    """Best of five: the host may be busy, the kernel may not."""
+    best = 1e9
+    for attempt in range(5):
+        with Machine(f"speed-{attempt}") as guest:
+            guest.wait("livetext> ")
+            best = min(best, time.monotonic() - guest.started)
+            assert guest.exit() == ALL_OK
+    assert best < 0.5
+
+
+def test_boots_64_cpus_in_five_seconds():
+    with Machine("cpus-64", machine="q35", cpus=64, timeout=60) as guest:
+        guest.wait("livetext> ")
+        seconds = time.monotonic() - guest.started
+        guest.send("\r")
+        check_machine(guest, 64)
+    assert seconds < 5
+
+
+def test_boots_255_cpus():
+    with Machine("cpus-255", machine="q35", cpus=255, memory="1G", timeout=240) as guest:
+        assert "255 of 255 CPUs online" in check_machine(guest, 255, timeout=240)
+
+
+def kvm_opens():
+    try:
+        os.close(os.open("/dev/kvm", os.O_RDWR))
+        return True
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not kvm_opens(), reason="/dev/kvm does not open")
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_boots_under_kvm_with_x2apic(cpus):
+    """Patient: this KVM may itself be emulated."""
+    with Machine(f"kvm-{cpus}", machine="q35", cpus=cpus, accel="kvm",
+                 cpu="host,-arch-capabilities,+x2apic", timeout=240) as guest:
+        guest.wait_prompt()
+        version = guest.json("ver -j")[0]
+        assert (version["cpus"], version["apic"]) == (cpus, "x2apic")
+        poke = guest.json("key bench_4 on -j")[0]
+        assert (poke["rounds"], poke["ipis"]) == (3, 3 * (cpus - 1))
+        assert guest.exit() == ALL_OK
