@@ -10,7 +10,8 @@
 
 #define NS_PER_SECOND 1000000000ull
 #define DEFAULT_HZ    NS_PER_SECOND
-#define HZ_BOUND      (8 * NS_PER_SECOND) /* above any TSC: times before calibration are too small */
+/* Above any TSC: times before calibration are too small, but never go back. */
+#define HZ_BOUND (8 * NS_PER_SECOND)
 
 struct clock_scale clock_scale = {HZ_BOUND, (NS_PER_SECOND << 32) / HZ_BOUND, 0};
 

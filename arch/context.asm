@@ -1,12 +1,13 @@
 ; SPDX-License-Identifier: MIT
-; Switching kernel stacks; see arch/context.h. Invariant: the frame built by context_prepare() and the one pushed by
-; context_switch() have the same shape.
+; Switching kernel stacks; see arch/context.h. Invariant: the frame built by context_prepare() and
+; the one pushed by context_switch() have the same shape.
 
 global context_switch, context_prepare
 
 section .text
 
-; In: RDI where to store this stack pointer, RSI the stack to continue on. Clobbers what the C ABI allows.
+; In: RDI where to store this stack pointer, RSI the stack to continue on. Clobbers what the C ABI
+; allows.
 ; Stack: six registers and the return address stay on the stack that is left.
 align 16
 context_switch:
@@ -26,7 +27,8 @@ context_switch:
     pop rbp
     ret
 
-; In: RDI top of a fresh stack (16-byte aligned), RSI entry, RDX its argument. Out: RAX the value to load.
+; In: RDI top of a fresh stack (16-byte aligned), RSI entry, RDX its argument. Out: RAX the value
+; to load.
 ; Clobbers RDI.
 context_prepare:
     mov qword [rdi - 8], 0              ; ends the frame chain: no return address

@@ -1,6 +1,7 @@
 ; SPDX-License-Identifier: MIT
-; Entries that may hit while kernel text is half written: #BP, NMI, sync. Invariant: linked into .text.nopatch;
-; calls only nopatch code. Entered through the descriptor table (arch/traps.c), interrupts off.
+; Entries that may hit while kernel text is half written: #BP, NMI, sync. Invariant: linked into
+; .text.nopatch; calls only nopatch code. Entered through the descriptor table (arch/traps.c),
+; interrupts off.
 
 %include "arch/percpu.inc"
 %include "arch/registers.inc"
@@ -16,10 +17,11 @@ global breakpoint_entry, nmi_entry, sync_entry_xapic, sync_entry_x2apic
 section .text
 default rel
 
-; #BP. In: RIP, CS, RFLAGS, RSP, SS pushed by the CPU. Clobbers nothing that the handler does not change in the frame.
-; Stack: works on a copy of the hardware frame 48 bytes lower, so that an emulated CALL may write the 8 bytes below the
-; interrupted RSP. Inside NMI it must not leave by IRET, which would unmask NMIs and let the next one
-; overwrite the NMI stack.
+; #BP. In: RIP, CS, RFLAGS, RSP, SS pushed by the CPU. Clobbers nothing that the handler does not
+; change in the frame.
+; Stack: works on a copy of the hardware frame 48 bytes lower, so that an emulated CALL may write
+; the 8 bytes below the interrupted RSP. Inside NMI it must not leave by IRET, which would unmask
+; NMIs and let the next one overwrite the NMI stack.
 align 16
 breakpoint_entry:
     sub rsp, 8                          ; the copy ends 8 bytes below the original: alignment
@@ -47,7 +49,8 @@ breakpoint_entry:
     popfq
     ret
 
-; NMI, on its own stack. In: hardware frame. Never nests: nothing in it executes IRET before its end.
+; NMI, on its own stack. In: hardware frame. Never nests: nothing in it executes IRET before its
+; end.
 align 16
 nmi_entry:
     push 0
@@ -59,9 +62,10 @@ nmi_entry:
     POP_REGISTERS
     iretq
 
-; VECTOR_SYNC_CORE. Acknowledges the round in progress and ends the interrupt; the IRET serialises. That the
-; acknowledgement comes before the IRET is harmless: up to it the CPU runs only these instructions, and every later
-; one is fetched after it. Acknowledged before the end of interrupt, so that the next round's IPI is a new one.
+; VECTOR_SYNC_CORE. Acknowledges the round in progress and ends the interrupt; the IRET serialises.
+; That the acknowledgement comes before the IRET is harmless: up to it the CPU runs only these
+; instructions, and every later one is fetched after it. Acknowledged before the end of interrupt,
+; so that the next round's IPI is a new one.
 ; Ordering: reading sync_round pairs with its increment in sync_cores_others().
 align 64
 sync_entry_xapic:

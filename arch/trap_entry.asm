@@ -1,6 +1,6 @@
 ; SPDX-License-Identifier: MIT
-; Entry stubs of all other vectors. Invariant: stub v lies at trap_stubs + 16 * v and leaves a struct trap_frame.
-; Entered through the descriptor table (arch/traps.c), interrupts off.
+; Entry stubs of all other vectors. Invariant: stub v lies at trap_stubs + 16 * v and leaves a
+; struct trap_frame. Entered through the descriptor table (arch/traps.c), interrupts off.
 
 %include "arch/registers.inc"
 
@@ -28,7 +28,8 @@ trap_stubs:
     %assign vector vector + 1
 %endrep
 
-; In: struct trap_frame without the registers. Restores all of them; the handler may have changed them in the frame.
+; In: struct trap_frame without the registers. Restores all of them; the handler may have changed
+; them in the frame.
 align 16
 trap_common:
     PUSH_REGISTERS

@@ -1,7 +1,7 @@
 ; SPDX-License-Identifier: MIT
-; What boot loaders look for in the first 8 KiB of the file. Invariant: both headers describe the file as one flat
-; piece from kernel_start, entered at boot_start in 32-bit mode; linker.ld keeps it flat.
-; Read by QEMU -kernel (multiboot 1) and GRUB 2 (multiboot 2, BIOS and UEFI).
+; What boot loaders look for in the first 8 KiB of the file. Invariant: both headers describe the
+; file as one flat piece from kernel_start, entered at boot_start in 32-bit mode; linker.ld keeps
+; it flat. Read by QEMU -kernel (multiboot 1) and GRUB 2 (multiboot 2, BIOS and UEFI).
 
 %include "boot/boot.inc"
 

@@ -1,6 +1,7 @@
 ; SPDX-License-Identifier: MIT
-; The first instructions of an application processor. Invariant: works at any page below 640 KiB, is never mapped
-; executable (paging is still off), and needs nothing filled in. Copied there by smp_start.c.
+; The first instructions of an application processor. Invariant: works at any page below 640 KiB,
+; is never mapped executable (paging is still off), and needs nothing filled in. Copied there by
+; smp_start.c.
 
 %include "boot/boot.inc"
 
@@ -10,7 +11,8 @@ global smp_trampoline, smp_trampoline_end
 section .rodata
 bits 16
 
-; In: real mode, CS = page / 16, IP = 0, as SIPI leaves it. Out: smp_start_32 in flat 32-bit mode. Stack: none.
+; In: real mode, CS = page / 16, IP = 0, as SIPI leaves it. Out: smp_start_32 in flat 32-bit mode.
+; Stack: none.
 smp_trampoline:
     cli
     mov ax, cs

@@ -1,8 +1,9 @@
 ; SPDX-License-Identifier: MIT
-; From the loader's 32-bit entry, or from an application processor's, to the first C line in long mode.
-; Invariant: C starts with final permissions: text executable and read-only, rodata read-only, all else not executable,
-; NX and WP on, an unmapped page below each stack, no identity mapping, nothing writable that shows text.
-; Entered by the boot loader (boot_start) and by smp_trampoline.asm (smp_start_32).
+; From the loader's 32-bit entry, or from an application processor's, to the first C line in long
+; mode. Invariant: C starts with final permissions: text executable and read-only, rodata
+; read-only, all else not executable, NX and WP on, an unmapped page below each stack, no identity
+; mapping, nothing writable that shows text. Entered by the boot loader (boot_start) and by
+; smp_trampoline.asm (smp_start_32).
 
 %include "boot/boot.inc"
 %include "arch/percpu.inc"
@@ -30,12 +31,12 @@ PAGE_LARGE                 equ 1 << 7
 PAGE_GLOBAL                equ 1 << 8
 TABLE_ENTRY                equ PAGE_PRESENT | PAGE_WRITE
 
-IMAGE_PAGES                equ 4 * 512              ; the first 8 MiB of RAM hold the image; linker.ld asserts it
+IMAGE_PAGES                equ 4 * 512              ; the first 8 MiB hold the image: linker.ld
 DIRECT_LARGE_PAGES         equ 4 * 512              ; the early direct map: 4 GiB
 TOP_LEVEL_DIRECT           equ 256                  ; 0xffff800000000000
 TOP_LEVEL_KERNEL           equ 511                  ; 0xffffffff80000000
 SECOND_LEVEL_KERNEL        equ 510
-STACK_COUNT                equ 4                    ; boot CPU: main, NMI, double fault, machine check
+STACK_COUNT                equ 4                    ; main, NMI, double fault, machine check
 
 section .boot.text progbits alloc exec nowrite align=16
 bits 32
@@ -70,7 +71,8 @@ smp_start_32:
     mov ss, ax
     mov edi, STARTED_BY_SIPI
 
-; In: EDI magic or STARTED_BY_SIPI, ESI information; page tables built. Does not return. Stack: none.
+; In: EDI magic or STARTED_BY_SIPI, ESI information; page tables built. Does not return. Stack:
+; none.
 enter_long_mode:
     mov eax, CR4_PAE
     mov cr4, eax
@@ -125,7 +127,8 @@ boot_refuse:
     hlt
     jmp .halt
 
-; In: tables zeroed (.bss). Out: start_root and kernel_root complete. Clobbers EAX, EBX, ECX, EDX, EBP.
+; In: tables zeroed (.bss). Out: start_root and kernel_root complete. Clobbers EAX, EBX, ECX, EDX,
+; EBP.
 build_page_tables:
     mov ebp, [PHYSICAL(boot_no_execute) + 4]
     xor ecx, ecx
@@ -192,18 +195,22 @@ build_page_tables:
     cmp ecx, 4
     jb .table
 
-    mov dword [PHYSICAL(kernel_pointers) + SECOND_LEVEL_KERNEL * 8], PHYSICAL(image_directory) + TABLE_ENTRY
-    mov dword [PHYSICAL(start_pointers)], PHYSICAL(image_directory) + TABLE_ENTRY
-    mov dword [PHYSICAL(start_root)], PHYSICAL(start_pointers) + TABLE_ENTRY
-    mov dword [PHYSICAL(start_root) + TOP_LEVEL_KERNEL * 8], PHYSICAL(kernel_pointers) + TABLE_ENTRY
-    mov dword [PHYSICAL(kernel_root) + TOP_LEVEL_KERNEL * 8], PHYSICAL(kernel_pointers) + TABLE_ENTRY
-    mov dword [PHYSICAL(kernel_root) + TOP_LEVEL_DIRECT * 8], PHYSICAL(direct_pointers) + TABLE_ENTRY
+    mov eax, PHYSICAL(image_directory) + TABLE_ENTRY
+    mov [PHYSICAL(kernel_pointers) + SECOND_LEVEL_KERNEL * 8], eax
+    mov [PHYSICAL(start_pointers)], eax ; identity: the same tables, the same permissions
+    mov eax, PHYSICAL(kernel_pointers) + TABLE_ENTRY
+    mov [PHYSICAL(start_root) + TOP_LEVEL_KERNEL * 8], eax
+    mov [PHYSICAL(kernel_root) + TOP_LEVEL_KERNEL * 8], eax
+    mov eax, PHYSICAL(start_pointers) + TABLE_ENTRY
+    mov [PHYSICAL(start_root)], eax
+    mov eax, PHYSICAL(direct_pointers) + TABLE_ENTRY
+    mov [PHYSICAL(kernel_root) + TOP_LEVEL_DIRECT * 8], eax
     ret
 
 bits 64
 
-; In: EDI magic or STARTED_BY_SIPI, ESI information, start_root loaded, running at the physical address.
-; Continues at the kernel's address under kernel_root; the identity mapping is gone.
+; In: EDI magic or STARTED_BY_SIPI, ESI information, start_root loaded, running at the physical
+; address. Continues at the kernel's address under kernel_root; the identity mapping is gone.
 long_mode:
     mov rax, .high
     jmp rax
@@ -228,8 +235,8 @@ long_mode:
     push 0                              ; return address: ends a backtrace
     jmp boot_main
 
-; In: kernel_root loaded, on an application processor. Finds its struct cpu by APIC id, takes its stack and calls
-; smp_main(cpu). A CPU that nobody listed halts for ever. Clobbers all.
+; In: kernel_root loaded, on an application processor. Finds its struct cpu by APIC id, takes its
+; stack and calls smp_main(cpu). A CPU that nobody listed halts for ever. Clobbers all.
 smp_start_64:
     xor eax, eax
     cpuid
@@ -284,10 +291,10 @@ message_loader:
 message_long_mode:
     db "livetext: this CPU has no 64-bit mode", 13, 10, 0
 
-section .data
+section .rodata
 align 8
-boot_no_execute:                        ; the NX bit of a page-table entry, 0 if the CPU has none
-    dq 0
+boot_no_execute:                        ; NX bit of a page-table entry, 0 if the CPU has none;
+    dq 0                                ; written before paging is on
 
 section .bss.page_tables nobits alloc noexec write align=4096
 start_root:          resb 4096          ; while starting: identity and image
