@@ -28,6 +28,7 @@
 #define SILENCE_REPORT_NS    2000000000ull
 #define SILENCE_PANIC_NS     60000000000ull
 #define BACKTRACE_TIMEOUT_NS 100000000ull
+#define CPU_WORDS            ((CPU_MAX + 63) / 64) /* of a set of CPUs */
 
 /* Number of the newest round; entry.asm reads it. On a cache line of its own: all CPUs do. */
 _Alignas(64) uint64_t sync_round;
@@ -182,29 +183,68 @@ static bool pending_set(struct cpu *cpu, enum ipi_kind kind)
     return !(__atomic_fetch_or(&cpu->pending_ipis, 1u << kind, __ATOMIC_SEQ_CST) & 1u << kind);
 }
 
+/* Sends to a CPU that pending_set() has just marked, in the same stretch with interrupts off: were
+ * this CPU preempted in between, others would rely on an IPI that is not sent yet. */
+static void send_marked(unsigned index, unsigned vector, const void *caller)
+{
+    if (static_branch_unlikely(&ipi_trace)) {
+        ipi_trace_add(index, vector, 1, caller);
+    }
+    count_sent(kind_of(vector), 1);
+    apic_send_ipi(index, vector);
+}
+
 void ipi_send(unsigned index, unsigned vector)
 {
-    enum ipi_kind kind = kind_of(vector);
+    uint64_t flags = interrupts_save();
 
-    if (!pending_set(cpus[index], kind)) {
-        return;
+    if (pending_set(cpus[index], kind_of(vector))) {
+        send_marked(index, vector, __builtin_return_address(0));
     }
-    if (static_branch_unlikely(&ipi_trace)) {
-        ipi_trace_add(index, vector, 1, __builtin_return_address(0));
+    interrupts_restore(flags);
+}
+
+/* Marks all other online CPUs. Returns how many there are, and in @marked those that were not yet.
+ */
+static unsigned mark_others(enum ipi_kind kind, uint64_t marked[CPU_WORDS], unsigned *marked_count)
+{
+    unsigned self = cpu_index();
+    unsigned others = 0;
+
+    for (unsigned i = 0; i < cpu_present_count(); i++) {
+        if (i == self || !cpu_is_online(cpus[i])) {
+            continue;
+        }
+        others++;
+        if (pending_set(cpus[i], kind)) {
+            marked[i / 64] |= 1ull << i % 64;
+            (*marked_count)++;
+        }
     }
-    count_sent(kind, 1);
-    apic_send_ipi(index, vector);
+    return others;
 }
 
 void ipi_broadcast(unsigned vector)
 {
-    unsigned self = cpu_index();
+    uint64_t flags = interrupts_save();
+    uint64_t marked[CPU_WORDS] = {0};
+    unsigned count = 0;
+    unsigned others = mark_others(kind_of(vector), marked, &count);
 
-    for (unsigned i = 0; i < cpu_present_count(); i++) {
-        if (i != self && cpu_is_online(cpus[i])) {
-            ipi_send(i, vector);
+    if (count != 0 && count == others && others == cpu_present_count() - 1) {
+        if (static_branch_unlikely(&ipi_trace)) {
+            ipi_trace_add(IPI_TRACE_ALL, vector, count, __builtin_return_address(0));
+        }
+        count_sent(kind_of(vector), count);
+        apic_broadcast_ipi(vector);
+    } else {
+        for (unsigned i = 0; i < cpu_present_count(); i++) {
+            if (marked[i / 64] >> i % 64 & 1) {
+                send_marked(i, vector, __builtin_return_address(0));
+            }
         }
     }
+    interrupts_restore(flags);
 }
 
 void ipi_note_received(unsigned vector)

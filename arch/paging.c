@@ -15,6 +15,13 @@
 static struct spinlock paging_lock = SPINLOCK("paging");
 static uint64_t window_next = WINDOW_REGION_BASE; /* atomic */
 
+static unsigned table_count; /* atomic */
+
+unsigned paging_table_count(void)
+{
+    return __atomic_load_n(&table_count, __ATOMIC_RELAXED);
+}
+
 uint64_t *page_entry_find(uint64_t *table, unsigned level, unsigned leaf, uint64_t virtual_address,
                           bool create)
 {
@@ -28,6 +35,7 @@ uint64_t *page_entry_find(uint64_t *table, unsigned level, unsigned leaf, uint64
                 return NULL;
             }
             *entry = frame | ENTRY_PRESENT | ENTRY_WRITE;
+            __atomic_fetch_add(&table_count, 1, __ATOMIC_RELAXED);
         } else if (*entry & ENTRY_LARGE) {
             return NULL;
         }
