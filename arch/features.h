@@ -11,6 +11,7 @@ enum feature {
     FEATURE_SMAP,
     FEATURE_UMIP,
     FEATURE_PGE,
+    FEATURE_MCE,
     FEATURE_X2APIC,
     FEATURE_TSC_DEADLINE,
     FEATURE_INVARIANT_TSC,
@@ -24,7 +25,8 @@ enum feature {
 /* Reads CPUID; boot_main() calls it before anything asks. */
 void features_initialize(void);
 
-/* Turns on what protects the kernel (WP, NX, SMEP, SMAP, UMIP, global pages) on this CPU. */
+/* Turns on what protects the kernel (SMEP, SMAP, UMIP, machine checks, global pages; WP and NX
+ * are on since boot/start.asm) on this CPU. */
 void features_enable_cpu(void);
 
 bool feature_present(enum feature feature);

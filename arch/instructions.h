@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #define CR0_WRITE_PROTECT (1ull << 16)
+#define CR4_MACHINE_CHECK (1ull << 6)
 #define CR4_PAGE_GLOBAL   (1ull << 7)
 #define CR4_UMIP          (1ull << 11)
 #define CR4_SMEP          (1ull << 20)

@@ -58,8 +58,9 @@ bool text_window_write(void *text_address, const void *bytes, size_t length)
     uint64_t offset = (uint64_t)text_address - (uint64_t)text_start;
     volatile uint8_t *alias = (volatile uint8_t *)(TEXT_WINDOW_BASE + offset);
     const uint8_t *source = bytes;
+    uint64_t size = (uint64_t)(text_end - text_start);
 
-    if (!is_open || length == 0 || offset + length > (uint64_t)(text_end - text_start)) {
+    if (!is_open || length == 0 || offset >= size || length > size - offset) {
         panic("text window: write of %zu bytes at %p: window closed or not text", length,
               text_address);
     }
