@@ -36,12 +36,14 @@ def _block(lines, indent, what):
                 cases = _block(lines, indent + "    ", f"{what} {number}")
             elif own(line):
                 break
+            elif RESULT.match(line.strip()):
+                raise ValueError(f"{what}: a result beyond the plan: {line!r}")
         else:
             raise ValueError(f"{what}: ends after {number - 1} of {plan.group(1)} results")
         match = RESULT.match(line[len(indent):])
         if not match or int(match.group(2)) != number:
             raise ValueError(f"{what}: result {number} expected, got {line!r}")
-        if match.group(4) is not None and not match.group(4).strip():
+        if " # SKIP" in line and not (match.group(4) or "").strip():
             raise ValueError(f"{what}: SKIP without a reason: {line!r}")
         passed, name = match.group(1) == "ok", match.group(3)
         if passed and any(not case[0] for case in cases):

@@ -37,10 +37,10 @@ def iso(command_line=""):
     return image
 
 
-def loader_options(loader, command_line):
+def loader_options(loader, command_line, image=BUILD / "livetext.elf"):
     """Returns QEMU's options for one of the ways to load the kernel."""
     if loader == "kernel":
-        return ["-kernel", str(BUILD / "livetext.elf"), "-append", command_line]
+        return ["-kernel", str(image), "-append", command_line]
     image = iso(command_line)
     if loader == "iso-usb":
         return ["-device", "qemu-xhci", "-drive", f"if=none,id=stick,format=raw,file={image}",
@@ -51,15 +51,17 @@ def loader_options(loader, command_line):
 
 class Machine:
     def __init__(self, name, loader="kernel", machine="pc", cpus=4, memory="256M", cpu="max",
-                 accel="tcg,thread=multi", command_line="", extra=(), timeout=30):
+                 accel="tcg,thread=multi", command_line="", extra=(), timeout=30,
+                 image=BUILD / "livetext.elf"):
         self.name, self.timeout = name, timeout
         self.arguments = [
             "-machine", machine, "-accel", accel, "-cpu", cpu, "-smp", str(cpus), "-m", memory,
             "-display", "none", "-nic", "none", "-no-reboot",
             "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
             "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
-            *loader_options(loader, command_line), *map(str, extra)]
+            *loader_options(loader, command_line, image), *map(str, extra)]
         self.child = self.log = self.started = None
+        self.lost = False  # a wait ran out of time, or QEMU ended: nothing more comes
         self.text = ""  # everything that the last wait consumed
 
     def __enter__(self):
@@ -83,6 +85,8 @@ class Machine:
         try:
             self.child.expect_exact(pattern, timeout=timeout or self.timeout)
         except (pexpect.TIMEOUT, pexpect.EOF) as error:
+            self.lost = True
+            self.child.close(force=True)
             tail = "\n".join(str(self.child.before).splitlines()[-25:])
             raise AssertionError(f"{self.name}: {type(error).__name__} before {pattern!r} came; "
                                  f"the last lines:\n{tail}") from None
@@ -102,6 +106,12 @@ class Machine:
         _, _, output = self.wait_prompt(timeout).partition("\r\n")
         return output.replace("\r\n", "\n")
 
+    def resynchronise(self):
+        """Drops what is being typed and whatever prompts were redrawn; ends at a fresh prompt."""
+        self.send("\x03marker\r")
+        self.wait("'marker'")
+        self.wait_prompt()
+
     def json(self, command, timeout=None):
         """Runs a command with -j; returns its objects. Every line must be one with a kind."""
         rows = [json.loads(line) for line in self.run(command, timeout).splitlines()]
@@ -118,6 +128,7 @@ class Machine:
         try:
             self.child.expect(pexpect.EOF, timeout=timeout or self.timeout)
         except pexpect.TIMEOUT:
+            self.text, self.lost = self.child.before, True
             raise AssertionError(f"{self.name}: QEMU does not end: {self.child.before[-500:]}") \
                 from None
         self.text = self.child.before

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT
+"""What tools rely on: the JSON of every table, exact counts, and figures that repeat.
+
+The kernel's own IPI counters are not taken on trust: QEMU's trace of local-APIC writes is the witness.
+"""
+
+import re
+
+import pytest
+
+from machine import ALL_OK, LOGS, Machine
+
+HISTOGRAM = "min_ns p50_ns p99_ns max_ns"
+FIELDS = {
+    "ver -j": ("ver", "name version cpus apic tsc_hz"),
+    "cpus -j": ("cpu", "id apic_id online ipis_sent ipis_received traps"),
+    "mem -j": ("mem", "total_bytes free_bytes"),
+    "threads -j": ("thread", "id name cpu state"),
+    "log -j": ("log", "time_ns level text"),
+    "keys -j": ("key", "name enabled count sites"),
+    "key bench_8 -j": ("key", "name enabled count sites"),
+    "sites bench_8 -j": ("site", "key addr symbol len bytes insn"),
+    "pokes -j": ("poke",
+                 "seq who caller protocol sites bytes rounds ipis traps total_ns step_ns"),
+    "protocol -j": ("protocol", "name default"),
+    "bench ipi -n 20 -j": ("bench.ipi", f"what peer n {HISTOGRAM}"),
+    "bench poke --sites 1,8 --flips 2 -j": (
+        "bench.poke", "protocol sites cpus load flips rounds_per_flip ipis_per_flip traps "
+        f"handler_p50_ns {HISTOGRAM}"),
+}
+BATCH = "int3-batch"
+
+
+@pytest.mark.parametrize("command", FIELDS)
+def test_json_has_its_kind_and_fields(shell, command):
+    kind, fields = FIELDS[command]
+    shell.run("key bench_8 on; key bench_8 off")
+    rows = shell.json(command, timeout=60)
+    assert rows
+    for row in rows:
+        assert row["kind"] == kind
+        assert [field for field in fields.split() if field not in row] == []
+        for field, value in row.items():
+            if field.endswith("_ns") and field != "step_ns":
+                assert isinstance(value, int) and value >= 0
+
+
+def test_json_of_plan(shell):
+    *sites, total = shell.json("plan bench_8 on -j")
+    assert (total["kind"], total["name"]) == ("plan", "bench_8")
+    assert (total["sites"], total["rounds"], total["ipis"]) == (8, 3, 9)
+    assert len(sites) == 8
+    for site in sites:
+        assert site["kind"] == "plan.site"
+        assert len(bytes.fromhex(site["old"])) == len(bytes.fromhex(site["new"])) in (2, 5)
+
+
+def test_human_tables_show_the_same_rows(shell):
+    for name in ("cpus", "keys", "protocol"):
+        table, rows = shell.run(name).splitlines(), shell.json(f"{name} -j")
+        for row in rows:
+            assert any(str(row.get("name", row.get("id"))) in line for line in table[1:])
+
+
+def test_plan_tells_what_the_flip_then_does(shell):
+    planned = {site["addr"]: site for site in shell.json("plan bench_16 on -j")[:-1]}
+    before = {site["addr"]: site for site in shell.json("sites bench_16 -j")}
+    shell.run("key bench_16 on")
+    after = {site["addr"]: site for site in shell.json("sites bench_16 -j")}
+    shell.run("key bench_16 off")
+    assert planned.keys() == before.keys() == after.keys()
+    for address, site in planned.items():
+        assert (site["old"], site["new"]) == (before[address]["bytes"], after[address]["bytes"])
+        assert "nop" in before[address]["insn"] and "jmp" in after[address]["insn"]
+    assert shell.json("sites bench_16 -j") == list(before.values())
+
+
+def test_site_bytes_are_those_of_the_image(shell):
+    """The instruction in the file is the jump; a key that is off shows a nop of the same length."""
+    for site in shell.json("sites bench_56 -j"):
+        assert site["symbol"].startswith("bench_run_56+")
+        assert len(bytes.fromhex(site["bytes"])) == site["len"]
+        assert site["bytes"] in ("6690", "0f1f440000")
+
+
+def test_flips_cost_exactly_what_the_protocol_says(shell):
+    for key in (row for row in shell.json("keys -j") if row["name"].startswith("bench_")):
+        for state in ("on", "off"):
+            sent = shell.json("cpus -j")[0]["ipis_sent"]
+            poke = shell.json(f"key {key['name']} {state} -j")[0]
+            assert poke["sites"] == key["sites"]
+            assert (poke["rounds"], poke["ipis"]) == (3, 9)
+            assert len(poke["step_ns"]) == 3 and sum(poke["step_ns"]) <= poke["total_ns"]
+            assert shell.json("cpus -j")[0]["ipis_sent"] - sent == 9
+
+
+def test_flip_to_the_present_state_costs_nothing(shell):
+    before = shell.json("cpus -j"), shell.json("pokes -j")
+    shell.run("key bench_8 off; key test_true on")
+    after = shell.json("cpus -j"), shell.json("pokes -j")
+    assert after[1] == before[1]
+    assert [row["ipis_sent"] for row in after[0]] == [row["ipis_sent"] for row in before[0]]
+
+
+def test_unbatched_protocol_costs_three_rounds_a_site(shell):
+    for sites in (1, 4, 16):
+        row = shell.json(f"bench poke --protocol int3 --sites {sites} --load idle --flips 2 -j")[0]
+        assert (row["rounds_per_flip"], row["ipis_per_flip"]) == (3 * sites, 9 * sites)
+
+
+def test_every_ipi_sent_is_received(shell):
+    shell.run("bench poke --sites 4 --flips 5")
+    rows = shell.json("cpus -j")
+    assert sum(row["ipis_sent"] for row in rows) == sum(row["ipis_received"] for row in rows) > 0
+
+
+def test_busy_cpus_trap_and_survive(shell):
+    """Other CPUs run through the sites meanwhile: they must take traps, and nothing else."""
+    rows = shell.json("bench poke --sites 1,56 --protocol int3-batch --load busy --flips 20 -j", 120)
+    assert all(row["load"] == "busy" and row["rounds_per_flip"] == 3 for row in rows)
+    assert all(row["traps"] == 0 or row["handler_p50_ns"] > 0 for row in rows)
+    assert sum(row["traps"] for row in rows) > 0
+
+
+def test_time_of_a_flip_grows_slowly_with_its_sites(shell):
+    """Below 5 us a site; the minimum is what a busy host disturbs least."""
+    small, large = shell.json(
+        f"bench poke --protocol {BATCH} --sites 1,256 --load idle --flips 100 -j", 60)
+    assert (large["min_ns"] - small["min_ns"]) / 255 < 5000
+
+
+def test_bench_seeds_shows_published_beside_measured(shell):
+    rows = shell.json("bench seeds -j", 120)
+    assert any(168 in row.values() and row.get("seed") == 5 for row in rows)
+
+
+@pytest.mark.parametrize("flips", [0, 10])
+def test_qemu_counts_the_same_ipis(flips):
+    """A broadcast is one write of the interrupt command register; 3 a flip, none else in between."""
+    trace = LOGS / f"apic-{flips}.trace"
+    with Machine(f"trace-{flips}", extra=["-trace", "apic_mem_writel", "-D", trace]) as machine:
+        machine.wait_prompt()
+        start = machine.json("cpus -j")[0]["ipis_sent"]
+        written = len(re.findall(r"apic_mem_writel 0x300 ", trace.read_text()))
+        if flips:
+            machine.run(f"bench poke --sites 4 --load idle --protocol {BATCH} --flips {flips}")
+        sent = machine.json("cpus -j")[0]["ipis_sent"] - start
+        writes = len(re.findall(r"apic_mem_writel 0x300 ", trace.read_text())) - written
+        assert machine.exit() == ALL_OK
+    assert sent == 9 * flips
+    assert writes in (3 * flips, 9 * flips)
+
+
+def test_counting_instructions_repeats_every_figure():
+    """Two runs in QEMU's deterministic mode print the same, to the nanosecond."""
+    outputs = []
+    for run in range(2):
+        with Machine(f"icount-{run}", accel="tcg,thread=single", timeout=120, command_line=(
+                'run="bench poke --sites 1,4,56 --flips 20 -j; exit"'), extra=[
+                    "-icount", "shift=0,sleep=off", "-seed", "1",
+                    "-rtc", "base=2026-01-01T00:00:00,clock=vm"]) as machine:
+            assert machine.exit_status() == ALL_OK
+            outputs.append([line for line in machine.text.splitlines() if "bench.poke" in line])
+    assert outputs[0] == outputs[1] and len(outputs[0]) == 12

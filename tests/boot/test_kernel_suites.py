@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+"""Runs the in-kernel suites and believes them only if plan, results, totals, end and status agree."""
+
+import pytest
+
+import ktap
+from machine import ALL_OK, Machine
+from pytest_summary import count_cases
+
+
+@pytest.mark.parametrize("name, options", [
+    ("tcg-4", {}),
+    ("tcg-1", {"cpus": 1}),
+    ("q35-uefi-2", {"cpus": 2, "machine": "q35", "loader": "iso-uefi"}),
+    ("tiny", {"cpus": 2, "memory": "64M", "cpu": "qemu64"}),
+])
+def test_kernel_suites_pass(name, options):
+    with Machine(f"ktap-{name}", timeout=240, command_line='run="test; exit"', **options) as machine:
+        status = machine.exit_status()
+        cases, result = ktap.parse(machine.text.replace("\r", ""))
+    count_cases(*result)
+    failed = [f"{suite}/{case}" for suite in cases for case, state in cases[suite].items()
+              if state == "not ok"]
+    assert (failed, status) == ([], ALL_OK)
+    assert result.passed > 50
+
+
+GOOD = """livetext> test
+KTAP version 1
+1..2
+    KTAP version 1
+    # Subtest: a
+    1..2
+    ok 1 x
+    # note
+    ok 2 y # SKIP one CPU
+ok 1 a
+    KTAP version 1
+    # Subtest: b
+    1..1
+    ok 1 z
+ok 2 b
+# Totals: pass:2 fail:0 skip:1
+# tests ended
+"""
+
+
+def test_ktap_reader_reads():
+    assert ktap.parse(GOOD) == ({"a": {"x": "ok", "y": "skip"}, "b": {"z": "ok"}}, (2, 0, 1))
+    cases, result = ktap.parse(GOOD.replace("    ok 1 z\nok 2", "    not ok 1 z\nnot ok 2")
+                               .replace("pass:2 fail:0", "pass:1 fail:1"))
+    assert cases["b"]["z"] == "not ok" and result == (1, 1, 1)
+
+
+@pytest.mark.parametrize("old, new", [
+    ("1..2\n    KTAP", "1..3\n    KTAP"), ("    1..2", "    1..3"), ("    ok 1 x\n", ""),
+    ("ok 2 b\n", ""), ("pass:2", "pass:3"), ("# tests ended\n", ""), ("    ok 1 z", "    not ok 1 z"),
+    ("    ok 2 y", "    ok 1 y"), ("# SKIP one CPU", "# SKIP"), ("KTAP version 1", "KTAP 1"),
+    ("    ok 1 z\n", "    ok 1 z\n    ok 2 zz\n"), ("    ok 1 x", "panic: oops"),
+    ("# Totals: pass:2 fail:0 skip:1\n", ""), ("ok 2 y", "ok 2 x"),
+])
+def test_ktap_reader_refuses(old, new):
+    with pytest.raises(ValueError):
+        ktap.parse(GOOD.replace(old, new, 1))

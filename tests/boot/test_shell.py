@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: MIT
+"""The shell as a user meets it: help, bad input, line editing, history, completion, Ctrl-C, `run=`."""
+
+import time
+
+import pytest
+
+from machine import ALL_OK, SOME_FAILED, Machine
+
+COMMANDS = ("help ver cpus mem threads log cmdline ipi keys key sites plan pokes protocol test bench"
+            " exit panic reboot").split()
+UP, DOWN, LEFT, HOME, END = "\x1b[A", "\x1b[B", "\x1b[D", "\x1b[H", "\x1b[F"
+CTRL_C, BACKSPACE, TAB = "\x03", "\x7f", "\t"
+
+
+def test_help_lists_every_command(shell):
+    listed = [line.split()[0] for line in shell.run("help").splitlines() if line.strip()]
+    assert [name for name in COMMANDS if name not in listed] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_explains_with_an_example(shell, command):
+    text = shell.run(f"help {command}")
+    assert "usage:" in text
+    example = next(line for line in text.splitlines() if line.startswith("example:"))
+    assert command in example
+
+
+@pytest.mark.parametrize("line, culprit", [
+    ("foo", "foo"),
+    ("foo bar -j", "foo"),
+    ("help nosuch", "nosuch"),
+    ("ver -x", "-x"),
+    ("cpus extra", "extra"),
+    ("key", "argument missing"),
+    ("key nosuch on", "nosuch"),
+    ("key bench_1 maybe", "maybe"),
+    ("key bench_1 on on", "on"),
+    ("key bench_1 dec", "bench_1"),
+    ("sites", "argument missing"),
+    ("sites nosuch", "nosuch"),
+    ("plan bench_1", "argument missing"),
+    ("plan bench_1 sideways", "sideways"),
+    ("plan nosuch on", "nosuch"),
+    ("pokes -n x", "'x'"),
+    ("pokes -n", "-n"),
+    ("pokes -n -1", "-1"),
+    ("pokes -n 0", "'0'"),
+    ("log -n 99999999999999999999", "99999999999999999999"),
+    ("log -l loud", "loud"),
+    ("protocol magic", "magic"),
+    ("test nosuch", "nosuch"),
+    ("bench", "bench"),
+    ("bench nosuch", "nosuch"),
+    ("bench poke --sites 12x", "12x"),
+    ("bench poke --sites 3", "3"),
+    ("bench poke --sites", "--sites"),
+    ("bench poke --sites 1,,4", "--sites"),
+    ("bench poke --protocol magic", "magic"),
+    ("bench poke --load heavy", "heavy"),
+    ("bench poke --flips 0", "0"),
+    ("bench ipi -n many", "many"),
+    ("exit now", "now"),
+    ('key "bench_1', "quote"),
+    ("x" * 2000, "xxx"),
+], ids=lambda text: text[:40])
+def test_bad_input_names_the_culprit_and_changes_nothing(shell, line, culprit):
+    before = shell.run("keys -j"), shell.run("pokes -j"), shell.run("protocol -j")
+    text = shell.run(line)
+    assert culprit in text and len(text) < 1500
+    assert (shell.run("keys -j"), shell.run("pokes -j"), shell.run("protocol -j")) == before
+
+
+@pytest.mark.parametrize("wrong, right", [("kyes", "keys"), ("benhc", "bench"), ("hlep", "help")])
+def test_unknown_command_gets_the_nearest(shell, wrong, right):
+    assert right in shell.run(wrong)
+
+
+def test_empty_line_and_blanks_are_silent(shell):
+    assert shell.run("") == "" and shell.run("   ") == "" and shell.run(" ; ; ") == ""
+
+
+def test_semicolon_separates_commands_and_errors_do_not_stop(shell):
+    text = shell.run("ver -j; nosuch; ver -j")
+    assert text.count('"kind":"ver"') == 2 and "nosuch" in text
+
+
+def test_line_editing(shell):
+    shell.send("vxx" + BACKSPACE * 2 + "r" + LEFT + "e" + HOME + END + " -j")
+    assert '"kind":"ver"' in shell.run("")
+
+
+def test_history_brings_lines_back(shell):
+    shell.run("ver -j")
+    shell.run("protocol -j")
+    shell.send(UP + UP)
+    assert '"kind":"ver"' in shell.run("")
+    shell.send(UP + UP + UP + DOWN)
+    assert '"kind":"protocol"' in shell.run("")
+
+
+@pytest.mark.parametrize("typed, kind", [
+    ("proto" + TAB + "-j", "protocol"),
+    ("key ipi_" + TAB + "-j", "key"),
+    ("sites sched" + TAB + "-j", "site"),
+])
+def test_completion_of_commands_and_keys(shell, typed, kind):
+    assert f'"kind":"{kind}"' in shell.run(typed)
+
+
+def test_completion_lists_what_fits(shell):
+    shell.send("sites bench_" + TAB + TAB)
+    shell.wait("bench_256")
+    shell.resynchronise()
+
+
+def test_ctrl_c_drops_the_line(shell):
+    shell.send("nonsense" + CTRL_C)
+    shell.wait_prompt()
+    assert '"kind":"ver"' in shell.run("ver -j")
+
+
+def test_ctrl_c_stops_a_long_command(shell):
+    shell.send("bench poke --sites 256 --protocol int3 --flips 100000\r")
+    time.sleep(1)
+    started = time.monotonic()
+    shell.send(CTRL_C)
+    shell.wait_prompt(20)
+    assert time.monotonic() - started < 10
+    assert not any(row["enabled"] for row in shell.json("keys -j")
+                   if row["name"].startswith("bench_"))
+
+
+def test_every_byte_is_survived(shell):
+    shell.send("".join(chr(code) for code in range(1, 256) if chr(code) not in "\r\n"))
+    shell.resynchronise()
+    shell.send("\x1b[999;999~\x1b[\x1bO\x1b")
+    shell.resynchronise()
+    assert '"kind":"ver"' in shell.run("ver -j")
+
+
+def test_fast_typing_loses_nothing(shell):
+    """More bytes at once than the UART's FIFO holds."""
+    shell.send("ver -j\r" * 40)
+    for _ in range(40):
+        assert '"kind":"ver"' in shell.wait_prompt()
+
+
+def test_exit_says_whether_a_command_failed():
+    for command, status in (("ver", ALL_OK), ("nosuch", SOME_FAILED), ("ver; key", SOME_FAILED)):
+        with Machine(f"exit-{status}") as machine:
+            machine.wait_prompt()
+            machine.run(command)
+            assert machine.exit() == status
+
+
+@pytest.mark.parametrize("name, command_line, status", [
+    ("good", 'run="ver -j; exit"', ALL_OK),
+    ("quoted", '"run=ver -j; exit"', ALL_OK),
+    ("failed", 'run="nosuch; ver -j; exit"', SOME_FAILED),
+])
+def test_run_option_executes_commands(name, command_line, status):
+    with Machine(f"run-{name}", command_line=command_line) as machine:
+        assert machine.exit_status() == status
+        assert '"kind":"ver"' in machine.text
+
+
+def test_run_option_passes_through_grub():
+    command_line = "run='ver -j; key nosuch; exit' loglevel=debug"
+    with Machine("run-grub", loader="iso-bios", command_line=command_line) as machine:
+        assert machine.exit_status() == SOME_FAILED
+        assert '"kind":"ver"' in machine.text and "nosuch" in machine.text
+
+
+@pytest.mark.parametrize("command_line, culprit", [
+    ("fliptable=on", "fliptable"), ("loglevel=shout", "shout"), ("cpus=many", "many"),
+    ("protocol=magic", "magic"), ("cpus=0", "cpus"), ('loglevel="info', "quote"),
+    ("=5 ,;| \x01 run", "=5"), ("a" * 3000, "aaa"),
+], ids=lambda text: text[:12])
+def test_nonsense_on_the_kernel_command_line_is_named(command_line, culprit):
+    """A warning names it, and the machine boots as if it were not there."""
+    with Machine("nonsense", command_line=command_line) as machine:
+        machine.wait_prompt()
+        assert culprit in machine.text
+        assert machine.json("ver -j")[0]["cpus"] == 4
+        assert machine.exit() == ALL_OK
+
+
+def test_protocol_option_sets_the_default():
+    with Machine("protocol", command_line="protocol=int3") as machine:
+        machine.wait_prompt()
+        assert [row["name"] for row in machine.json("protocol -j") if row["default"]] == ["int3"]
+        assert machine.json("key bench_4 on -j")[0]["rounds"] == 12
+        assert machine.exit() == ALL_OK
+
+
+def test_reboot_resets_the_machine():
+    """With -no-reboot QEMU ends with 0 when the guest resets."""
+    with Machine("reboot") as machine:
+        machine.wait_prompt()
+        assert machine.exit("reboot") == 0
