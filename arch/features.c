@@ -6,6 +6,8 @@
 #include "arch/instructions.h"
 #include "kernel/string.h"
 
+#define CPUID_HYPERVISOR 0x40000000u
+
 enum cpuid_register { EAX, EBX, ECX, EDX };
 
 static const struct feature_place {
@@ -33,6 +35,7 @@ static const struct feature_place {
 static bool present[FEATURE_COUNT];
 static char vendor[13];
 static char brand[49];
+static bool emulated;
 
 /* Registers of @leaf in the order EAX, EBX, ECX, EDX; zeros if the CPU does not have the leaf. */
 static void leaf_read(uint32_t leaf, uint32_t registers[4])
@@ -65,6 +68,19 @@ static void names_read(void)
     }
 }
 
+/* True if a hypervisor is there and its 12 characters in EBX, ECX, EDX are @signature. */
+static bool signature_is(uint32_t leaf, const char *signature)
+{
+    struct cpuid_result result;
+
+    if (!present[FEATURE_HYPERVISOR]) {
+        return false;
+    }
+    cpuid(leaf, 0, &result);
+    return memcmp(&result.ebx, signature, 4) == 0 && memcmp(&result.ecx, signature + 4, 4) == 0 &&
+           memcmp(&result.edx, signature + 8, 4) == 0;
+}
+
 void features_initialize(void)
 {
     for (unsigned i = 0; i < FEATURE_COUNT; i++) {
@@ -74,6 +90,7 @@ void features_initialize(void)
         present[i] = registers[feature_places[i].where] >> feature_places[i].bit & 1;
     }
     names_read();
+    emulated = signature_is(CPUID_HYPERVISOR, "TCGTCGTCGTCG");
 }
 
 void features_enable_cpu(void)
@@ -94,6 +111,11 @@ bool feature_present(enum feature feature)
 const char *feature_name(enum feature feature)
 {
     return feature_places[feature].name;
+}
+
+bool cpu_is_emulated(void)
+{
+    return emulated;
 }
 
 const char *cpu_vendor(void)

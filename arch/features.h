@@ -34,6 +34,9 @@ bool feature_present(enum feature feature);
 /* Short upper-case name, such as "SMEP". */
 const char *feature_name(enum feature feature);
 
+/* True under QEMU's TCG, by its hypervisor signature: instructions are translated, not fetched. */
+bool cpu_is_emulated(void);
+
 /* Vendor string (12 characters) and brand string ("" if the CPU has none). */
 const char *cpu_vendor(void);
 const char *cpu_brand(void);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Benches: `bench NAME`. Invariant: a bench prints what it measured, with n, and leaves keys and the
- * default protocol as it found them, Ctrl-C included. Counts come first: they compare across
+/* Benches: `bench NAME`. Invariant: a bench prints what it measured, with n, and leaves keys and
+ * the default protocol as it found them, Ctrl-C included. Counts come first: they compare across
  * machines, times only within one run. */
 #pragma once
 
@@ -48,10 +48,10 @@ struct poke_request {
     const struct bench_key *key;
     enum patch_protocol_id protocol;
     enum bench_load load;
-    uint32_t flips;      /* this many, */
-    uint64_t budget_ns;  /* but after this time stop at BENCH_FLIPS_LEAST; 0: no budget */
+    uint32_t flips;     /* this many, */
+    uint64_t budget_ns; /* but after this time stop at BENCH_FLIPS_LEAST; 0: no budget */
 };
-#define BENCH_FLIPS_LEAST 10u
+#define BENCH_FLIPS_LEAST 2u
 
 /* Flips the key and adds up the batches' records. Returns COMMAND_FAILED with a message when a flip
  * failed, the key is in use, or Ctrl-C came. Context: thread. */

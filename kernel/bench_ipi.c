@@ -12,6 +12,7 @@
 #include "kernel/thread.h"
 
 #define DEFAULT_SAMPLES 1000
+#define ROW_BUDGET_NS   2000000000ull /* unless -n was given: busy peers may take 20 ms a sample */
 
 static const char *const what_names[] = {"self", "unicast", "broadcast", NULL};
 enum what { WHAT_SELF, WHAT_UNICAST, WHAT_BROADCAST };
@@ -56,7 +57,8 @@ static void round_trip(enum what what, unsigned peer)
 }
 
 static enum command_result row_run(struct shell_session *session, struct table *table,
-                                   enum what what, enum bench_load load, uint64_t samples)
+                                   enum what what, enum bench_load load, uint64_t samples,
+                                   uint64_t budget_ns)
 {
     static struct histogram times;
     unsigned peer = first_other_cpu();
@@ -66,7 +68,11 @@ static enum command_result row_run(struct shell_session *session, struct table *
         return COMMAND_FAILED;
     }
     bool stopped = false;
+    uint64_t deadline = clock_now_ns() + budget_ns;
     for (uint64_t i = 0; i < samples && !stopped; i++) {
+        if (budget_ns != 0 && clock_now_ns() > deadline) {
+            break;
+        }
         uint64_t start = read_tsc();
         round_trip(what, peer);
         histogram_add(&times, clock_ticks_to_ns(read_tsc() - start));
@@ -94,7 +100,7 @@ static enum command_result row_run(struct shell_session *session, struct table *
 enum command_result bench_ipi_run(struct shell_session *session, int argc, char **argv)
 {
     bool json = false;
-    uint64_t samples = DEFAULT_SAMPLES;
+    uint64_t samples = 0;
     const struct option options[] = {
         OPTION_JSON(&json),
         OPTION_NUMBER("-n", &samples, 1, 1000000),
@@ -112,7 +118,9 @@ enum command_result bench_ipi_run(struct shell_session *session, int argc, char 
             if (load == BENCH_LOAD_BUSY && (what == WHAT_SELF || cpu_count() == 1)) {
                 continue; /* the peer of a self-IPI is the sender */
             }
-            enum command_result outcome = row_run(session, &table, what, load, samples);
+            enum command_result outcome =
+                row_run(session, &table, what, load, samples != 0 ? samples : DEFAULT_SAMPLES,
+                        samples != 0 ? 0 : ROW_BUDGET_NS);
             if (outcome != COMMAND_OK) {
                 return outcome;
             }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Keys with a known number of sites, and functions that run through all of them. Invariant: a call
- * passes each site of its key exactly once, taken or skipped. Callers: bench_poke.c, tests/kernel. */
+ * passes each site of its key exactly once, taken or skipped. Callers: bench_poke.c, tests/kernel.
+ */
 #pragma once
 
 #include <stddef.h>
@@ -9,7 +10,7 @@
 #include "patching/static_key.h"
 
 #define BENCH_SKIPPED_ONE 1u
-#define BENCH_TAKEN_ONE (1u << 16)
+#define BENCH_TAKEN_ONE   (1u << 16)
 
 struct bench_key {
     struct static_key *key;

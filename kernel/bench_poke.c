@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* `bench poke`: what one flip of a key costs, protocol by number of sites, others idle or running
- * through the very sites. Invariant: rounds, IPIs and traps are sums of the batches' own records. */
+ * through the very sites. Invariant: rounds, IPIs and traps are sums of the batches' own records.
+ */
 #include "arch/clock.h"
 #include "kernel/bench.h"
 #include "kernel/console.h"
@@ -9,7 +10,7 @@
 #include "kernel/thread.h"
 #include "patching/trap_statistics.h"
 
-#define DEFAULT_FLIPS 100
+#define DEFAULT_FLIPS     100
 #define DEFAULT_BUDGET_NS 1500000000ull
 
 /* Adds the record that the flip just left. */
@@ -174,9 +175,9 @@ enum command_result bench_poke_run(struct shell_session *session, int argc, char
 {
     static struct poke_options o;
     o = (struct poke_options){
-        .sites = {.count = 6, .values = {1, 4, 16, 56, 76, 256}},
-        .protocols = {.count = 2, .values = {PATCH_PROTOCOL_INT3, PATCH_PROTOCOL_INT3_BATCH}},
-        .loads = {.count = cpu_count() > 1 ? 2 : 1, .values = {BENCH_LOAD_IDLE, BENCH_LOAD_BUSY}},
+        .sites = {.count = 6,                       .values = {1, 4, 16, 56, 76, 256}                         },
+        .protocols = {.count = 2,                       .values = {PATCH_PROTOCOL_INT3, PATCH_PROTOCOL_INT3_BATCH}},
+        .loads = {.count = cpu_count() > 1 ? 2 : 1, .values = {BENCH_LOAD_IDLE, BENCH_LOAD_BUSY}              },
     };
     if (!options_read(&o, argc, argv)) {
         return COMMAND_USAGE;

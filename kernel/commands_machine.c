@@ -101,27 +101,32 @@ const struct shell_command command_mem = {
 };
 
 /* Copies made under the list lock, printed without it: a spinlock is never held while printing. */
+struct thread_copy {
+    struct thread thread;
+    const char *state;
+};
+
 struct thread_copies {
-    struct thread *threads;
+    struct thread_copy *rows;
     size_t count, capacity;
 };
 
-static void thread_copy(const struct thread *thread, void *argument)
+static void thread_copy_row(const struct thread *thread, void *argument)
 {
     struct thread_copies *copies = argument;
     if (copies->count < copies->capacity) {
-        copies->threads[copies->count++] = *thread;
+        copies->rows[copies->count++] =
+            (struct thread_copy){.thread = *thread, .state = thread_state_name(thread)};
     }
 }
 
-static void thread_print_row(struct table *table, const struct thread *thread, bool running)
+static void thread_print_row(struct table *table, const struct thread *thread, const char *state)
 {
-    static const char *const states[] = {"runnable", "blocked", "sleeping", "dead"};
     table_row(table);
     table_number(table, "id", 4, thread->id);
     table_text(table, "name", THREAD_NAME_MAX, thread->name);
     table_number(table, "cpu", 4, thread->cpu);
-    table_text(table, "state", 8, running ? "running" : states[thread->state]);
+    table_text(table, "state", 8, state);
     table_time(table, "run_ns", 14, thread->run_ns);
     table_number(table, "switches", 9, thread->switches);
     table_time(table, "wait_ns", 12, thread->wait_ns);
@@ -137,21 +142,19 @@ static enum command_result threads_run(struct shell_session *session, int argc, 
         return COMMAND_USAGE;
     }
     struct thread_copies copies = {.capacity = thread_count()};
-    copies.threads = heap_allocate(copies.capacity * sizeof(struct thread));
-    if (copies.threads == NULL) {
+    copies.rows = heap_allocate(copies.capacity * sizeof(struct thread_copy));
+    if (copies.rows == NULL) {
         console_print("threads: out of memory for %zu rows\n", copies.capacity);
         return COMMAND_FAILED;
     }
-    thread_for_each(thread_copy, &copies);
+    thread_for_each(thread_copy_row, &copies);
     struct table table;
     table_begin(&table, "thread", json);
     for (size_t i = 0; i < copies.count; i++) {
-        const struct thread *thread = &copies.threads[i];
-        bool running = run_queue_of(thread->cpu)->current->id == thread->id;
-        thread_print_row(&table, thread, running);
+        thread_print_row(&table, &copies.rows[i].thread, copies.rows[i].state);
     }
     table_end(&table);
-    heap_free(copies.threads);
+    heap_free(copies.rows);
     if (!json && !static_key_is_enabled(&sched_stats)) {
         console_print("waiting times and preemptions are counted while a key is on: "
                       "key sched_stats on\n");
@@ -268,7 +271,8 @@ const struct shell_command command_ipi = {
     .summary = "inter-processor interrupts by kind, and who sent them",
     .usage = "ipi [--trace] [-n N] [-j]",
     .example = "key ipi_trace on; key bench_4 on; ipi --trace",
-    .details = "Counts are one a target. --trace lists what was recorded while the key ipi_trace was\n"
-               "on, the newest N of each sender; caller is the code that asked for the IPI.",
+    .details =
+        "Counts are one a target. --trace lists what was recorded while the key ipi_trace was\n"
+        "on, the newest N of each sender; caller is the code that asked for the IPI.",
     .run = ipi_run,
 };

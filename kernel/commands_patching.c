@@ -3,6 +3,7 @@
  * use the public API of patching/ alone. */
 #include "kernel/console.h"
 #include "kernel/format.h"
+#include "kernel/nearest_word.h"
 #include "kernel/options.h"
 #include "kernel/poke_table.h"
 #include "kernel/shell.h"
@@ -26,10 +27,20 @@ static const char *bytes_text(const uint8_t *bytes, size_t length, char text[BYT
 static struct static_key *key_of(const char *command, const char *name)
 {
     struct static_key *key = static_key_find(name);
-    if (key == NULL) {
+    if (key != NULL) {
+        return key;
+    }
+    struct nearest_word nearest = {.word = name};
+    for (key = static_key_first(); key != NULL; key = static_key_next(key)) {
+        nearest_word_consider(&nearest, key->name);
+    }
+    if (nearest.best != NULL) {
+        console_print("%s: no key is called '%s'; did you mean '%s'?\n", command, name,
+                      nearest.best);
+    } else {
         console_print("%s: no key is called '%s'; `keys` lists them\n", command, name);
     }
-    return key;
+    return NULL;
 }
 
 static void key_names_complete(struct shell_completion *completion, int argument, char **argv)
@@ -165,8 +176,9 @@ const struct shell_command command_key = {
     .summary = "show one key, or flip it while all CPUs run through it",
     .usage = "key NAME [on|off|inc|dec] [-j]",
     .example = "key bench_56 on",
-    .details = "inc and dec count users: the first switches on, the last off. off is refused while a\n"
-               "key has more than one user. The record of the batch is shown; see `help pokes`.",
+    .details =
+        "inc and dec count users: the first switches on, the last off. off is refused while a\n"
+        "key has more than one user. The record of the batch is shown; see `help pokes`.",
     .run = key_run,
     .complete = key_complete,
 };
@@ -272,8 +284,8 @@ static enum command_result plan_run(struct shell_session *session, int argc, cha
     struct patch_error error;
     struct table table;
     table_begin(&table, "plan.site", json);
-    enum patch_status status = static_key_plan(key, verb == 0, plan_print_site, &table, &plan,
-                                               &error);
+    enum patch_status status =
+        static_key_plan(key, verb == 0, plan_print_site, &table, &plan, &error);
     table_end(&table);
     if (status != PATCH_OK) {
         console_print("plan: %s %s would be refused: %s\n", key->name, argv[2],
@@ -333,9 +345,10 @@ const struct shell_command command_pokes = {
     .summary = "the newest batches: who asked, and what each cost",
     .usage = "pokes [-n N] [-j]",
     .example = "pokes -n 5",
-    .details = "rounds: times all CPUs were serialised. ipis: interrupts sent for that. traps: int3 hits\n"
-               "emulated meanwhile. total and step: time of the batch and of its three steps (int3,\n"
-               "tails, first bytes), each with its sync; waiting for the patch lock is not in it.",
+    .details =
+        "rounds: times all CPUs were serialised. ipis: interrupts sent for that. traps: int3 hits\n"
+        "emulated meanwhile. total and step: time of the batch and of its three steps (int3,\n"
+        "tails, first bytes), each with its sync; waiting for the patch lock is not in it.",
     .run = pokes_run,
 };
 
@@ -381,7 +394,8 @@ const struct shell_command command_protocol = {
     .summary = "list the patch protocols, set the default one",
     .usage = "protocol [NAME] [-j]",
     .example = "protocol int3",
-    .details = "A round makes every CPU serialise once. Also protocol=NAME on the kernel command line.",
+    .details =
+        "A round makes every CPU serialise once. Also protocol=NAME on the kernel command line.",
     .run = protocol_run,
     .complete = protocol_complete,
 };

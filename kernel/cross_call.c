@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* One request at a time, one acknowledgement word a CPU. Invariant: the request is not changed until
- * every CPU it names has acknowledged it, so a late CPU can never run the next one's function with
- * this one's argument.
+/* One request at a time, one acknowledgement word a CPU. Invariant: the request is not changed
+ * until every CPU it names has acknowledged it, so a late CPU can never run the next one's function
+ * with this one's argument.
  *
  *   caller (mutex held)                     CPU n
  *   request = {function, argument}

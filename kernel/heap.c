@@ -10,11 +10,11 @@
 #include "kernel/spinlock.h"
 #include "kernel/string.h"
 
-#define HEADER_BYTES 64
-#define CLASS_COUNT 6 /* 32, 64, 128, 256, 512, 1024 bytes */
+#define HEADER_BYTES   64
+#define CLASS_COUNT    6 /* 32, 64, 128, 256, 512, 1024 bytes */
 #define CLASS_SMALLEST 32
-#define SLAB_MAGIC 0x534c4142u
-#define RUN_MAGIC 0x52554e31u
+#define SLAB_MAGIC     0x534c4142u
+#define RUN_MAGIC      0x52554e31u
 
 struct heap_page {
     uint32_t magic;
@@ -117,7 +117,7 @@ void *heap_allocate(size_t bytes)
     if (bytes == 0 || bytes > (1ull << 40)) {
         return NULL;
     }
-    for (unsigned class = 0; class < CLASS_COUNT; class++) {
+    for (unsigned class = 0; class < CLASS_COUNT; class ++) {
         if (bytes <= class_bytes(class)) {
             return small_allocate(class);
         }
@@ -171,7 +171,7 @@ void heap_free(void *block)
 void heap_trim(void)
 {
     uint64_t flags = spinlock_lock_save(&heap_lock);
-    for (unsigned class = 0; class < CLASS_COUNT; class++) {
+    for (unsigned class = 0; class < CLASS_COUNT; class ++) {
         struct heap_page **link = &slabs_with_room[class];
         while (*link != NULL) {
             struct heap_page *slab = *link;

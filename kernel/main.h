@@ -8,5 +8,6 @@ struct boot_facts;
 /* The boot order, line by line. Context: boot CPU, interrupts off, boot stack. */
 _Noreturn void kernel_main(const struct boot_facts *facts);
 
-/* Context: an application processor, interrupts off, its own stack, GDT, IDT, TSS, GS and APIC set. */
+/* Context: an application processor, interrupts off, its own stack, GDT, IDT, TSS, GS and APIC set.
+ */
 _Noreturn void kernel_main_secondary(void);

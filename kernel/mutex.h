@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* A lock whose waiters sleep. Invariant: `owner` is NULL or the one thread inside. For work that may
- * take long or wait for other CPUs (the patch lock); spinlocks are for a few dozen instructions. */
+/* A lock whose waiters sleep. Invariant: `owner` is NULL or the one thread inside. For work that
+ * may take long or wait for other CPUs (the patch lock); spinlocks are for a few dozen
+ * instructions. */
 #pragma once
 
 #include <stdbool.h>
@@ -13,7 +14,10 @@ struct mutex {
     struct thread *owner;
 };
 
-#define MUTEX(name) {.waiters = WAIT_QUEUE(name)}
+#define MUTEX(name)                                                                                \
+    {                                                                                              \
+        .waiters = WAIT_QUEUE(name)                                                                \
+    }
 
 /* Takes the mutex, sleeping while another thread has it. Taking it twice panics.
  * Context: thread, interrupts on, no spinlock held. Before thread_initialize() it may be called on

@@ -12,13 +12,13 @@
 #include "kernel/string.h"
 
 #define LOW_MEMORY_END 0x100000ull
-#define EARLY_MAP_END 0x100000000ull /* boot tables map the first 4 GiB: the bitmap lies there */
-#define BITS_PER_WORD 64
+#define EARLY_MAP_END  0x100000000ull /* boot tables map the first 4 GiB: the bitmap lies there */
+#define BITS_PER_WORD  64
 
 static struct spinlock page_lock = SPINLOCK("pages");
 /* under page_lock: */
 static uint64_t *used_bitmap;
-static size_t frame_limit; /* frames covered by the bitmap */
+static size_t frame_limit;     /* frames covered by the bitmap */
 static size_t first_free_hint; /* no free frame below this word */
 static size_t free_frames;
 static size_t allocations_left = PAGE_FAIL_NEVER;

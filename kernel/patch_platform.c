@@ -5,6 +5,7 @@
 #include "patching/platform.h"
 
 #include "arch/clock.h"
+#include "arch/features.h"
 #include "arch/instructions.h"
 #include "arch/ipi.h"
 #include "arch/paging.h"
@@ -39,6 +40,11 @@ bool platform_text_write(void *address, const void *bytes, size_t length)
 void platform_text_close(void)
 {
     text_window_close();
+}
+
+bool platform_text_needs_refresh(void)
+{
+    return cpu_is_emulated();
 }
 
 unsigned platform_sync_cores(void)

@@ -5,7 +5,7 @@
 #include "kernel/format.h"
 #include "kernel/symbols.h"
 
-#define NS_PER_SECOND 1000000000ull
+#define NS_PER_SECOND   1000000000ull
 #define SECONDS_PER_DAY 86400ull
 
 /* Time of day as hh:mm:ss.mmm UTC. */

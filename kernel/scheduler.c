@@ -126,8 +126,7 @@ void schedule(void)
     struct cpu *cpu = this_cpu();
     if (interrupts_enabled() || cpu->preempt_count != 0) {
         panic("schedule: thread %s blocks with preempt_count %u",
-              cpu->current != NULL ? cpu->current->name : "?",
-              (unsigned)cpu->preempt_count);
+              cpu->current != NULL ? cpu->current->name : "?", (unsigned)cpu->preempt_count);
     }
     struct run_queue *queue = this_run_queue();
     spinlock_lock(&queue->lock);

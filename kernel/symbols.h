@@ -12,7 +12,8 @@
  * text. Context: any, NMI included. */
 const char *symbol_find(uint64_t address, uint64_t *offset);
 
-/* Writes "name+0x12" (or "0xffff..." outside text) into @buffer and returns @buffer. Context: any. */
+/* Writes "name+0x12" (or "0xffff..." outside text) into @buffer and returns @buffer. Context: any.
+ */
 const char *symbol_describe(uint64_t address, char *buffer, size_t size);
 
 /* Returns the address of the function called @name, or 0. Linear; for shell commands. */

@@ -14,7 +14,7 @@
 
 static struct spinlock list_lock = SPINLOCK("thread list");
 /* under list_lock: */
-static struct thread *thread_list;
+static struct thread *thread_list, *thread_list_last;
 static size_t listed_threads;
 static uint32_t next_id;
 
@@ -25,11 +25,12 @@ static struct thread *idle_threads[CPU_MAX];
 static void list_add(struct thread *thread)
 {
     uint64_t flags = spinlock_lock_save(&list_lock);
-    struct thread **link = &thread_list;
-    while (*link != NULL) {
-        link = &(*link)->list_next;
+    if (thread_list_last == NULL) {
+        thread_list = thread;
+    } else {
+        thread_list_last->list_next = thread; /* at the end: `threads` lists in order of age */
     }
-    *link = thread; /* at the end: `threads` lists in order of age */
+    thread_list_last = thread;
     thread->id = next_id++;
     listed_threads++;
     spinlock_unlock_restore(&list_lock, flags);
@@ -38,11 +39,16 @@ static void list_add(struct thread *thread)
 static void list_remove(struct thread *thread)
 {
     uint64_t flags = spinlock_lock_save(&list_lock);
+    struct thread *previous = NULL;
     struct thread **link = &thread_list;
     while (*link != thread) {
-        link = &(*link)->list_next;
+        previous = *link;
+        link = &previous->list_next;
     }
     *link = thread->list_next;
+    if (thread_list_last == thread) {
+        thread_list_last = previous;
+    }
     listed_threads--;
     spinlock_unlock_restore(&list_lock, flags);
 }
@@ -80,6 +86,7 @@ bool thread_prepare_cpu(uint32_t cpu)
     format_text(thread->name, sizeof(thread->name), "idle/%u", (unsigned)cpu);
     thread->cpu = cpu;
     idle_threads[cpu] = thread;
+    list_add(thread); /* here, not on the CPU itself: 255 CPUs at once would queue for the lock */
     return true;
 }
 
@@ -87,7 +94,6 @@ void thread_initialize_secondary(void)
 {
     struct thread *thread = idle_threads[cpu_index()];
     idle_thread_adopt(thread, cpu_index());
-    list_add(thread);
 }
 
 void thread_idle_loop(void)
@@ -239,6 +245,6 @@ size_t thread_count(void)
 const char *thread_state_name(const struct thread *thread)
 {
     static const char *const names[] = {"runnable", "blocked", "sleeping", "dead"};
-    const struct run_queue *queue = run_queue_of(thread->cpu);
-    return queue->current == thread ? "running" : names[thread->state];
+    bool running = run_queue_of(thread->cpu)->current == thread;
+    return running ? "running" : names[thread->state];
 }

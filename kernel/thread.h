@@ -21,7 +21,7 @@
 #include "arch/percpu.h"
 
 #define THREAD_NAME_MAX 24
-#define THREAD_ANY_CPU UINT32_MAX
+#define THREAD_ANY_CPU  UINT32_MAX
 #define THREAD_SLICE_NS 10000000ull
 
 enum thread_state { THREAD_RUNNABLE, THREAD_BLOCKED, THREAD_SLEEPING, THREAD_DEAD };
@@ -89,8 +89,8 @@ struct thread *thread_current(void);
 /* Whether @cpu may be named where a CPU is asked for. */
 bool cpu_index_is_online(uint32_t cpu);
 
-/* Makes a BLOCKED thread runnable; any other stays as it is (a sleeper sleeps on). Context: any but NMI.
- * Ordering: full; partner is the state change in wait_queue_wait_until(). */
+/* Makes a BLOCKED thread runnable; any other stays as it is (a sleeper sleeps on). Context: any but
+ * NMI. Ordering: full; partner is the state change in wait_queue_wait_until(). */
 void thread_wake(struct thread *thread);
 
 /* Blocks the caller, whose state was set to BLOCKED under the lock of the thing it waits for.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Threads waiting for a condition. Invariant: the condition is evaluated under the queue's lock, and
- * a waker changes it before it takes that lock, so no wake-up is lost:
+/* Threads waiting for a condition. Invariant: the condition is evaluated under the queue's lock,
+ * and a waker changes it before it takes that lock, so no wake-up is lost:
  *
  *   waiter                                  waker
  *   lock; condition() false                 make the condition true
@@ -23,7 +23,10 @@ struct wait_queue {
     struct thread *last;
 };
 
-#define WAIT_QUEUE(name) {.lock = SPINLOCK(name)}
+#define WAIT_QUEUE(name)                                                                           \
+    {                                                                                              \
+        .lock = SPINLOCK(name)                                                                     \
+    }
 
 /* Blocks until condition(argument) is true. @condition runs with the queue's lock held and
  * interrupts off: it reads, it does not block. Context: thread, interrupts on, no spinlock held.

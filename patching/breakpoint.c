@@ -7,7 +7,15 @@
 
 #include "patching/instruction.h"
 
-enum { INT3_LENGTH = 1 };
+enum {
+    INT3_LENGTH = 1,
+
+    /* Two: an emulator may trap on an int3 of the batch before (poke.c, refresh_translations()).
+     * If that CPU looks for the batch before, and at the byte after, the next one has armed, it
+     * finds an int3 that nobody seems to have set. Who has seen the byte also sees the batch: once
+     * more. */
+    LOOKS = 2,
+};
 
 enum flag {
     FLAG_CARRY = 1 << 0,
@@ -82,10 +90,8 @@ static bool condition_holds(uint8_t condition, uint64_t flags)
     return holds != ((condition & 1) != 0);
 }
 
-/* Does what the new instruction of @site would do. A nop is a jump to the next instruction.
- * Volatile, so that no compiler merges the tests of kind into a jump table: that would be an
- * indirect jump in nopatch text. */
-static void emulate(const volatile struct patch_site *site, struct patch_registers *registers)
+/* Does what the new instruction of @site would do. A nop is a jump to the next instruction. */
+static void emulate(const struct patch_site *site, struct patch_registers *registers)
 {
     uint64_t next = site->address + site->length;
 
@@ -137,14 +143,16 @@ bool patch_breakpoint_handle(struct patch_registers *registers)
     struct patch_trap_cpu *cpu = &patch_trap_cpus[platform_cpu_index()];
     uint64_t address = registers->ip - INT3_LENGTH;
 
-    if (emulate_in_flight(cpu, address, registers)) {
-        histogram_add(&cpu->handler_ticks, platform_time_ticks() - start);
-        return true;
-    }
-    if (!int3_stands_at(address)) { /* it vanished before we looked: fetch again (facts: bug 4) */
-        registers->ip = address;
-        __atomic_fetch_add(&cpu->retried, 1, __ATOMIC_RELAXED); /* a count, no order needed */
-        return true;
+    for (unsigned look = 0; look < LOOKS; look++) {
+        if (emulate_in_flight(cpu, address, registers)) {
+            histogram_add(&cpu->handler_ticks, platform_time_ticks() - start);
+            return true;
+        }
+        if (!int3_stands_at(address)) { /* it vanished before we looked: fetch again (bug 4) */
+            registers->ip = address;
+            __atomic_fetch_add(&cpu->retried, 1, __ATOMIC_RELAXED); /* a count, no order needed */
+            return true;
+        }
     }
     return false;
 }

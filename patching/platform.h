@@ -25,6 +25,11 @@ bool platform_text_write(void *address, const void *bytes, size_t length);
 
 void platform_text_close(void);
 
+/* True if a CPU may go on executing old bytes after it has serialised, until the bytes are written
+ * once more. No processor does that; an emulator that caches translations may. Costs nothing where
+ * it is false. */
+bool platform_text_needs_refresh(void);
+
 /* Serialises every CPU.
  * Ordering: on return every CPU has executed a serialising instruction after all earlier text
  * writes of the caller; a full memory barrier on each of them. Returns the number of IPIs sent. */

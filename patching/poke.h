@@ -89,7 +89,7 @@ PATCH_MUST_CHECK enum patch_status patch_batch_apply(struct patch_batch *batch);
 PATCH_MUST_CHECK enum patch_status patch_batch_apply_locked(struct patch_batch *batch);
 
 /* What patch_batch_apply_locked() would do: all of its checks, sites sorted, those without change
- * dropped, nothing written, no record. @rounds: sync rounds that applying would take.
+ * dropped, index built, nothing written, no record. @rounds: sync rounds that applying would take.
  * Context: as patch_batch_apply_locked(). */
 PATCH_MUST_CHECK enum patch_status patch_batch_plan_locked(struct patch_batch *batch,
                                                            unsigned *rounds);

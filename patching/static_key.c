@@ -343,7 +343,7 @@ enum patch_status static_key_plan(struct static_key *key, bool enable,
         plan->sites = key_batch.count;
         plan->rounds = rounds;
         plan->ipis = rounds * (platform_cpu_count() - 1);
-        for (uint32_t i = 0; i < key_batch.count; i++) {
+        for (uint32_t i = 0; visit != NULL && i < key_batch.count; i++) {
             visit(context, &key_batch.sites[i]);
         }
     } else {

@@ -153,9 +153,10 @@ struct static_key_plan {
     uint32_t ipis;   /* rounds * (CPUs online - 1) */
 };
 
-/* What enable (or disable) would do to @key, byte for byte, without doing it. @visit is called once
- * per site that would change, by address, patch lock held (it may print, it may not patch). Context
- * as static_key_enable(). Returns what the change itself would return before its first write;
+/* What enable (or disable) would do to @key, byte for byte, without doing it. @visit (may be NULL)
+ * is called once per site that would change, by address, patch lock held (it may print, it may not
+ * patch). Context as static_key_enable(). Returns what the change itself would return before its
+ * first write;
  * @error may be NULL. */
 PATCH_MUST_CHECK enum patch_status static_key_plan(struct static_key *key, bool enable,
                                                    void (*visit)(void *context,

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-# The host tests: patching/ as a Linux program. `make check` runs them in seconds, `make mutants` proves
-# that they detect what they claim to. Included by the root Makefile; `make -f tests/host/host.mk check`
-# works alone. Invariant: nothing is written outside $(BUILD)/host.
+# The host tests: patching/, and the pure parts of kernel/, as Linux programs. `make check` runs
+# them in seconds, `make mutants` proves that they detect what they claim to. Included by the root
+# Makefile; `make -f tests/host/host.mk check` works alone.
+# Invariant: nothing is written outside $(BUILD)/host.
 
 BUILD ?= build
 ifeq ($(origin CC),default)
@@ -10,8 +11,9 @@ endif
 PYTHON ?= /usr/bin/python3
 
 HOST := $(BUILD)/host
-# -no-pie: static-key sites hold absolute addresses; -mno-red-zone: emulated calls push below rsp.
-HOST_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -I. -D_GNU_SOURCE -fno-pie -mno-red-zone -pthread
+# -no-pie: static-key sites hold absolute addresses; -mno-red-zone: asm here pushes flags.
+HOST_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -I. -D_GNU_SOURCE -fno-pie \
+    -mno-red-zone -pthread
 HOST_KEY_SECTIONS := -Wl,--defsym=static_key_sites_start=__start_static_key_sites \
     -Wl,--defsym=static_key_sites_end=__stop_static_key_sites \
     -Wl,--defsym=static_keys_start=__start_static_keys \
@@ -19,26 +21,34 @@ HOST_KEY_SECTIONS := -Wl,--defsym=static_key_sites_start=__start_static_key_site
 
 HOST_PATCHING := $(patsubst patching/%.c,$(HOST)/patching/%.o,$(wildcard patching/*.c))
 HOST_TESTS := $(patsubst tests/host/%.c,%,$(wildcard tests/host/test_*.c))
-HOST_RECORDER := $(addprefix $(HOST)/,recorder.o watcher.o sites.o own_text.o)
+HOST_RECORDER := $(addprefix $(HOST)/,recorder.o watcher.o sites.o own_text.o single_step.o)
+HOST_LIVE := $(addprefix $(HOST)/,live.o own_text.o)
 
 # What a program is linked with besides itself and patching/.
-host_platform = $(if $(filter test_static_key_races,$(1)),$(addprefix $(HOST)/,live.o own_text.o),$(HOST_RECORDER))
+host_platform = $(if $(filter test_static_key_races,$(1)),$(HOST_LIVE),$(HOST_RECORDER))
 host_sections = $(if $(filter test_static_key%,$(1)),$(HOST_KEY_SECTIONS))
 
-.PHONY: check mutants
+.PHONY: check mutants host-mutants mutant
 check: $(HOST_TESTS:%=$(HOST)/%)
 	@$(PYTHON) tests/host/run_tests.py $^
 
-# The mutated object stands before the library, so the linker takes nothing from the original.
-mutants: $(HOST_TESTS:%=$(HOST)/%)
-	@$(PYTHON) tests/host/mutants.py --build $(HOST) --compile "$(CC) $(HOST_CFLAGS)" \
-	    --sections "$(HOST_KEY_SECTIONS)"
+mutants: host-mutants
+host-mutants: $(HOST_TESTS:%=$(HOST)/%)
+	@$(PYTHON) tests/host/mutants.py --host $(HOST) \
+	    --make "$(MAKE) -s -f tests/host/host.mk CC=$(CC) BUILD=$(BUILD)"
 
-$(HOST)/%.o: tests/host/%.c
+# For mutants.py: makes program $(TEST) with the mutated file $(MUTANT).c. Its object stands before the
+# library, so the linker takes nothing from the original.
+mutant:
+	@$(CC) $(HOST_CFLAGS) -w -c $(MUTANT).c -o $(MUTANT).o
+	@$(CC) $(HOST_CFLAGS) -no-pie $(call host_sections,$(TEST)) $(HOST)/$(TEST).o $(MUTANT).o \
+	    $(call host_platform,$(TEST)) $(HOST)/libpatching.a -lcmocka -lZydis -o $(MUTANT)
+
+$(HOST)/%.o: tests/host/%.c tests/host/host.mk
 	@mkdir -p $(@D)
 	@$(CC) $(HOST_CFLAGS) -MMD -MP -c $< -o $@
 
-$(HOST)/patching/%.o: patching/%.c
+$(HOST)/patching/%.o: patching/%.c tests/host/host.mk
 	@mkdir -p $(@D)
 	@$(CC) $(HOST_CFLAGS) -MMD -MP -c $< -o $@
 
@@ -53,3 +63,5 @@ endef
 $(foreach test,$(HOST_TESTS),$(eval $(call host_program,$(test))))
 
 -include $(wildcard $(HOST)/*.d $(HOST)/patching/*.d)
+
+include tests/host/kernel_tests.mk

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* What every host test program includes: cmocka with its prerequisites, and a main() that can run one
- * test by name (TEST_FILTER), which is how mutants.py runs the test that must fail. */
+/* What every host test program includes: cmocka with its prerequisites, and a main() that can run
+ * one test by name (TEST_FILTER), which is how mutants.py runs the test that must fail. */
 #pragma once
 
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* See live.h. Invariant: a thread that runs into an int3 of ours goes through patch_breakpoint_handle()
- * and nothing else before it returns. */
+/* See live.h. Invariant: a thread that runs into an int3 of ours goes through
+ * patch_breakpoint_handle() and nothing else before it returns. */
 #include "tests/host/live.h"
 
 #include "patching/breakpoint.h"
@@ -142,6 +142,11 @@ uint64_t platform_wall_ns(void)
 
     clock_gettime(CLOCK_REALTIME, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+bool platform_text_needs_refresh(void)
+{
+    return false;
 }
 
 void platform_relax(void)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The live platform: threads as CPUs on the real CPU, SIGTRAP as #BP, membarrier as the sync. The text
- * patched is the program's own. Used by: test_static_key_races.c. */
+/* The live platform: threads as CPUs on the real CPU, SIGTRAP as #BP, membarrier as the sync. The
+ * text patched is the program's own. Used by: test_static_key_races.c. */
 #pragma once
 
 enum { LIVE_CPU_MAX = 16 };

@@ -93,9 +93,9 @@ static size_t bytes_that_arrive(size_t length, bool fails)
 bool platform_text_write(void *address, const void *bytes, size_t length)
 {
     unsigned number = ++recorder.writes;
-    bool fails = recorder.fail_write != 0 &&
-                 (number == recorder.fail_write ||
-                  (recorder.fail_later_writes && number > recorder.fail_write));
+    bool fails =
+        recorder.fail_write != 0 && (number == recorder.fail_write ||
+                                     (recorder.fail_later_writes && number > recorder.fail_write));
 
     assert_true(text_is_open);
     log_call('w');
@@ -127,6 +127,9 @@ void platform_lock(void)
 {
     assert_false(lock_is_held);
     assert_true(recorder.may_patch);
+    if (recorder.on_lock != NULL) {
+        recorder.on_lock();
+    }
     lock_is_held = true;
     watcher_note_lock();
 }
@@ -170,6 +173,11 @@ uint64_t platform_ticks_to_ns(uint64_t count)
 uint64_t platform_wall_ns(void)
 {
     return 1000000;
+}
+
+bool platform_text_needs_refresh(void)
+{
+    return recorder.text_needs_refresh;
 }
 
 void platform_relax(void)

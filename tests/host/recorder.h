@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /* The recorder: a platform for patching/ that logs every call and checks the text after every byte
- * written. Invariant checked: at every instant a CPU may fetch any mixture of the bytes that stood at a
- * site since the last sync; each such mixture must be the whole old instruction, the whole new one, or
- * begin with int3, and an int3 must be resolved by the handler as the new instruction demands. A
- * violation fails the running cmocka test. Used by: the test programs but for the races. */
+ * written. Invariant checked: at every instant a CPU may fetch any mixture of the bytes that stood
+ * at a site since the last sync; each such mixture must be the whole old instruction, the whole new
+ * one, or begin with int3, and an int3 must be resolved by the handler as the new instruction
+ * demands. A violation fails the running cmocka test. Used by: the test programs but for
+ * the races. */
 #pragma once
 
 #include "patching/breakpoint.h"
@@ -32,12 +33,14 @@ struct recorder {
     enum recorder_fault fault;
     bool fail_later_writes; /* all writes behind it fail too */
     bool may_patch;
+    bool text_needs_refresh; /* see platform_text_needs_refresh() */
     bool early_boot; /* one CPU, interrupts off: mixtures between writes are nobody's business */
     unsigned cpus;
     uint64_t text_start, text_end; /* what is patchable; the arena by default */
     void (*on_sync)(void);         /* called before the CPUs have serialised */
     void (*on_relax)(void);
-    jmp_buf *on_fatal; /* where platform_fatal() goes; NULL: it fails the test */
+    void (*on_lock)(void); /* called while platform_lock() waits for its turn */
+    jmp_buf *on_fatal;     /* where platform_fatal() goes; NULL: it fails the test */
 
     /* counted: */
     unsigned writes;

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Runs host test programs and shows what failed; the last line is the summary. A program that crashes,
-hangs, or reports fewer tests than it announced counts as a failure. Called by: host.mk."""
+"""Runs host test programs and shows what failed; the last line is the summary. A program that
+crashes, hangs, or reports fewer tests than it announced counts as a failure. Called by: host.mk."""
 
 import os
 import re

@@ -71,9 +71,9 @@ struct test_site site_make(size_t offset, const struct site_form *from, const st
 
 void site_add(struct patch_batch *batch, const struct test_site *site)
 {
-    assert_int_equal(patch_batch_add(batch, site->address, site->old_bytes, site->new_bytes,
-                                     site->length),
-                     PATCH_OK);
+    assert_int_equal(
+        patch_batch_add(batch, site->address, site->old_bytes, site->new_bytes, site->length),
+        PATCH_OK);
 }
 
 void site_expect(const struct test_site *site, const uint8_t *bytes)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Sites in the recorder's arena, for the tests of batches. Invariant: a site made here shows its old
- * bytes and is watched. Called by: test_batch.c, test_batch_refused.c, test_batch_faults.c,
+/* Sites in the recorder's arena, for the tests of batches. Invariant: a site made here shows its
+ * old bytes and is watched. Called by: test_batch.c, test_batch_refused.c, test_batch_faults.c,
  * test_breakpoint.c. */
 #pragma once
 

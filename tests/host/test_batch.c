@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* Batches that succeed: every protocol, instruction kind, length and alignment. Detects any order of
- * writes and syncs in which some CPU could fetch a mixture, because the recorder checks all of them
- * after every byte. Could miss: what a real CPU does beyond fetching stale bytes. */
+/* Batches that succeed: every protocol, instruction kind, length and alignment. Detects any order
+ * of writes and syncs in which some CPU could fetch a mixture, because the recorder checks all of
+ * them after every byte. Could miss: what a real CPU does beyond fetching stale bytes. */
 #include "tests/host/sites.h"
 
 #include "patching/instruction.h"
@@ -46,7 +46,8 @@ static void every_instruction_pair_at_every_alignment_never_shows_mixed_bytes(vo
                 recorder_reset();
                 patch_batch_initialize(&batch, "pair");
                 /* offsets around a page boundary: every position in quadword and cache line edge */
-                struct test_site site = site_make(4096 - 20 + run % 40, &site_forms[i], &site_forms[j]);
+                struct test_site site =
+                    site_make(4096 - 20 + run % 40, &site_forms[i], &site_forms[j]);
 
                 site_add(&batch, &site);
                 apply_expecting_success(run / 40);
@@ -137,6 +138,19 @@ static void steps_with_nothing_to_write_cost_no_round(void **state)
     site_add(&batch, &same_tail);
     apply_expecting_success(PATCH_PROTOCOL_INT3_BATCH);
     assert_string_equal(recorder_log(), "(w)S(w)S");
+}
+
+/* An emulator that caches translations gets every first byte once more, behind the last sync. */
+static void emulator_is_made_to_translate_again_without_a_round(void **state)
+{
+    (void)state;
+    recorder.text_needs_refresh = true;
+    patch_batch_initialize(&batch, "refresh");
+    sites_add_nop_to_jump(&batch, 2, 64);
+    apply_expecting_success(PATCH_PROTOCOL_INT3_BATCH);
+    assert_string_equal(recorder_log(), "(ww)S(ww)S(ww)S(ww)");
+    assert_int_equal(batch.record.rounds, 3);
+    sites_expect_new();
 }
 
 static void equal_bytes_cost_nothing(void **state)
@@ -275,12 +289,14 @@ static void protocols_are_found_by_name(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test_setup(every_instruction_pair_at_every_alignment_never_shows_mixed_bytes, setup),
+    cmocka_unit_test_setup(every_instruction_pair_at_every_alignment_never_shows_mixed_bytes,
+                           setup),
     cmocka_unit_test_setup(every_condition_is_emulated, setup),
     cmocka_unit_test_setup(int3_batch_takes_three_rounds_whatever_the_number_of_sites, setup),
     cmocka_unit_test_setup(int3_takes_three_rounds_for_each_site, setup),
     cmocka_unit_test_setup(writes_and_syncs_come_in_the_order_of_the_protocol, setup),
     cmocka_unit_test_setup(steps_with_nothing_to_write_cost_no_round, setup),
+    cmocka_unit_test_setup(emulator_is_made_to_translate_again_without_a_round, setup),
     cmocka_unit_test_setup(equal_bytes_cost_nothing, setup),
     cmocka_unit_test_setup(plan_foretells_rounds_and_touches_nothing, setup),
     cmocka_unit_test_setup(random_batches_in_any_order_never_show_mixed_bytes, setup),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* Writes that fail, each one of a batch in turn, in three ways. Detects text that is left half patched,
- * an int3 forgotten, a rollback in an order that some CPU could fetch as a mixture, and a reference
- * that stays behind. Could miss: faults other than a write that does not read back. */
+/* Writes that fail, each one of a batch in turn, in three ways. Detects text that is left half
+ * patched, an int3 forgotten, a rollback in an order that some CPU could fetch as a mixture, and a
+ * reference that stays behind. Could miss: faults other than a write that does not read back. */
 #include "tests/host/sites.h"
 
 #include "patching/instruction.h"
@@ -112,6 +112,24 @@ static void unwritable_text_is_an_error_not_a_panic(void **state)
     expect_no_reference();
 }
 
+static void refresh_that_does_not_read_back_stops_the_machine(void **state)
+{
+    (void)state;
+    jmp_buf fatal;
+    unsigned writes = count_writes(PATCH_PROTOCOL_INT3_BATCH);
+
+    prepare(PATCH_PROTOCOL_INT3_BATCH);
+    recorder.text_needs_refresh = true;
+    recorder.fail_write = writes + 1;
+    recorder.on_fatal = &fatal;
+    if (setjmp(fatal) == 0) {
+        enum patch_status status = patch_batch_apply(&batch);
+
+        fail_msg("went on with status %d", (int)status);
+    }
+    assert_non_null(strstr(recorder.fatal_what, "refreshed"));
+}
+
 static void rollback_that_fails_stops_the_machine(void **state)
 {
     (void)state;
@@ -135,6 +153,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup(failing_write_names_its_site_and_its_bytes, setup),
     cmocka_unit_test_setup(batch_succeeds_when_tried_again_after_a_failure, setup),
     cmocka_unit_test_setup(unwritable_text_is_an_error_not_a_panic, setup),
+    cmocka_unit_test_setup(refresh_that_does_not_read_back_stops_the_machine, setup),
     cmocka_unit_test_setup(rollback_that_fails_stops_the_machine, setup),
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* Bad batches: each is refused with the status and the culprit that belong to it. Detects a check that
- * is missing or comes after the first write: no test here may leave a write in the recorder's log. */
+/* Bad batches: each is refused with the status and the culprit that belong to it. Detects a check
+ * that is missing or comes after the first write: no test here may leave a write in the recorder's
+ * log. */
 #include "tests/host/sites.h"
 
 #include "patching/instruction.h"
@@ -117,8 +118,8 @@ static void length_that_does_not_match_the_instruction_is_refused(void **state)
     (void)state;
     struct test_site site = site_make(64, &nop5, &jump_far);
 
-    assert_int_equal(
-        patch_batch_add(&batch, site.address, site.old_bytes, site.new_bytes, 4), PATCH_OK);
+    assert_int_equal(patch_batch_add(&batch, site.address, site.old_bytes, site.new_bytes, 4),
+                     PATCH_OK);
     expect_refusal(PATCH_ERR_INSTRUCTION, site.address);
 }
 
@@ -240,9 +241,8 @@ static void failed_add_makes_apply_refuse_the_whole_batch(void **state)
 
     assert_int_equal(patch_batch_add(&batch, 4711, good.old_bytes, good.new_bytes, 0),
                      PATCH_ERR_LENGTH);
-    assert_int_equal(
-        patch_batch_add(&batch, good.address + 64, good.old_bytes, good.new_bytes, 5),
-        PATCH_ERR_LENGTH);
+    assert_int_equal(patch_batch_add(&batch, good.address + 64, good.old_bytes, good.new_bytes, 5),
+                     PATCH_ERR_LENGTH);
     expect_refusal(PATCH_ERR_LENGTH, 4711);
 }
 

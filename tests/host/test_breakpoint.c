@@ -5,6 +5,7 @@
 #include "patching/instruction.h"
 #include "patching/trap_statistics.h"
 #include "tests/host/host_test.h"
+#include "tests/host/single_step.h"
 
 #include <string.h>
 
@@ -70,7 +71,50 @@ static void trap_whose_int3_vanished_is_retried(void **state)
     assert_int_equal(patch_traps_emulated(3), 0);
 }
 
-/* A handler that is still inside when the last sync returns (an NMI): the batch may not come back. */
+/* A trap on the int3 of the batch before (an emulator may still have it), while another CPU arms
+ * the next batch and writes its int3: at every instruction of the handler in turn. */
+static unsigned arm_at_step;
+static bool armed_meanwhile;
+
+static void arm_next_batch(void)
+{
+    if (single_step_count() == arm_at_step) {
+        patch_breakpoint_arm(&batch);
+        *(uint8_t *)only_site.address = INSN_INT3;
+        armed_meanwhile = true;
+    }
+}
+
+static void late_trap_is_resolved_whenever_the_next_batch_arms(void **state)
+{
+    (void)state;
+    unsigned rounds;
+    unsigned emulated = 0;
+
+    platform_lock();
+    assert_int_equal(patch_batch_plan_locked(&batch, &rounds), PATCH_OK);
+    for (arm_at_step = 1, armed_meanwhile = true; armed_meanwhile; arm_at_step++) {
+        struct patch_registers registers = {0};
+
+        armed_meanwhile = false;
+        single_step_begin(arm_next_batch);
+        bool resolved = recorder_trap(1, only_site.address, &registers);
+
+        single_step_end();
+        assert_true(resolved);
+        emulated += registers.ip == only_site.address + 5 + 0x01000000;
+        assert_true(registers.ip == only_site.address ||
+                    registers.ip == only_site.address + 5 + 0x01000000);
+        memcpy((void *)only_site.address, only_site.old_bytes, 5);
+        if (armed_meanwhile) {
+            patch_breakpoint_disarm();
+        }
+    }
+    assert_in_range(emulated, 1, arm_at_step - 2);
+}
+
+/* A handler that is still inside when the last sync returns (an NMI): the batch may not
+ * come back. */
 static unsigned relaxes_until_handler_leaves;
 
 static void enter_handler_on_cpu_2(void)
@@ -118,7 +162,8 @@ static void cpu_that_comes_up_during_a_batch_is_served(void **state)
     assert_int_equal(batch.record.traps, recorder.traps);
 }
 
-/* An NMI whose handler runs into the site while the #BP handler of the same CPU holds its reference. */
+/* An NMI whose handler runs into the site while the #BP handler of the same CPU holds its
+ * reference. */
 static void trap_inside_a_handler(void)
 {
     struct patch_registers registers = {0};
@@ -181,6 +226,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup(int3_of_nobody_is_not_resolved, setup),
     cmocka_unit_test_setup(int3_beside_a_site_in_flight_is_not_resolved, setup),
     cmocka_unit_test_setup(trap_whose_int3_vanished_is_retried, setup),
+    cmocka_unit_test_setup(late_trap_is_resolved_whenever_the_next_batch_arms, setup),
     cmocka_unit_test_setup(batch_returns_only_after_every_cpu_left_the_handler, setup),
     cmocka_unit_test_setup(cpu_that_comes_up_during_a_batch_is_served, setup),
     cmocka_unit_test_setup(handler_nests, setup),

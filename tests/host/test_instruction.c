@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* Encoder and decoder against Zydis, an independent decoder. Detects a wrong byte, length, condition or
- * target, and bytes accepted that are no single known instruction. Could miss: bytes that no random
- * draw here hits. */
+/* Encoder and decoder against Zydis, an independent decoder. Detects a wrong byte, length,
+ * condition or target, and bytes accepted that are no single known instruction. Could miss: bytes
+ * that no random draw here hits. */
 #include "patching/instruction.h"
 
 #include "tests/host/host_test.h"
@@ -45,8 +45,8 @@ static void expect_same_meaning(const struct instruction *instruction, const uin
         ZYDIS_MNEMONIC_JL, ZYDIS_MNEMONIC_JNL, ZYDIS_MNEMONIC_JLE, ZYDIS_MNEMONIC_JNLE,
     };
     static const ZydisMnemonic mnemonics[] = {
-        [INSTRUCTION_NOP] = ZYDIS_MNEMONIC_NOP,    [INSTRUCTION_JUMP] = ZYDIS_MNEMONIC_JMP,
-        [INSTRUCTION_CALL] = ZYDIS_MNEMONIC_CALL,  [INSTRUCTION_RETURN] = ZYDIS_MNEMONIC_RET,
+        [INSTRUCTION_NOP] = ZYDIS_MNEMONIC_NOP,         [INSTRUCTION_JUMP] = ZYDIS_MNEMONIC_JMP,
+        [INSTRUCTION_CALL] = ZYDIS_MNEMONIC_CALL,       [INSTRUCTION_RETURN] = ZYDIS_MNEMONIC_RET,
         [INSTRUCTION_RETURN_ZERO] = ZYDIS_MNEMONIC_XOR,
     };
     bool is_return = instruction->kind == INSTRUCTION_RETURN;
@@ -215,20 +215,20 @@ static void near_misses_of_every_kind_are_refused(void **state)
         uint8_t length;
         uint8_t bytes[6];
     } misses[] = {
-        {5, {0x0f, 0x1f, 0x44, 0x00, 0x01}},       /* nop with another displacement */
-        {3, {0x66, 0x66, 0x90}},                   /* nop in a form that encode does not produce */
-        {2, {0x90, 0x90}},                         /* two nops are two instructions */
-        {5, {0xeb, 0x00, 0xcc, 0xcc, 0xcc}},       /* jmp rel8 in a longer site */
+        {5, {0x0f, 0x1f, 0x44, 0x00, 0x01}      }, /* nop with another displacement */
+        {3, {0x66, 0x66, 0x90}                  }, /* nop in a form that encode does not produce */
+        {2, {0x90, 0x90}                        }, /* two nops are two instructions */
+        {5, {0xeb, 0x00, 0xcc, 0xcc, 0xcc}      }, /* jmp rel8 in a longer site */
         {6, {0xe9, 0x00, 0x00, 0x00, 0x00, 0x90}}, /* jmp rel32 and a nop */
-        {5, {0xc3, 0xcc, 0xcc, 0xcc, 0x90}},       /* ret, padded with something else */
-        {2, {0x31, 0xc0}},                         /* xor eax, eax alone */
-        {5, {0x2e, 0x2e, 0x2e, 0x31, 0xc1}},       /* xor ecx, eax */
+        {5, {0xc3, 0xcc, 0xcc, 0xcc, 0x90}      }, /* ret, padded with something else */
+        {2, {0x31, 0xc0}                        }, /* xor eax, eax alone */
+        {5, {0x2e, 0x2e, 0x2e, 0x31, 0xc1}      }, /* xor ecx, eax */
         {6, {0x0f, 0x90, 0x00, 0x00, 0x00, 0x00}}, /* setcc */
-        {5, {0x0f, 0x84, 0x00, 0x00, 0x00}},       /* jcc rel32, cut off */
-        {2, {0x6f, 0x00}},                         /* below jcc rel8 */
-        {2, {0x80, 0x00}},                         /* above it */
-        {1, {0xcc}},                               /* int3 */
-        {1, {0xf4}},                               /* hlt */
+        {5, {0x0f, 0x84, 0x00, 0x00, 0x00}      }, /* jcc rel32, cut off */
+        {2, {0x6f, 0x00}                        }, /* below jcc rel8 */
+        {2, {0x80, 0x00}                        }, /* above it */
+        {1, {0xcc}                              }, /* int3 */
+        {1, {0xf4}                              }, /* hlt */
     };
     struct instruction instruction;
 

@@ -7,8 +7,8 @@
 #include "patching/platform.h"
 #include "tests/host/host_test.h"
 #include "tests/host/recorder.h"
+#include "tests/host/single_step.h"
 
-#include <pthread.h>
 #include <string.h>
 
 static int setup(void **state)
@@ -50,48 +50,77 @@ static void ring_keeps_the_last_256_records(void **state)
     }
 }
 
-static unsigned readers_stop;
+static uint64_t oldest_record; /* whose slot the next record takes */
+static unsigned whole_copies;
+static unsigned torn_copies;
 
-/* Copies whatever record is being overwritten next. Returns how many came out whole, or a torn one. */
-static void *read_records(void *result)
+static void count_copy(bool copied, const struct patch_record *record)
 {
-    struct patch_record record;
-    uint64_t whole = 0;
-    uint64_t torn = 0;
-
-    while (!__atomic_load_n(&readers_stop, __ATOMIC_ACQUIRE)) {
-        uint64_t newest = patch_record_newest();
-        uint64_t oldest = newest > PATCH_RECORD_RING ? newest - PATCH_RECORD_RING + 1 : 1;
-
-        if (patch_record_get(oldest, &record)) {
-            whole++;
-            torn += record.wall_ns != record.total_ns || record.seq != oldest;
-        }
-    }
-    ((uint64_t *)result)[0] = whole;
-    ((uint64_t *)result)[1] = torn;
-    return NULL;
+    whole_copies += copied;
+    torn_copies += copied && (record->seq != oldest_record || record->wall_ns != record->total_ns);
 }
 
-/* Sees a torn copy only if writer and reader meet in one slot; the reader stays at the slot that is
- * overwritten next, so they meet all the time. */
-static void record_that_is_overwritten_is_never_read_torn(void **state)
+static void read_oldest_record(void)
 {
-    (void)state;
-    pthread_t reader;
-    uint64_t result[2];
+    struct patch_record record;
+    bool copied = patch_record_get(oldest_record, &record);
 
-    readers_stop = 0;
-    platform_lock();
-    assert_int_equal(pthread_create(&reader, NULL, read_records, result), 0);
-    for (uint64_t i = 0; i < 2000000; i++) {
+    count_copy(copied, &record);
+}
+
+static void fill_ring(void)
+{
+    for (uint64_t i = 0; i < PATCH_RECORD_RING; i++) {
         add_record(i);
     }
+    oldest_record = patch_record_newest() - PATCH_RECORD_RING + 1;
+}
+
+static void record_is_read_whole_or_not_at_all_while_it_is_overwritten(void **state)
+{
+    (void)state;
+    whole_copies = 0;
+    torn_copies = 0;
+    platform_lock();
+    fill_ring();
+    single_step_begin(read_oldest_record);
+    add_record(4711);
+    single_step_end();
     platform_unlock();
-    __atomic_store_n(&readers_stop, 1, __ATOMIC_RELEASE);
-    assert_int_equal(pthread_join(reader, NULL), 0);
-    assert_true(result[0] > 0);
-    assert_int_equal(result[1], 0);
+    assert_in_range(whole_copies, 1, single_step_count() - 1);
+    assert_int_equal(torn_copies, 0);
+}
+
+static unsigned overwrite_at_step;
+
+static void overwrite_oldest_record(void)
+{
+    if (single_step_count() == overwrite_at_step) {
+        add_record(4711);
+    }
+}
+
+static void record_overwritten_while_it_is_read_is_not_returned(void **state)
+{
+    (void)state;
+    struct patch_record record;
+
+    whole_copies = 0;
+    torn_copies = 0;
+    platform_lock();
+    overwrite_at_step = 0;
+    do {
+        overwrite_at_step++;
+        fill_ring();
+        single_step_begin(overwrite_oldest_record);
+        bool copied = patch_record_get(oldest_record, &record);
+
+        single_step_end();
+        count_copy(copied, &record);
+    } while (overwrite_at_step <= single_step_count());
+    platform_unlock();
+    assert_in_range(whole_copies, 1, overwrite_at_step - 1);
+    assert_int_equal(torn_copies, 0);
 }
 
 static void histogram_buckets_are_ordered_and_bound_the_error(void **state)
@@ -190,7 +219,8 @@ static void heap_sort_orders_every_length_and_keeps_every_element(void **state)
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup(ring_keeps_the_last_256_records, setup),
-    cmocka_unit_test_setup(record_that_is_overwritten_is_never_read_torn, setup),
+    cmocka_unit_test_setup(record_is_read_whole_or_not_at_all_while_it_is_overwritten, setup),
+    cmocka_unit_test_setup(record_overwritten_while_it_is_read_is_not_returned, setup),
     cmocka_unit_test_setup(histogram_buckets_are_ordered_and_bound_the_error, setup),
     cmocka_unit_test_setup(quantiles_of_known_samples_are_right, setup),
     cmocka_unit_test_setup(merged_histogram_equals_one_of_all_samples, setup),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* Static keys, really compiled and really executed: the branches of this program are patched, under the
- * recorder's eyes, and run. Detects branches that do not do what their key says, counts that go wrong
- * with a failure, records, plans and transactions that lie. One thread: races are in
+/* Static keys, really compiled and really executed: the branches of this program are patched, under
+ * the recorder's eyes, and run. Detects branches that do not do what their key says, counts that go
+ * wrong with a failure, records, plans and transactions that lie. One thread: races are in
  * test_static_key_races.c. */
 #include "patching/static_key.h"
 
@@ -68,13 +68,13 @@ static void watch_all_sites(void)
 {
     for (struct static_key_site *site = static_key_sites_start; site < static_key_sites_end;
          site++) {
-        size_t length = *(const uint8_t *)site->address == INSN_JMP8 ||
-                                *(const uint8_t *)site->address == 0x66
-                            ? 2
-                            : 5;
+        size_t length =
+            *(const uint8_t *)site->address == INSN_JMP8 || *(const uint8_t *)site->address == 0x66
+                ? 2
+                : 5;
         struct instruction nop = {.kind = INSTRUCTION_NOP, .length = (uint8_t)length};
-        struct instruction jump = {.kind = INSTRUCTION_JUMP, .length = (uint8_t)length,
-                                   .target = site->target};
+        struct instruction jump = {
+            .kind = INSTRUCTION_JUMP, .length = (uint8_t)length, .target = site->target};
         uint8_t bytes[2][PATCH_SITE_LENGTH_MAX];
         bool jumps_now;
 
@@ -221,6 +221,27 @@ static void decrement_without_a_user_is_refused(void **state)
     EXPECT_EXECUTION(off_functions, 0);
 }
 
+static void increment_on_another_cpu(void)
+{
+    recorder.on_lock = NULL;
+    assert_int_equal(static_key_increment(&key_on), PATCH_OK);
+}
+
+static void last_decrement_that_meets_an_increment_leaves_the_key_enabled(void **state)
+{
+    (void)state;
+    recorder.on_lock = increment_on_another_cpu;
+    assert_int_equal(static_key_decrement(&key_on), PATCH_OK);
+    assert_int_equal(static_key_count(&key_on), 1);
+
+    recorder.on_lock = increment_on_another_cpu;
+    assert_int_equal(static_key_disable(&key_on), PATCH_ERR_IN_USE);
+    assert_int_equal(static_key_count(&key_on), 2);
+    assert_int_equal(static_key_decrement(&key_on), PATCH_OK);
+    assert_string_equal(recorder_log(), "");
+    EXPECT_EXECUTION(on_functions, 1);
+}
+
 static void too_many_users_are_refused(void **state)
 {
     (void)state;
@@ -291,8 +312,7 @@ static void wrong_context_is_refused(void **state)
     assert_int_equal(static_key_decrement(&key_on), PATCH_ERR_CONTEXT);
     assert_int_equal(static_key_transaction("t", &change, 1, &error), PATCH_ERR_CONTEXT);
     assert_int_equal(error.status, PATCH_ERR_CONTEXT);
-    assert_int_equal(static_key_plan(&key_off, true, NULL, NULL, &plan, &error),
-                     PATCH_ERR_CONTEXT);
+    assert_int_equal(static_key_plan(&key_off, true, NULL, NULL, &plan, &error), PATCH_ERR_CONTEXT);
     assert_int_equal(static_key_increment(&key_on), PATCH_OK); /* changes no text: allowed */
     recorder.may_patch = true;
     assert_int_equal(static_key_decrement(&key_on), PATCH_OK);
@@ -303,8 +323,8 @@ static void transaction_flips_many_keys_in_three_rounds(void **state)
 {
     (void)state;
     const struct static_key_change changes[] = {
-        {&key_long, true},
-        {&key_off,  true},
+        {&key_long, true },
+        {&key_off,  true },
         {&key_on,   false},
         {&key_far,  false}, /* as it is */
     };
@@ -325,7 +345,7 @@ static void transaction_is_all_or_nothing(void **state)
 {
     (void)state;
     const struct static_key_change changes[] = {
-        {&key_long, true},
+        {&key_long, true },
         {&key_off,  false},
         {&key_on,   false},
     };
@@ -350,8 +370,8 @@ static void transaction_refuses_a_key_twice_and_no_key(void **state)
 {
     (void)state;
     const struct static_key_change twice[] = {
-        {&key_off, true},
-        {&key_on,  true},
+        {&key_off, true },
+        {&key_on,  true },
         {&key_off, false},
     };
     struct patch_error error;
@@ -475,8 +495,7 @@ static void plan_refuses_what_the_flip_would_refuse(void **state)
     struct patch_error error;
 
     assert_int_equal(static_key_increment(&key_on), PATCH_OK);
-    assert_int_equal(static_key_plan(&key_on, false, visit, NULL, &plan, &error),
-                     PATCH_ERR_IN_USE);
+    assert_int_equal(static_key_plan(&key_on, false, visit, NULL, &plan, &error), PATCH_ERR_IN_USE);
     assert_string_equal(error.name, "key_on");
     assert_int_equal(static_key_decrement(&key_on), PATCH_OK);
 }
@@ -508,6 +527,7 @@ static const struct CMUnitTest tests[] = {
     KEY_TEST(flipping_to_the_present_state_costs_nothing),
     KEY_TEST(only_the_first_user_and_the_last_one_patch),
     KEY_TEST(decrement_without_a_user_is_refused),
+    KEY_TEST(last_decrement_that_meets_an_increment_leaves_the_key_enabled),
     KEY_TEST(too_many_users_are_refused),
     KEY_TEST(key_counts_as_enabled_only_when_all_text_is),
     KEY_TEST(failed_flip_leaves_text_and_count),

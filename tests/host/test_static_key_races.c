@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Many threads count one key up and down while all of them, and one that does nothing else, execute its
- * branches on the real CPU. Detects an increment that returns before the text has changed, a lost
- * count, a decrement that disables under a user, a trap that is not resolved. Could miss: windows of a
- * few instructions; hence the number of rounds, and the model in tests/model. */
+/* Many threads count one key up and down while all of them, and one that does nothing else, execute
+ * its branches on the real CPU. Detects an increment that returns before the text has changed, a
+ * lost count, a decrement that disables under a user, a trap that is not resolved. Could miss:
+ * windows of a few instructions; hence the number of rounds, and the model in tests/model. */
 #include "patching/static_key.h"
 
 #include "patching/platform.h"
@@ -13,12 +13,11 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
-#include <string.h>
+#include <unistd.h>
 
 enum {
     COUNTERS = 4,
-    ROUNDS = 3000,
-    PATIENCE = 20,
+    ROUNDS = 1500,
 };
 
 DEFINE_STATIC_KEY_FALSE(contested);
@@ -52,6 +51,7 @@ __attribute__((noinline)) static unsigned toggled_branches(void)
 static void *count_up_and_down(void *argument)
 {
     unsigned cpu = (unsigned)(uintptr_t)argument;
+    uint64_t random = cpu + 1;
     uintptr_t errors = 0;
 
     live_enter_cpu(cpu);
@@ -63,24 +63,19 @@ static void *count_up_and_down(void *argument)
         }
         errors += contested_branches() != 3;
         errors += static_key_decrement(&contested) != PATCH_OK;
-        for (unsigned pause = 0; pause < PATIENCE * (cpu + 1); pause++) {
-            platform_relax();
-        }
+        usleep(next_random(&random) % 100); /* users gone most of the time: many first enables */
     }
     return (void *)errors;
 }
 
 static void *execute_all_the_time(void *argument)
 {
-    uint64_t count = 0;
-
     live_enter_cpu((unsigned)(uintptr_t)argument);
     while (!__atomic_load_n(&executor_stop, __ATOMIC_ACQUIRE)) {
         contested_branches();
         toggled_branches();
-        count++;
+        __atomic_store_n(&executions, executions + 1, __ATOMIC_RELEASE);
     }
-    __atomic_store_n(&executions, count, __ATOMIC_RELEASE);
     return NULL;
 }
 
@@ -89,8 +84,12 @@ static pthread_t start_executor(void)
     pthread_t executor;
 
     executor_stop = 0;
+    executions = 0;
     assert_int_equal(
         pthread_create(&executor, NULL, execute_all_the_time, (void *)(uintptr_t)COUNTERS), 0);
+    while (__atomic_load_n(&executions, __ATOMIC_ACQUIRE) == 0) {
+        sched_yield(); /* the race begins when it runs */
+    }
     return executor;
 }
 
@@ -98,7 +97,6 @@ static void stop_executor(pthread_t executor)
 {
     __atomic_store_n(&executor_stop, 1, __ATOMIC_RELEASE);
     assert_int_equal(pthread_join(executor, NULL), 0);
-    assert_true(executions > 0);
 }
 
 static void skip_unless_live(void)
@@ -129,7 +127,7 @@ static void increment_returns_only_when_the_text_is_enabled(void **state)
     stop_executor(executor);
     assert_int_equal(static_key_count(&contested), 0);
     assert_int_equal(contested_branches(), 0);
-    assert_true(patch_record_newest() > 10);
+    assert_true(patch_record_newest() >= 2); /* one enable and one disable at the very least */
 }
 
 static void *toggle_or_be_refused(void *argument)
@@ -137,7 +135,7 @@ static void *toggle_or_be_refused(void *argument)
     uintptr_t errors = 0;
 
     live_enter_cpu((unsigned)(uintptr_t)argument);
-    for (unsigned round = 0; round < ROUNDS / 10; round++) {
+    for (unsigned round = 0; round < ROUNDS / 5; round++) {
         const struct static_key_change changes[] = {
             {&toggled, round % 2 == 0},
         };

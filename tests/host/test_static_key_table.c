@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* Tables that static_key_initialize() must refuse before it writes a byte. Each test spoils one entry,
- * sees the refusal name it, and puts the entry back; the last one lets initialize succeed. */
+/* Tables that static_key_initialize() must refuse before it writes a byte. Each test spoils one
+ * entry, sees the refusal name it, and puts the entry back; the last one lets
+ * initialize succeed. */
 #include "patching/static_key.h"
 
 #include "patching/instruction.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* For every byte of a site the values it had since the last sync: any CPU may still fetch any of them.
- * Invariant: see recorder.h. Called by: recorder.c. */
+/* For every byte of a site the values it had since the last sync: any CPU may still fetch any of
+ * them. Invariant: see recorder.h. Called by: recorder.c. */
 #include "tests/host/watcher.h"
 
 #include "patching/instruction.h"
@@ -160,7 +160,8 @@ static void execute(const struct watched_site *site, struct patch_registers *reg
         registers->sp -= 8;
         assert_int_equal(stack[-1], next);
     }
-    if ((bytes[0] & 0xf0) == INSN_JCC8 && recorder_condition_holds(bytes[0] & 15, registers->flags)) {
+    if ((bytes[0] & 0xf0) == INSN_JCC8 &&
+        recorder_condition_holds(bytes[0] & 15, registers->flags)) {
         registers->ip = next + (uint64_t)displacement(bytes + 1, 1);
     }
     if (bytes[0] == INSN_TWO_BYTE && (bytes[1] & 0xf0) == INSN_JCC32 &&

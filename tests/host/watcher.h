@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* What CPUs may fetch at the sites watched; see recorder.h for the invariant. Called by: recorder.c. */
+/* What CPUs may fetch at the sites watched; see recorder.h for the invariant. Called by:
+ * recorder.c. */
 #pragma once
 
 #include <stdint.h>
@@ -13,7 +14,8 @@ void watcher_note_lock(void);
 /* The byte at @address has changed: checks all mixtures of its site, and lets CPUs run into it. */
 void watcher_note_byte(uint64_t address);
 
-/* Every CPU serialises: lets CPUs run into the sites first; from here on only current bytes count. */
+/* Every CPU serialises: lets CPUs run into the sites first; from here on only current
+ * bytes count. */
 void watcher_note_sync(void);
 
 /* Fails if a site may still be fetched in two ways. */

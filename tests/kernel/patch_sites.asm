@@ -64,7 +64,7 @@ patch_site_line_crossing:
     ret
 
 ; As many sites as a batch may have. Running through all of them falls out of the end.
-PATCH_BATCH_MAX equ 4096
+%define PATCH_BATCH_MAX 4096 ; patching/poke.h; suite_poke.c asserts the size of the field
     align 16, db 0xcc
 global patch_site_field
 patch_site_field:

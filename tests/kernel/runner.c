@@ -20,8 +20,9 @@ static struct machine_state machine_state_now(void)
 {
     heap_trim();
     return (struct machine_state){
-        /* Stacks kept for reuse are not leaked. */
-        .free_pages = page_count().free + stack_cached_count() * (STACK_SIZE / PAGE_SIZE),
+        /* Stacks kept for reuse, and tables that map them, are not leaked. */
+        .free_pages = page_count().free + stack_cached_count() * (STACK_SIZE / PAGE_SIZE) +
+                      paging_table_count(),
         .heap_blocks = heap_count().blocks,
         .threads = thread_count(),
     };

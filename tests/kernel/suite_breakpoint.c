@@ -24,8 +24,8 @@ static void first_byte_write(struct test *test, uint64_t address, uint8_t byte)
     platform_sync_cores();
 }
 
-/* Arms a batch that turns the site into @new_bytes and puts int3 there. The patch lock is held until
- * site_disarm(). Returns the first byte that stood there. */
+/* Arms a batch that turns the site into @new_bytes and puts int3 there. The patch lock is held
+ * until site_disarm(). Returns the first byte that stood there. */
 static uint8_t bytes_arm(struct test *test, uint64_t address, const uint8_t *new_bytes,
                          size_t length)
 {
@@ -145,8 +145,9 @@ static void unknown_int3_is_not_ours(struct test *test)
     EXPECT(test, !patch_breakpoint_handle(&registers));
 }
 
-/* An int3 handler may be interrupted by an NMI, whose handler returns by IRET and so allows the next
- * one: registers must survive. The NMIs are asked for by this CPU; each worker traps in a loop. */
+/* An int3 handler may be interrupted by an NMI, whose handler returns by IRET and so allows the
+ * next one: registers must survive. The NMIs are asked for by this CPU; each worker traps in a
+ * loop. */
 static struct nmi_storm {
     struct workers workers;
     uint32_t wrong;

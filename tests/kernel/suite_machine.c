@@ -45,8 +45,8 @@ static void cross_call_loop(void *argument)
     }
 }
 
-/* All CPUs call all CPUs at once: a request reused too early loses or doubles a call, which shows in
- * the sum. Could miss it if the callers happen to run one after the other. */
+/* All CPUs call all CPUs at once: a request reused too early loses or doubles a call, which shows
+ * in the sum. Could miss it if the callers happen to run one after the other. */
 static void racing_cross_calls_lose_none(struct test *test)
 {
     struct workers workers;
@@ -169,12 +169,9 @@ static void idle_cpus_take_no_ticks(struct test *test)
 }
 
 static const struct test_case cases[] = {
-    TEST_CASE(cross_call_reaches_each_cpu_once),
-    TEST_CASE(racing_cross_calls_lose_none),
-    TEST_CASE(every_ipi_sent_is_received),
-    TEST_CASE(nmi_shows_where_each_cpu_is),
-    TEST_CASE(clock_never_goes_back_on_a_cpu),
-    TEST_CASE(protections_are_on_on_every_cpu),
+    TEST_CASE(cross_call_reaches_each_cpu_once), TEST_CASE(racing_cross_calls_lose_none),
+    TEST_CASE(every_ipi_sent_is_received),       TEST_CASE(nmi_shows_where_each_cpu_is),
+    TEST_CASE(clock_never_goes_back_on_a_cpu),   TEST_CASE(protections_are_on_on_every_cpu),
     TEST_CASE(idle_cpus_take_no_ticks),
 };
 

@@ -103,12 +103,9 @@ static void stacks_have_guard_pages(struct test *test)
 }
 
 static const struct test_case cases[] = {
-    TEST_CASE(pages_are_distinct_and_zeroed),
-    TEST_CASE(page_run_is_contiguous_and_counted),
-    TEST_CASE(impossible_page_run_is_refused),
-    TEST_CASE(heap_blocks_do_not_overlap),
-    TEST_CASE(out_of_memory_is_a_status),
-    TEST_CASE(nothing_is_writable_and_executable),
+    TEST_CASE(pages_are_distinct_and_zeroed),  TEST_CASE(page_run_is_contiguous_and_counted),
+    TEST_CASE(impossible_page_run_is_refused), TEST_CASE(heap_blocks_do_not_overlap),
+    TEST_CASE(out_of_memory_is_a_status),      TEST_CASE(nothing_is_writable_and_executable),
     TEST_CASE(stacks_have_guard_pages),
 };
 

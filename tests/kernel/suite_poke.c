@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The poke engine on the running kernel: costs, refusals, awkward places. What each refusal means is
- * proved byte by byte in tests/host; here the text is real and other CPUs are there. */
+/* The poke engine on the running kernel: costs, refusals, awkward places. What each refusal means
+ * is proved byte by byte in tests/host; here the text is real and other CPUs are there. */
 #include "arch/instructions.h"
 #include "arch/paging.h"
 #include "arch/percpu.h"
@@ -66,10 +66,10 @@ static void field_prepare(struct test *test, uint32_t count, bool to_jump,
     for (uint32_t i = 0; i < count; i++, address += SITE_LENGTH) {
         site_encode(test, address, INSTRUCTION_NOP, 0, bytes[0]);
         site_encode(test, address, INSTRUCTION_JUMP, address + SITE_LENGTH, bytes[1]);
-        EXPECT_EQUAL(test,
-                     patch_batch_add(&test_batch, address, bytes[!to_jump], bytes[to_jump],
-                                     SITE_LENGTH),
-                     PATCH_OK);
+        EXPECT_EQUAL(
+            test,
+            patch_batch_add(&test_batch, address, bytes[!to_jump], bytes[to_jump], SITE_LENGTH),
+            PATCH_OK);
     }
 }
 
@@ -148,7 +148,8 @@ static void bad_sites_are_refused_by_address(struct test *test)
 static void target_out_of_reach_is_refused(struct test *test)
 {
     uint8_t bytes[PATCH_SITE_LENGTH_MAX];
-    struct instruction jump = {.kind = INSTRUCTION_JUMP, .length = SITE_LENGTH, .target = 0x1000};
+    struct instruction jump = {
+        .kind = INSTRUCTION_JUMP, .length = SITE_LENGTH, .target = 0x7f0000000000};
     EXPECT_EQUAL(test, instruction_encode(&jump, (uint64_t)patch_site_plain, bytes),
                  PATCH_ERR_RANGE);
 }

@@ -35,6 +35,9 @@ static __attribute__((noinline)) uint32_t branches_run(void)
     if (static_branch_unlikely_long(&test_false)) {
         bits |= 32;
     }
+    if (static_branch_unlikely(&test_race)) {
+        bits |= 64;
+    }
     return bits;
 }
 
@@ -120,12 +123,16 @@ static void flip_costs_what_plan_said(struct test *test)
 
 static void transaction_flips_all_keys_in_one_batch(struct test *test)
 {
-    const struct static_key_change on[] = {{bench_key_find(4)->key, true},
-                                           {bench_key_find(56)->key, true},
-                                           {&test_true, false}};
-    const struct static_key_change back[] = {{bench_key_find(4)->key, false},
-                                             {bench_key_find(56)->key, false},
-                                             {&test_true, true}};
+    const struct static_key_change on[] = {
+        {bench_key_find(4)->key,  true },
+        {bench_key_find(56)->key, true },
+        {&test_true,              false}
+    };
+    const struct static_key_change back[] = {
+        {bench_key_find(4)->key,  false},
+        {bench_key_find(56)->key, false},
+        {&test_true,              true }
+    };
     struct patch_record record;
     uint64_t newest = patch_record_newest();
     EXPECT_EQUAL(test, static_key_transaction("test three", on, 3, NULL), PATCH_OK);
@@ -142,7 +149,10 @@ static void transaction_flips_all_keys_in_one_batch(struct test *test)
 static void transaction_with_a_refusal_changes_nothing(struct test *test)
 {
     struct static_key *four = bench_key_find(4)->key;
-    const struct static_key_change changes[] = {{four, true}, {&test_race, false}};
+    const struct static_key_change changes[] = {
+        {four,       true },
+        {&test_race, false}
+    };
     struct patch_error error;
     EXPECT_EQUAL(test, static_key_increment(&test_race), PATCH_OK);
     EXPECT_EQUAL(test, static_key_increment(&test_race), PATCH_OK);
@@ -153,9 +163,11 @@ static void transaction_with_a_refusal_changes_nothing(struct test *test)
     EXPECT_EQUAL(test, bench_taken(bench_key_find(4)->run()), 0);
     EXPECT_EQUAL(test, static_key_decrement(&test_race), PATCH_OK);
     EXPECT_EQUAL(test, static_key_decrement(&test_race), PATCH_OK);
-    const struct static_key_change twice[] = {{four, true}, {four, true}};
-    EXPECT_EQUAL(test, static_key_transaction("test twice", twice, 2, &error),
-                 PATCH_ERR_DUPLICATE);
+    const struct static_key_change twice[] = {
+        {four, true},
+        {four, true}
+    };
+    EXPECT_EQUAL(test, static_key_transaction("test twice", twice, 2, &error), PATCH_ERR_DUPLICATE);
     EXPECT(test, !static_key_is_enabled(four));
 }
 
@@ -170,8 +182,8 @@ static void flip_with_interrupts_off_is_refused(struct test *test)
 
 /* Races of users. While a thread holds a use, the branch must be taken for it: an increment that
  * returns before the text is enabled, or a decrement that disables under somebody, is seen at once
- * by the thread it hurts. Counts must end at 0. Could miss a race too narrow for some thousand tries
- * on the CPUs at hand; tests/host repeats it on real cores. */
+ * by the thread it hurts. Counts must end at 0. Could miss a race too narrow for some thousand
+ * tries on the CPUs at hand; tests/host repeats it on real cores. */
 #define USES 400
 
 static struct race {

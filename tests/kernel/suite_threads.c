@@ -115,8 +115,8 @@ static void sleep_never_ends_early(struct test *test)
 
 static struct shared_counter {
     struct mutex mutex;
-    uint64_t value;  /* under mutex */
-    bool inside;     /* under mutex: somebody is */
+    uint64_t value; /* under mutex */
+    bool inside;    /* under mutex: somebody is */
     uint64_t clashes;
 } shared = {.mutex = MUTEX("test counter")};
 

@@ -20,7 +20,7 @@
 #include "tests/kernel/test.h"
 #include "tests/kernel/workers.h"
 
-#define TORTURE_NS 10000000000ull
+#define TORTURE_NS    10000000000ull
 #define SUSPECT_COUNT 4
 
 static const uint32_t suspect_sites[SUSPECT_COUNT] = {1, 4, 56, 256};
@@ -34,7 +34,7 @@ struct suspect {
 static struct torture {
     struct workers workers;
     struct suspect suspects[SUSPECT_COUNT];
-    uint64_t runs, settled_runs;  /* atomic */
+    uint64_t runs, settled_runs; /* atomic */
     uint64_t mixed, stale, lost; /* atomic */
 } torture;
 
@@ -83,8 +83,7 @@ static bool suspect_flip(struct suspect *suspect)
 
 static void protocol_alternate(struct test *test, unsigned i)
 {
-    enum patch_protocol_id protocol =
-        i % 2 == 0 ? PATCH_PROTOCOL_INT3_BATCH : PATCH_PROTOCOL_INT3;
+    enum patch_protocol_id protocol = i % 2 == 0 ? PATCH_PROTOCOL_INT3_BATCH : PATCH_PROTOCOL_INT3;
     EXPECT_EQUAL(test, patch_protocol_set_default(protocol), PATCH_OK);
 }
 
@@ -110,6 +109,7 @@ static void call_sites_survive_ten_seconds_under_fire(struct test *test)
         return;
     }
     torture_flip_until(test, clock_now_ns() + TORTURE_NS);
+    EXPECT_EQUAL(test, patch_protocol_set_default(PATCH_PROTOCOL_INT3_BATCH), PATCH_OK);
     for (unsigned i = 0; i < SUSPECT_COUNT; i++) {
         if (torture.suspects[i].enabled) {
             torture.lost += !suspect_flip(&torture.suspects[i]);

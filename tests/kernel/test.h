@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* In-kernel tests, reported as KTAP. A suite is a table of cases; a case is a function whose name is
- * a claim. Invariant: a case that fails says where, what was expected and what was there.
+/* In-kernel tests, reported as KTAP. A suite is a table of cases; a case is a function whose name
+ * is a claim. Invariant: a case that fails says where, what was expected and what was there.
  *
  *   static void key_starts_disabled(struct test *test)
  *   {
@@ -32,7 +32,10 @@ struct test_suite {
     size_t case_count;
 };
 
-#define TEST_CASE(function) {.name = #function, .run = (function)}
+#define TEST_CASE(function)                                                                        \
+    {                                                                                              \
+        .name = #function, .run = (function)                                                       \
+    }
 #define TEST_SUITE(suite_name, case_array)                                                         \
     {                                                                                              \
         .name = (suite_name), .cases = (case_array),                                               \

@@ -4,8 +4,7 @@
 
 #include "kernel/thread.h"
 
-bool workers_start(struct workers *workers, bool here, void (*work)(void *argument),
-                   void *argument)
+bool workers_start(struct workers *workers, bool here, void (*work)(void *argument), void *argument)
 {
     *workers = (struct workers){0};
     for (uint32_t cpu = 0; cpu < cpu_present_count(); cpu++) {

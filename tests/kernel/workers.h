@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Threads for tests: one on each CPU, or on each but the caller's. Invariant: workers_join() returns
- * when every one has ended and is freed. Callers: the suites of this room. */
+/* Threads for tests: one on each CPU, or on each but the caller's. Invariant: workers_join()
+ * returns when every one has ended and is freed. Callers: the suites of this room. */
 #pragma once
 
 #include <stdbool.h>
