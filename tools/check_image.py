@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: MIT
 """Checks the linked kernel as its loaders will see it.
 
-Multiboot 1 (QEMU -kernel) loads a 64-bit ELF by the addresses in the header, as one flat piece: header,
-segments and file offsets must agree. Multiboot 2 (GRUB) needs its header in the first 32 KiB. No part of
-the image may be writable and executable. Callers: the Makefile after each link; make lint.
+Multiboot 1 (QEMU -kernel) loads a 64-bit ELF by the addresses in the header, as one flat piece:
+header, segments and file offsets must agree. Multiboot 2 (GRUB) needs its header in the first 32
+KiB. No part of the image may be writable and executable. Callers: the Makefile after each link;
+make lint.
 """
 
 import struct

@@ -3,8 +3,8 @@
 """Proves on the linked kernel that .text.nopatch is closed.
 
 The #BP and NMI handlers run while other text is half patched. So: every jump and call in
-[nopatch_start, nopatch_end) stays inside it, none is indirect, no patchable site lies in it, and the
-entries of those handlers do lie in it. Callers: the Makefile after each link; make lint.
+[nopatch_start, nopatch_end) stays inside it, none is indirect, no patchable site lies in it, and
+the entries of those handlers do lie in it. Callers: the Makefile after each link; make lint.
 Would miss: a `ret` to a pushed foreign address, data disguised as code.
 """
 

@@ -63,7 +63,8 @@ def check_include(path, system, header):
     room = room_of(path)
     if system:
         allowed = NARROW_HEADERS.get(room, COMPILER_HEADERS)
-        return None if header in allowed else f"<{header}> is not one of {', '.join(sorted(allowed))}"
+        known = ", ".join(sorted(allowed))
+        return None if header in allowed else f"<{header}> is not one of {known}"
     if header.startswith(EXCEPTIONS.get(path, ("//",))):
         return None
     rooms, extra, never = ROOMS[room]

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# make_iso.sh ELF ISO [COMMAND LINE]: a hybrid image: CD or USB disk, BIOS and UEFI, by GRUB 2 and multiboot 2.
-# Invariant: the kernel sees the words of COMMAND LINE as written; GRUB, which re-quotes them, puts the
-# quotes around the whole word. Callers: make iso, tools/run.sh, tests/boot.
+# make_iso.sh ELF ISO [COMMAND LINE]: a hybrid image: CD or USB disk, BIOS and UEFI, by GRUB 2 and
+# multiboot 2. Invariant: the kernel sees the words of COMMAND LINE as written; GRUB, which
+# re-quotes them, puts the quotes around the whole word. Callers: make iso, tools/run.sh,
+# tests/boot.
 set -eu
 
 elf=$1 iso=$2 command_line=${3-}

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""pytest plugin: ends the run with the line `N passed, N failed, N skipped` that sum_tests.py reads.
+"""pytest plugin: ends the run with the line `N passed, N failed, N skipped` that sum_tests.py
+reads.
 
 Cases that a test found inside the kernel (KTAP) count too: see `count_cases`. Loaded by -p.
 """

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Boots livetext in QEMU: serial console on this terminal, Ctrl-C goes to the guest, Ctrl-A X quits.
 # Invariant: the exit status is QEMU's own (33: every command succeeded, 35: one failed or panic).
-# Options come from the environment; a wrong one is named and nothing starts. Callers: make run, make
-# debug (GDB=1), make bench.
+# Options come from the environment; a wrong one is named and nothing starts. Callers: make run,
+# make debug (GDB=1), make bench.
 set -eu
 
 build=${BUILD:-build}
@@ -21,8 +21,9 @@ kvm_is_fast() {
 }
 
 case $smp in '' | *[!0-9]*) fail "SMP='$smp' is not a number" ;; esac
-[ "$smp" -ge 1 ] && [ "$smp" -le 255 ] || fail "SMP=$smp is not in 1..255"
-printf '%s\n' "$mem" | grep -qxE '[1-9][0-9]*[MG]?' || fail "MEM='$mem' is not a size such as 64M or 4G"
+if [ "$smp" -lt 1 ] || [ "$smp" -gt 255 ]; then fail "SMP=$smp is not in 1..255"; fi
+printf '%s\n' "$mem" | grep -qxE '[1-9][0-9]*[MG]?' ||
+    fail "MEM='$mem' is not a size such as 64M or 4G"
 case $machine in pc | q35) ;; *) fail "MACHINE='$machine' is none of pc, q35" ;; esac
 case $uefi in '' | 0 | 1) ;; *) fail "UEFI='$uefi' is neither 0 nor 1" ;; esac
 case $nic in

@@ -1,13 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Installs the Debian packages that are missing; `--check` only names them (status 1 if there are any).
-# Invariant: a package counts as present only when its probe in packages.txt has just run, so a broken
-# tool is noticed, not remembered as good. Callers: make run, make test, .ci/run; or a person, directly.
+# Installs the Debian packages that are missing; `--check` only names them (status 1 if there are
+# any). Invariant: a package counts as present only when its probe in packages.txt has just run, so
+# a broken tool is noticed, not remembered as good. Callers: make run, make test, .ci/run; or a
+# person, directly.
 set -eu
 
 list=$(dirname "$0")/packages.txt
 
-# Prints the packages whose probe fails. All probes run at once: this stands before every `make run`.
+# Prints the packages whose probe fails. All probes run at once: this stands before every `make
+# run`.
 missing_packages() {
     while read -r package probe; do
         case $package in '' | '#'*) continue ;; esac

@@ -3,9 +3,9 @@
 """Runs test programs one after the other and ends with one line that sums them up.
 
 Usage: sum_tests.py NAME=COMMAND...     e.g. sum_tests.py host='make check' boot='pytest tests/boot'
-A program reports by a line `N passed, N failed, N skipped`; one that prints none counts as one test.
-Invariant: a program that ends with an error, is killed or hangs counts at least one failure, and leaves
-no process behind. Callers: make test, make lint, .ci/run.
+A program reports by a line `N passed, N failed, N skipped`; one that prints none counts as one
+test. Invariant: a program that ends with an error, is killed or hangs counts at least one failure,
+and leaves no process behind. Callers: make test, make lint, .ci/run.
 """
 
 import os
@@ -29,7 +29,7 @@ def kill_group(process):
 
 def run(name, command):
     """Runs one program, passing its output on; returns its (passed, failed, skipped)."""
-    print(f"== {name}: {command}", flush=True)
+    print(f"== {name}: {command[:80]}", flush=True)
     process = subprocess.Popen(command, shell=True, stdin=subprocess.DEVNULL, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace",
                                start_new_session=True)

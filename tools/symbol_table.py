@@ -55,7 +55,7 @@ def write_table(symbols, out):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("elf", nargs="?", help="linked kernel; without it an empty table is written")
+    parser.add_argument("elf", nargs="?", help="linked kernel; without it: an empty table")
     parser.add_argument("-o", "--output", help="NASM file to write")
     parser.add_argument("--check", metavar="FINAL", help="fail if FINAL moved a text symbol of ELF")
     options = parser.parse_args()

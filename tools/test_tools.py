@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Self-tests of the checks in this room: each is given a tree or an image with one fault and must name
-it, and the same without the fault and must be silent. Run by make test."""
+"""Self-tests of the checks in this room: each is given a tree or an image with one fault and must
+name it, and the same without the fault and must be silent. Run by make test."""
 
 import pathlib
 import subprocess
@@ -158,7 +158,8 @@ def test_rooms_refuse_a_symbol_beyond_the_platform(tmp_path):
     header = tmp_path / "platform.h"
     header.write_text("void platform_lock(void);\n")
     source = tmp_path / "a.c"
-    source.write_text("void platform_lock(void); extern char static_key_sites_start[]; void b(void);"
+    source.write_text("void platform_lock(void); void b(void);"
+                      "extern char static_key_sites_start[];"
                       "char *a(void) { platform_lock(); b(); return static_key_sites_start; }")
     other = tmp_path / "b.c"
     other.write_text("void log_info(const char *); void b(void) { log_info(0); }")
@@ -231,7 +232,8 @@ def test_run_names_a_wrong_option(options, culprit):
 
 def test_setup_names_what_is_missing(tmp_path):
     (tmp_path / "setup.sh").write_bytes((TOOLS / "setup.sh").read_bytes())
-    (tmp_path / "packages.txt").write_text("# list\nthere  true\nnot-there  false\nbroken  exit 7\n")
+    (tmp_path / "packages.txt").write_text(
+        "# list\nthere  true\nnot-there  false\nbroken  exit 7\n")
     done = subprocess.run(["sh", tmp_path / "setup.sh", "--check"], text=True, capture_output=True)
     assert done.returncode == 1 and "broken not-there" in done.stderr
     (tmp_path / "packages.txt").write_text("there  true\n")

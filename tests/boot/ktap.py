@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A strict reader of the kernel's KTAP: whatever does not agree raises.
 
-Plans, counts, numbering, the totals line and the end line must all tell the same story, so that a run
-which was cut short, or a result printed twice, is never taken for success.
+Plans, counts, numbering, the totals line and the end line must all tell the same story, so that a
+run which was cut short, or a result printed twice, is never taken for success.
 """
 
 import re

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""livetext boots by every loader, on every number of CPUs and kind of machine, and says what it found.
+"""livetext boots by every loader, on every number of CPUs and kind of machine, and says what it
+found.
 
-Each boot must reach the prompt, count its CPUs, flip a key under all of them and end with status 33.
-Would miss: what only real firmware does.
+Each boot must reach the prompt, count its CPUs, flip a key under all of them and end with status
+33. Would miss: what only real firmware does.
 """
 
 import os

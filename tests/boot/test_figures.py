@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What tools rely on: the JSON of every table, exact counts, and figures that repeat.
 
-The kernel's own IPI counters are not taken on trust: QEMU's trace of local-APIC writes is the witness.
+The kernel's own IPI counters are not taken on trust: QEMU's trace of local-APIC writes is the
+witness.
 """
 
 import re
@@ -116,7 +117,7 @@ def test_every_ipi_sent_is_received(shell):
 
 def test_busy_cpus_trap_and_survive(shell):
     """Other CPUs run through the sites meanwhile: they must take traps, and nothing else."""
-    rows = shell.json("bench poke --sites 1,56 --protocol int3-batch --load busy --flips 20 -j", 120)
+    rows = shell.json(f"bench poke --protocol {BATCH} --sites 1,56 --load busy --flips 20 -j", 120)
     assert all(row["load"] == "busy" and row["rounds_per_flip"] == 3 for row in rows)
     assert all(row["traps"] == 0 or row["handler_p50_ns"] > 0 for row in rows)
     assert sum(row["traps"] for row in rows) > 0
@@ -136,7 +137,7 @@ def test_bench_seeds_shows_published_beside_measured(shell):
 
 @pytest.mark.parametrize("flips", [0, 10])
 def test_qemu_counts_the_same_ipis(flips):
-    """A broadcast is one write of the interrupt command register; 3 a flip, none else in between."""
+    """A broadcast is one write of the interrupt command register: 3 a flip, no other between."""
     trace = LOGS / f"apic-{flips}.trace"
     with Machine(f"trace-{flips}", extra=["-trace", "apic_mem_writel", "-D", trace]) as machine:
         machine.wait_prompt()

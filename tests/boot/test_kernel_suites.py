@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Runs the in-kernel suites and believes them only if plan, results, totals, end and status agree."""
+"""Runs the in-kernel suites and believes them only if plan, results, totals, end and status
+agree."""
 
 import pytest
 
@@ -15,7 +16,8 @@ from pytest_summary import count_cases
     ("tiny", {"cpus": 2, "memory": "64M", "cpu": "qemu64"}),
 ])
 def test_kernel_suites_pass(name, options):
-    with Machine(f"ktap-{name}", timeout=240, command_line='run="test; exit"', **options) as machine:
+    with Machine(f"ktap-{name}", timeout=240, command_line='run="test; exit"',
+                 **options) as machine:
         status = machine.exit_status()
         cases, result = ktap.parse(machine.text.replace("\r", ""))
     count_cases(*result)
@@ -54,7 +56,8 @@ def test_ktap_reader_reads():
 
 @pytest.mark.parametrize("old, new", [
     ("1..2\n    KTAP", "1..3\n    KTAP"), ("    1..2", "    1..3"), ("    ok 1 x\n", ""),
-    ("ok 2 b\n", ""), ("pass:2", "pass:3"), ("# tests ended\n", ""), ("    ok 1 z", "    not ok 1 z"),
+    ("ok 2 b\n", ""), ("pass:2", "pass:3"), ("# tests ended\n", ""),
+    ("    ok 1 z", "    not ok 1 z"),
     ("    ok 2 y", "    ok 1 y"), ("# SKIP one CPU", "# SKIP"), ("KTAP version 1", "KTAP 1"),
     ("    ok 1 z\n", "    ok 1 z\n    ok 2 zz\n"), ("    ok 1 x", "panic: oops"),
     ("# Totals: pass:2 fail:0 skip:1\n", ""), ("ok 2 y", "ok 2 x"),

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A panic shows registers and the symbolised backtrace of every CPU and ends QEMU with status 35."""
+"""A panic shows registers and the symbolised backtrace of every CPU and ends QEMU with status
+35."""
 
 import re
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The shell as a user meets it: help, bad input, line editing, history, completion, Ctrl-C, `run=`."""
+"""The shell as a user meets it: help, bad input, line editing, history, completion, Ctrl-C,
+`run=`."""
 
 import time
 
@@ -7,8 +8,8 @@ import pytest
 
 from machine import ALL_OK, SOME_FAILED, Machine
 
-COMMANDS = ("help ver cpus mem threads log cmdline ipi keys key sites plan pokes protocol test bench"
-            " exit panic reboot").split()
+COMMANDS = ("help ver cpus mem threads log cmdline ipi keys key sites plan pokes protocol test"
+            " bench exit panic reboot").split()
 UP, DOWN, LEFT, HOME, END = "\x1b[A", "\x1b[B", "\x1b[D", "\x1b[H", "\x1b[F"
 CTRL_C, BACKSPACE, TAB = "\x03", "\x7f", "\t"
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The kernel's mutants: each breaks one thing that a named case of a named suite claims to detect.
 
-`search` must occur exactly once in `file`. With `may_die` the mutant also counts as noticed when the
-machine panics or does not end in time, because what it breaks may stop the case from reporting.
+`search` must occur exactly once in `file`. With `may_die` the mutant also counts as noticed when
+the machine panics or does not end in time, because what it breaks may stop the case from reporting.
 """
 
 from collections import namedtuple
@@ -13,8 +13,8 @@ MUTANTS = [
     Mutant("handler-loses-the-call", "patching/breakpoint.c",
            "*(uint64_t *)registers->sp = next;", "*(uint64_t *)registers->sp = site->address;",
            "breakpoint", "call_is_emulated_and_returns_behind_the_site", may_die=True),
-    Mutant("condition-not-negated", "patching/breakpoint.c",
-           "return holds != ((condition & 1) != 0);", "return holds;",
+    Mutant("condition-ignored", "patching/breakpoint.c",
+           "return holds != ((condition & 1) != 0);", "return true;",
            "breakpoint", "conditional_jump_follows_the_flags"),
     Mutant("vanished-int3-not-refetched", "patching/breakpoint.c",
            "            registers->ip = address;\n", "",
