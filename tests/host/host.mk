@@ -22,10 +22,12 @@ HOST_KEY_SECTIONS := -Wl,--defsym=static_key_sites_start=__start_static_key_site
 HOST_PATCHING := $(patsubst patching/%.c,$(HOST)/patching/%.o,$(wildcard patching/*.c))
 HOST_TESTS := $(patsubst tests/host/%.c,%,$(wildcard tests/host/test_*.c))
 HOST_RECORDER := $(addprefix $(HOST)/,recorder.o watcher.o sites.o own_text.o single_step.o)
+HOST_KEYS := test_static_key test_static_key_changes
 HOST_LIVE := $(addprefix $(HOST)/,live.o own_text.o)
 
 # What a program is linked with besides itself and patching/.
-host_platform = $(if $(filter test_static_key_races,$(1)),$(HOST_LIVE),$(HOST_RECORDER))
+host_platform = $(if $(filter test_static_key_races,$(1)),$(HOST_LIVE),$(HOST_RECORDER)) \
+    $(if $(filter $(HOST_KEYS),$(1)),$(HOST)/keys.o)
 host_sections = $(if $(filter test_static_key%,$(1)),$(HOST_KEY_SECTIONS))
 
 .PHONY: check mutants host-mutants mutant
@@ -37,8 +39,8 @@ host-mutants: $(HOST_TESTS:%=$(HOST)/%)
 	@$(PYTHON) tests/host/mutants.py --host $(HOST) \
 	    --make "$(MAKE) -s -f tests/host/host.mk CC=$(CC) BUILD=$(BUILD)"
 
-# For mutants.py: makes program $(TEST) with the mutated file $(MUTANT).c. Its object stands before the
-# library, so the linker takes nothing from the original.
+# For mutants.py: makes program $(TEST) with the mutated file $(MUTANT).c. Its object stands before
+# the library, so the linker takes nothing from the original.
 mutant:
 	@$(CC) $(HOST_CFLAGS) -w -c $(MUTANT).c -o $(MUTANT).o
 	@$(CC) $(HOST_CFLAGS) -no-pie $(call host_sections,$(TEST)) $(HOST)/$(TEST).o $(MUTANT).o \
