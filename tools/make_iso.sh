@@ -8,8 +8,9 @@ set -eu
 
 elf=$1 iso=$2 command_line=${3-}
 modules="multiboot2 normal iso9660 part_msdos part_gpt fat search serial terminal"
-root=$(mktemp -d)
-trap 'rm -rf "$root"' EXIT
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+root=$scratch/root
 
 words=$(/usr/bin/python3 -c 'import shlex, sys; print(shlex.join(shlex.split(sys.argv[1])))' \
     "$command_line" 2>/dev/null) || {
@@ -29,8 +30,8 @@ menuentry livetext {
 }
 EOF
 grub-mkrescue -o "$iso.tmp" --compress=xz --fonts= --locales= --themes= \
-    --install-modules="$modules" "$root" >"$root/log" 2>&1 || {
-    cat "$root/log" >&2
+    --install-modules="$modules" "$root" >"$scratch/log" 2>&1 || {
+    cat "$scratch/log" >&2
     exit 1
 }
 mv "$iso.tmp" "$iso"

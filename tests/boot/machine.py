@@ -16,6 +16,7 @@ import pathlib
 import shutil
 import subprocess
 import time
+import zlib
 
 import pexpect
 
@@ -30,7 +31,7 @@ ALL_OK, SOME_FAILED = 33, 35  # QEMU's exit status for debug-exit values 16 and 
 def iso(command_line=""):
     """Returns the path of an ISO image with this kernel command line, built if need be."""
     elf = BUILD / "livetext.elf"
-    image = LOGS / f"livetext-{abs(hash(command_line))}.iso"
+    image = LOGS / f"livetext-{zlib.crc32(command_line.encode()):08x}.iso"
     if not image.exists() or image.stat().st_mtime < elf.stat().st_mtime:
         LOGS.mkdir(parents=True, exist_ok=True)
         subprocess.run([ROOT / "tools/make_iso.sh", elf, image, command_line], check=True)
