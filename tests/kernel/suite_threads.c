@@ -156,6 +156,7 @@ static void mutex_lets_one_thread_in(struct test *test)
 static struct ping_pong {
     struct wait_queue queue;
     uint32_t turn; /* 0 or 1: who may play */
+    uint32_t done; /* players that have ended */
 } table = {.queue = WAIT_QUEUE("ping pong")};
 
 struct player {
@@ -176,19 +177,36 @@ static void play(void *argument)
         __atomic_store_n(&table.turn, 1 - player->me, __ATOMIC_RELAXED);
         wait_queue_wake_all(&table.queue);
     }
+    __atomic_fetch_add(&table.done, 1, __ATOMIC_RELEASE);
 }
 
-/* Each volley hands over by one wake-up; a lost one leaves both asleep, and the test's time-out in
- * tests/boot ends it. */
+/* Waits for both; gives up after @limit_ns and from then on wakes them until they end. */
+static bool players_end_within(uint64_t limit_ns)
+{
+    uint64_t deadline = clock_now_ns() + limit_ns;
+    bool in_time = true;
+    while (__atomic_load_n(&table.done, __ATOMIC_ACQUIRE) < 2) {
+        thread_sleep_ns(MILLISECOND);
+        if (clock_now_ns() > deadline) {
+            in_time = false;
+            wait_queue_wake_all(&table.queue);
+        }
+    }
+    return in_time;
+}
+
+/* Each volley hands over by one wake-up; a lost one leaves both asleep until the rescue. */
 static void no_wake_up_is_lost(struct test *test)
 {
     struct player players[2] = {{0}, {1}};
     table.turn = 0;
+    table.done = 0;
     struct thread *first = thread_create("ping", 0, play, &players[0]);
     struct thread *second = thread_create("pong", last_cpu(), play, &players[1]);
     if (!EXPECT(test, first != NULL && second != NULL)) {
         return;
     }
+    EXPECT(test, players_end_within(20000 * MILLISECOND));
     thread_join(first);
     thread_join(second);
     EXPECT_EQUAL(test, table.turn, 0);
