@@ -39,8 +39,12 @@ if [ "$accel" = auto ]; then
 fi
 case $accel in
 tcg) set -- "$@" -accel tcg,thread=multi -cpu max ;;
+icount) # time counts instructions: every boot gives the same figures
+    set -- "$@" -accel tcg,thread=single -icount shift=0,sleep=off -cpu max -seed 1 \
+        -rtc base=2026-01-01T00:00:00,clock=vm
+    ;;
 kvm) set -- "$@" -accel kvm -cpu host,-arch-capabilities ;;
-*) fail "ACCEL='$accel' is none of auto, tcg, kvm" ;;
+*) fail "ACCEL='$accel' is none of auto, tcg, kvm, icount" ;;
 esac
 
 if [ "$uefi" = 1 ]; then

@@ -17,11 +17,18 @@ import threading
 
 SUMMARY = re.compile(r"^(?:[\w -]+: )?(\d+) passed, (\d+) failed, (\d+) skipped$")
 TIME_LIMIT_SECONDS = 1500
+GRACE_SECONDS = 5
 
 
-def kill_group(process):
-    """Ends whatever is left of a program: each runs as a process group of its own."""
+def end_group(process):
+    """Ends whatever is left of a program; it runs as a process group of its own. It is asked first,
+    so that it can end groups which it started itself."""
     try:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(GRACE_SECONDS)
+        os.killpg(process.pid, signal.SIGKILL)
+    except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
         pass
@@ -33,7 +40,7 @@ def run(name, command):
     process = subprocess.Popen(command, shell=True, stdin=subprocess.DEVNULL, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace",
                                start_new_session=True)
-    timer = threading.Timer(TIME_LIMIT_SECONDS, kill_group, [process])
+    timer = threading.Timer(TIME_LIMIT_SECONDS, end_group, [process])
     timer.start()
     counts = None
     try:
@@ -46,7 +53,7 @@ def run(name, command):
         status = process.wait()
     finally:
         timer.cancel()
-        kill_group(process)
+        end_group(process)
     if counts is None:
         counts = [0, 1, 0] if status else [1, 0, 0]
     elif status and not counts[1]:
@@ -57,6 +64,8 @@ def run(name, command):
 
 
 def main():
+    # Ended from outside, by another of these or by a user: run()'s `finally` then ends its program.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     total, failed = [0, 0, 0], []
     for argument in sys.argv[1:]:
         name, _, command = argument.partition("=")

@@ -5,6 +5,7 @@ name it, and the same without the fault and must be silent. Run by make test."""
 import pathlib
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -216,6 +217,19 @@ def test_sum_counts_every_program(commands, last_line, status):
     lines = done.stdout.splitlines()
     assert (lines[-1], done.returncode) == (last_line, status)
     assert sum(1 for line in lines if line.endswith("skipped") and " passed" in line) == 1
+
+
+def test_sum_ended_from_outside_leaves_nothing_behind(tmp_path):
+    mark = tmp_path / "mark"
+    inner = f"{sys.executable} {TOOLS}/sum_tests.py 'a=echo up; sleep 2; touch {mark}'"
+    with subprocess.Popen([sys.executable, TOOLS / "sum_tests.py", f"outer={inner}"], text=True,
+                          stdout=subprocess.PIPE) as outer:
+        while "up" != outer.stdout.readline().strip():
+            pass
+        outer.terminate()
+        assert outer.wait() == 1
+    time.sleep(2.2)
+    assert not mark.exists()
 
 
 @pytest.mark.parametrize("options, culprit", [
