@@ -88,7 +88,7 @@ $(ELF): $(BUILD)/livetext.pass1 $(BUILD)/symbols.o tools/check_nopatch.py tools/
 .PHONY: help setup run debug iso bench test lint format kernel-mutants clean
 help:
 	@echo "make run      boot 4 CPUs in QEMU to the shell; Ctrl-A X quits"
-	@echo "              SMP=1..255 MEM=256M NIC=virtio|e1000|e1000e ACCEL=auto|tcg|kvm"
+	@echo "              SMP=1..255 MEM=256M NIC=virtio|e1000|e1000e ACCEL=auto|tcg|kvm|icount"
 	@echo "              MACHINE=pc|q35 UEFI=1 CMD='run=\"keys; exit\"' (kernel command line)"
 	@echo "make debug    the same with gdb attached; the console goes to $(BUILD)/debug.log"
 	@echo "make bench    boot, print every benchmark, exit"
@@ -118,7 +118,7 @@ debug: setup
 	@$(MAKE) --no-print-directory kernel
 	@GDB=1 tools/run.sh
 
-bench: export CMD := run="bench ipi; bench keys; bench poke; bench seeds; exit"
+bench: export CMD := run="bench ipi; bench poke; bench seeds; exit"
 bench: run
 
 iso: setup
@@ -130,7 +130,8 @@ PYTEST := PYTHONPATH=tools $(PYTHON) -m pytest -q -p no:cacheprovider -p pytest_
 
 test: setup
 	@tools/sum_tests.py gcc='$(MAKE) kernel' clang='$(MAKE) kernel CC=clang BUILD=$(BUILD)/clang' \
-	    host='$(MAKE) check' tools='$(PYTEST) tools tests/mutants' boot='$(PYTEST) -v tests/boot'
+	    host='$(MAKE) check' tools='$(PYTEST) tools tests/mutants' boot='$(PYTEST) -v tests/boot' \
+	    mutants='$(MAKE) mutants'
 
 FORMATTED = $(wildcard $(addsuffix /*.[ch],$(ROOMS) tests/host))
 SCRIPTS := .ci/run $(wildcard tools/*.sh)

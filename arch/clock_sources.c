@@ -8,6 +8,7 @@
 #include "arch/features.h"
 #include "arch/instructions.h"
 #include "arch/paging.h"
+#include "kernel/log.h"
 
 #include <stddef.h>
 
@@ -165,6 +166,7 @@ static uint64_t measure_pit(void)
     uint8_t speaker = in8(SPEAKER_PORT);
     uint64_t hz;
 
+    log_info("clock: no HPET; measuring the TSC by the PIT");
     out8(SPEAKER_PORT, (speaker & ~2u) | 1u);
     out8(PIT_COMMAND, PIT_CHANNEL2_ONCE);
     out8(PIT_CHANNEL2, 0xff);
@@ -178,11 +180,8 @@ static const struct {
     const char *name;
     uint64_t (*measure)(void); /* Hz, 0: no */
 } sources[] = {
-    {"cpuid15",    measure_cpuid15   },
-    {"cpuid16",    measure_cpuid16   },
-    {"hypervisor", measure_hypervisor},
-    {"hpet",       measure_hpet      },
-    {"pit",        measure_pit       },
+    {"cpuid15", measure_cpuid15}, {"cpuid16", measure_cpuid16}, {"hypervisor", measure_hypervisor},
+    {"hpet", measure_hpet},       {"pit", measure_pit},
 };
 
 uint64_t clock_source_measure(const char **name)

@@ -17,19 +17,19 @@ static const struct feature_place {
     unsigned bit;
     uint64_t cr4; /* what turns it on */
 } feature_places[FEATURE_COUNT] = {
-    [FEATURE_NX] = {"NX",            0x80000001, EDX, 20, 0                },
-    [FEATURE_SMEP] = {"SMEP",          7,          EBX, 7,  CR4_SMEP         },
-    [FEATURE_SMAP] = {"SMAP",          7,          EBX, 20, CR4_SMAP         },
-    [FEATURE_UMIP] = {"UMIP",          7,          ECX, 2,  CR4_UMIP         },
-    [FEATURE_PGE] = {"PGE",           1,          EDX, 13, CR4_PAGE_GLOBAL  },
-    [FEATURE_MCE] = {"MCE",           1,          EDX, 7,  CR4_MACHINE_CHECK},
-    [FEATURE_X2APIC] = {"X2APIC",        1,          ECX, 21, 0                },
-    [FEATURE_TSC_DEADLINE] = {"TSC_DEADLINE",  1,          ECX, 24, 0                },
-    [FEATURE_INVARIANT_TSC] = {"INVARIANT_TSC", 0x80000007, EDX, 8,  0                },
-    [FEATURE_RDTSCP] = {"RDTSCP",        0x80000001, EDX, 27, 0                },
-    [FEATURE_SERIALIZE] = {"SERIALIZE",     7,          EDX, 14, 0                },
-    [FEATURE_PAGE_1G] = {"PAGE_1G",       0x80000001, EDX, 26, 0                },
-    [FEATURE_HYPERVISOR] = {"HYPERVISOR",    1,          ECX, 31, 0                },
+    [FEATURE_NX] = {"NX", 0x80000001, EDX, 20, 0},
+    [FEATURE_SMEP] = {"SMEP", 7, EBX, 7, CR4_SMEP},
+    [FEATURE_SMAP] = {"SMAP", 7, EBX, 20, CR4_SMAP},
+    [FEATURE_UMIP] = {"UMIP", 7, ECX, 2, CR4_UMIP},
+    [FEATURE_PGE] = {"PGE", 1, EDX, 13, CR4_PAGE_GLOBAL},
+    [FEATURE_MCE] = {"MCE", 1, EDX, 7, CR4_MACHINE_CHECK},
+    [FEATURE_X2APIC] = {"X2APIC", 1, ECX, 21, 0},
+    [FEATURE_TSC_DEADLINE] = {"TSC_DEADLINE", 1, ECX, 24, 0},
+    [FEATURE_INVARIANT_TSC] = {"INVARIANT_TSC", 0x80000007, EDX, 8, 0},
+    [FEATURE_RDTSCP] = {"RDTSCP", 0x80000001, EDX, 27, 0},
+    [FEATURE_SERIALIZE] = {"SERIALIZE", 7, EDX, 14, 0},
+    [FEATURE_PAGE_1G] = {"PAGE_1G", 0x80000001, EDX, 26, 0},
+    [FEATURE_HYPERVISOR] = {"HYPERVISOR", 1, ECX, 31, 0},
 };
 
 static bool present[FEATURE_COUNT];

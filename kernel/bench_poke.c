@@ -175,9 +175,9 @@ enum command_result bench_poke_run(struct shell_session *session, int argc, char
 {
     static struct poke_options o;
     o = (struct poke_options){
-        .sites = {.count = 6,                       .values = {1, 4, 16, 56, 76, 256}                         },
-        .protocols = {.count = 2,                       .values = {PATCH_PROTOCOL_INT3, PATCH_PROTOCOL_INT3_BATCH}},
-        .loads = {.count = cpu_count() > 1 ? 2 : 1, .values = {BENCH_LOAD_IDLE, BENCH_LOAD_BUSY}              },
+        .sites = {.count = 6, .values = {1, 4, 16, 56, 76, 256}},
+        .protocols = {.count = 2, .values = {PATCH_PROTOCOL_INT3, PATCH_PROTOCOL_INT3_BATCH}},
+        .loads = {.count = cpu_count() > 1 ? 2 : 1, .values = {BENCH_LOAD_IDLE, BENCH_LOAD_BUSY}},
     };
     if (!options_read(&o, argc, argv)) {
         return COMMAND_USAGE;

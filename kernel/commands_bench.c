@@ -6,11 +6,11 @@
 #include "kernel/string.h"
 
 const struct bench benches[] = {
-    {"ipi",   "ipi [-n N] [-j]",                                                           bench_ipi_run  },
-    {"poke",  "poke [--sites LIST] [--protocol LIST] [--load idle|busy] [--flips N] [-j]",
-     bench_poke_run                                                                                       },
-    {"seeds", "seeds [-j]",                                                                bench_seeds_run},
-    {NULL,    NULL,                                                                        NULL           },
+    {"ipi", "ipi [-n N] [-j]", bench_ipi_run},
+    {"poke", "poke [--sites LIST] [--protocol LIST] [--load idle|busy] [--flips N] [-j]",
+     bench_poke_run},
+    {"seeds", "seeds [-j]", bench_seeds_run},
+    {NULL, NULL, NULL},
 };
 
 static void names_print(void)

@@ -192,43 +192,21 @@ struct key {
 };
 
 static const struct key control_keys[] = {
-    {CONTROL('A'), move_home      },
-    {CONTROL('B'), move_left      },
-    {CONTROL('C'), abandon        },
-    {CONTROL('E'), move_end       },
-    {CONTROL('F'), move_right     },
-    {CONTROL('H'), delete_left    },
-    {CONTROL('I'), complete       },
-    {CONTROL('J'), finish         },
-    {CONTROL('K'), delete_to_end  },
-    {CONTROL('L'), clear          },
-    {CONTROL('M'), finish         },
-    {CONTROL('N'), history_newer  },
-    {CONTROL('P'), history_older  },
-    {CONTROL('U'), delete_to_start},
-    {CONTROL('W'), delete_word    },
-    {BYTE_ESCAPE,  start_escape   },
-    {BYTE_DELETE,  delete_left    },
-    {0,            NULL           },
+    {CONTROL('A'), move_home},     {CONTROL('B'), move_left},       {CONTROL('C'), abandon},
+    {CONTROL('E'), move_end},      {CONTROL('F'), move_right},      {CONTROL('H'), delete_left},
+    {CONTROL('I'), complete},      {CONTROL('J'), finish},          {CONTROL('K'), delete_to_end},
+    {CONTROL('L'), clear},         {CONTROL('M'), finish},          {CONTROL('N'), history_newer},
+    {CONTROL('P'), history_older}, {CONTROL('U'), delete_to_start}, {CONTROL('W'), delete_word},
+    {BYTE_ESCAPE, start_escape},   {BYTE_DELETE, delete_left},      {0, NULL},
 };
 
 static const struct key letter_keys[] = {
-    {'A', history_older},
-    {'B', history_newer},
-    {'C', move_right   },
-    {'D', move_left    },
-    {'H', move_home    },
-    {'F', move_end     },
-    {0,   NULL         },
+    {'A', history_older}, {'B', history_newer}, {'C', move_right}, {'D', move_left},
+    {'H', move_home},     {'F', move_end},      {0, NULL},
 };
 
 static const struct key number_keys[] = {
-    {1, move_home   },
-    {3, delete_right},
-    {4, move_end    },
-    {7, move_home   },
-    {8, move_end    },
-    {0, NULL        },
+    {1, move_home}, {3, delete_right}, {4, move_end}, {7, move_home}, {8, move_end}, {0, NULL},
 };
 
 /* A key that means nothing to us does nothing. */

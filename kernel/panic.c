@@ -58,29 +58,12 @@ static void print_registers(const struct trap_frame *f)
         const char *name;
         uint64_t value;
     } registers[] = {
-        {"rax", f->rax    },
-        {"rbx", f->rbx    },
-        {"rcx", f->rcx    },
-        {"rdx", f->rdx    },
-        {"rsi", f->rsi    },
-        {"rdi", f->rdi    },
-        {"rbp", f->rbp    },
-        {"rsp", f->rsp    },
-        {"r8",  f->r8     },
-        {"r9",  f->r9     },
-        {"r10", f->r10    },
-        {"r11", f->r11    },
-        {"r12", f->r12    },
-        {"r13", f->r13    },
-        {"r14", f->r14    },
-        {"r15", f->r15    },
-        {"rip", f->rip    },
-        {"rfl", f->rflags },
-        {"err", f->error  },
-        {"cr2", read_cr2()},
-        {"cr3", read_cr3()},
-        {"cr0", read_cr0()},
-        {"cr4", read_cr4()},
+        {"rax", f->rax},     {"rbx", f->rbx},     {"rcx", f->rcx},     {"rdx", f->rdx},
+        {"rsi", f->rsi},     {"rdi", f->rdi},     {"rbp", f->rbp},     {"rsp", f->rsp},
+        {"r8", f->r8},       {"r9", f->r9},       {"r10", f->r10},     {"r11", f->r11},
+        {"r12", f->r12},     {"r13", f->r13},     {"r14", f->r14},     {"r15", f->r15},
+        {"rip", f->rip},     {"rfl", f->rflags},  {"err", f->error},   {"cr2", read_cr2()},
+        {"cr3", read_cr3()}, {"cr0", read_cr0()}, {"cr4", read_cr4()},
     };
     const unsigned count = sizeof(registers) / sizeof(registers[0]);
     for (unsigned i = 0; i < count; i++) {

@@ -30,11 +30,11 @@ static const struct relative_form {
     uint8_t opcode_length;
     uint8_t opcode[2]; /* the condition is added to the last one */
 } relative_forms[] = {
-    {INSTRUCTION_JUMP,    INSN_JMP8_LENGTH,   1, {INSN_JMP8}                },
-    {INSTRUCTION_JUMP,    INSN_JMP32_LENGTH,  1, {INSN_JMP32}               },
-    {INSTRUCTION_JUMP_IF, INSN_JCC8_LENGTH,   1, {INSN_JCC8}                },
-    {INSTRUCTION_JUMP_IF, INSN_JCC32_LENGTH,  2, {INSN_TWO_BYTE, INSN_JCC32}},
-    {INSTRUCTION_CALL,    INSN_CALL32_LENGTH, 1, {INSN_CALL32}              },
+    {INSTRUCTION_JUMP, INSN_JMP8_LENGTH, 1, {INSN_JMP8}},
+    {INSTRUCTION_JUMP, INSN_JMP32_LENGTH, 1, {INSN_JMP32}},
+    {INSTRUCTION_JUMP_IF, INSN_JCC8_LENGTH, 1, {INSN_JCC8}},
+    {INSTRUCTION_JUMP_IF, INSN_JCC32_LENGTH, 2, {INSN_TWO_BYTE, INSN_JCC32}},
+    {INSTRUCTION_CALL, INSN_CALL32_LENGTH, 1, {INSN_CALL32}},
 };
 enum { RELATIVE_FORMS = sizeof(relative_forms) / sizeof(relative_forms[0]) };
 

@@ -2,11 +2,28 @@
 """Runs the in-kernel suites and believes them only if plan, results, totals, end and status
 agree."""
 
+import re
+
 import pytest
 
 import ktap
 from machine import ALL_OK, Machine
 from pytest_summary import count_cases
+
+
+PRINTED = re.compile(r"^    # line (\d+) of cpu (\d+): "
+                     r"the quick brown fox jumps over the lazy dog$")
+
+
+def check_printed_lines(text, cpus):
+    """Suite console prints from all CPUs at once: every line has come, whole, in its order."""
+    lines = [line.rstrip() for line in text.splitlines()]
+    seen = [PRINTED.match(line) for line in lines]
+    by_cpu = {cpu: [int(m.group(1)) for m in seen if m and int(m.group(2)) == cpu]
+              for cpu in range(cpus)}
+    assert by_cpu == {cpu: list(range(25)) for cpu in range(cpus)}
+    torn = [line for line, match in zip(lines, seen) if "brown fox" in line and not match]
+    assert torn == []
 
 
 @pytest.mark.parametrize("name, options", [
@@ -21,6 +38,7 @@ def test_kernel_suites_pass(name, options):
         status = machine.exit_status()
         cases, result = ktap.parse(machine.text.replace("\r", ""))
     count_cases(*result)
+    check_printed_lines(machine.text, options.get("cpus", 4))
     failed = [f"{suite}/{case}" for suite in cases for case, state in cases[suite].items()
               if state == "not ok"]
     assert (failed, status) == ([], ALL_OK)

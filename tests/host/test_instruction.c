@@ -136,11 +136,9 @@ static void targets_out_of_reach_are_refused(void **state)
         uint8_t length;
         int64_t reach;
     } forms[] = {
-        {INSTRUCTION_JUMP,    2, INT8_MAX },
-        {INSTRUCTION_JUMP,    5, INT32_MAX},
-        {INSTRUCTION_JUMP_IF, 2, INT8_MAX },
-        {INSTRUCTION_JUMP_IF, 6, INT32_MAX},
-        {INSTRUCTION_CALL,    5, INT32_MAX},
+        {INSTRUCTION_JUMP, 2, INT8_MAX},    {INSTRUCTION_JUMP, 5, INT32_MAX},
+        {INSTRUCTION_JUMP_IF, 2, INT8_MAX}, {INSTRUCTION_JUMP_IF, 6, INT32_MAX},
+        {INSTRUCTION_CALL, 5, INT32_MAX},
     };
 
     for (size_t i = 0; i < ARRAY_COUNT(forms); i++) {
@@ -215,20 +213,20 @@ static void near_misses_of_every_kind_are_refused(void **state)
         uint8_t length;
         uint8_t bytes[6];
     } misses[] = {
-        {5, {0x0f, 0x1f, 0x44, 0x00, 0x01}      }, /* nop with another displacement */
-        {3, {0x66, 0x66, 0x90}                  }, /* nop in a form that encode does not produce */
-        {2, {0x90, 0x90}                        }, /* two nops are two instructions */
-        {5, {0xeb, 0x00, 0xcc, 0xcc, 0xcc}      }, /* jmp rel8 in a longer site */
+        {5, {0x0f, 0x1f, 0x44, 0x00, 0x01}},       /* nop with another displacement */
+        {3, {0x66, 0x66, 0x90}},                   /* nop in a form that encode does not produce */
+        {2, {0x90, 0x90}},                         /* two nops are two instructions */
+        {5, {0xeb, 0x00, 0xcc, 0xcc, 0xcc}},       /* jmp rel8 in a longer site */
         {6, {0xe9, 0x00, 0x00, 0x00, 0x00, 0x90}}, /* jmp rel32 and a nop */
-        {5, {0xc3, 0xcc, 0xcc, 0xcc, 0x90}      }, /* ret, padded with something else */
-        {2, {0x31, 0xc0}                        }, /* xor eax, eax alone */
-        {5, {0x2e, 0x2e, 0x2e, 0x31, 0xc1}      }, /* xor ecx, eax */
+        {5, {0xc3, 0xcc, 0xcc, 0xcc, 0x90}},       /* ret, padded with something else */
+        {2, {0x31, 0xc0}},                         /* xor eax, eax alone */
+        {5, {0x2e, 0x2e, 0x2e, 0x31, 0xc1}},       /* xor ecx, eax */
         {6, {0x0f, 0x90, 0x00, 0x00, 0x00, 0x00}}, /* setcc */
-        {5, {0x0f, 0x84, 0x00, 0x00, 0x00}      }, /* jcc rel32, cut off */
-        {2, {0x6f, 0x00}                        }, /* below jcc rel8 */
-        {2, {0x80, 0x00}                        }, /* above it */
-        {1, {0xcc}                              }, /* int3 */
-        {1, {0xf4}                              }, /* hlt */
+        {5, {0x0f, 0x84, 0x00, 0x00, 0x00}},       /* jcc rel32, cut off */
+        {2, {0x6f, 0x00}},                         /* below jcc rel8 */
+        {2, {0x80, 0x00}},                         /* above it */
+        {1, {0xcc}},                               /* int3 */
+        {1, {0xf4}},                               /* hlt */
     };
     struct instruction instruction;
 
@@ -246,15 +244,15 @@ static void text_is_what_an_assembler_would_write(void **state)
         struct instruction instruction;
         const char *text;
     } cases[] = {
-        {{INSTRUCTION_NOP, 1, 0, 0},                      "nop"                   },
-        {{INSTRUCTION_NOP, 5, 0, 0},                      "nop5"                  },
-        {{INSTRUCTION_JUMP, 5, 0, 0xffffffff80101234},    "jmp 0xffffffff80101234"},
-        {{INSTRUCTION_JUMP, 2, 0, 0},                     "jmp 0x0"               },
+        {{INSTRUCTION_NOP, 1, 0, 0}, "nop"},
+        {{INSTRUCTION_NOP, 5, 0, 0}, "nop5"},
+        {{INSTRUCTION_JUMP, 5, 0, 0xffffffff80101234}, "jmp 0xffffffff80101234"},
+        {{INSTRUCTION_JUMP, 2, 0, 0}, "jmp 0x0"},
         {{INSTRUCTION_JUMP_IF, 6, 5, 0xffffffff80101234}, "jne 0xffffffff80101234"},
-        {{INSTRUCTION_JUMP_IF, 2, 13, 0x400},             "jge 0x400"             },
-        {{INSTRUCTION_CALL, 5, 0, 0x10},                  "call 0x10"             },
-        {{INSTRUCTION_RETURN, 5, 0, 0},                   "ret"                   },
-        {{INSTRUCTION_RETURN_ZERO, 5, 0, 0},              "xor eax, eax"          },
+        {{INSTRUCTION_JUMP_IF, 2, 13, 0x400}, "jge 0x400"},
+        {{INSTRUCTION_CALL, 5, 0, 0x10}, "call 0x10"},
+        {{INSTRUCTION_RETURN, 5, 0, 0}, "ret"},
+        {{INSTRUCTION_RETURN_ZERO, 5, 0, 0}, "xor eax, eax"},
     };
     char buffer[INSTRUCTION_TEXT_SIZE];
     char small[6] = "xxxxx";

@@ -65,10 +65,7 @@ static void transaction_flips_many_keys_in_three_rounds(void **state)
 {
     (void)state;
     const struct static_key_change changes[] = {
-        {&key_long, true },
-        {&key_off,  true },
-        {&key_on,   false},
-        {&key_far,  false}, /* as it is */
+        {&key_long, true}, {&key_off, true}, {&key_on, false}, {&key_far, false}, /* as it is */
     };
     struct patch_record record;
 
@@ -87,9 +84,9 @@ static void transaction_is_all_or_nothing(void **state)
 {
     (void)state;
     const struct static_key_change changes[] = {
-        {&key_long, true },
-        {&key_off,  false},
-        {&key_on,   false},
+        {&key_long, true},
+        {&key_off, false},
+        {&key_on, false},
     };
     struct patch_error error;
 
@@ -112,8 +109,8 @@ static void transaction_refuses_a_key_twice_and_no_key(void **state)
 {
     (void)state;
     const struct static_key_change twice[] = {
-        {&key_off, true },
-        {&key_on,  true },
+        {&key_off, true},
+        {&key_on, true},
         {&key_off, false},
     };
     struct patch_error error;

@@ -8,7 +8,10 @@
 #include "arch/paging.h"
 #include "arch/percpu.h"
 #include "kernel/cross_call.h"
+#include "kernel/format.h"
+#include "kernel/log.h"
 #include "kernel/run_queue.h"
+#include "kernel/string.h"
 #include "kernel/thread.h"
 #include "tests/kernel/test.h"
 #include "tests/kernel/workers.h"
@@ -101,6 +104,61 @@ static void nmi_shows_where_each_cpu_is(struct test *test)
     }
 }
 
+/* Keeps a CPU deaf for longer than the patience of those who wait for it (2 s, arch/ipi.h). */
+#define DEAF_NS 2500000000ull
+
+static uint32_t deaf; /* atomic */
+
+static void stay_deaf(void *argument)
+{
+    (void)argument;
+    uint64_t flags = interrupts_save();
+    uint64_t end = clock_now_ns() + DEAF_NS;
+    __atomic_store_n(&deaf, 1, __ATOMIC_RELEASE);
+    while (clock_now_ns() < end) {
+        cpu_relax();
+    }
+    interrupts_restore(flags);
+}
+
+static bool log_since_contains(uint64_t sequence, const char *text)
+{
+    struct log_record record;
+    while (log_read(&sequence, &record)) {
+        if (strncmp(record.text, text, strlen(text)) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A CPU that does not answer is named, with its backtrace, while the caller goes on waiting. */
+static void silent_cpu_is_named_and_waited_for(struct test *test)
+{
+    unsigned cpu = cpu_count() - 1;
+    if (cpu_count() == 1 || !cpu_index_is_online(cpu) || cpu == cpu_index()) {
+        test_skip(test, "needs a second CPU");
+        return;
+    }
+    char expected[64];
+    uint64_t sequence = log_next_sequence();
+    calls_by_cpu[cpu] = 0;
+    deaf = 0;
+    struct thread *thread = thread_create("deaf", cpu, stay_deaf, NULL);
+    if (!EXPECT(test, thread != NULL)) {
+        return;
+    }
+    while (!__atomic_load_n(&deaf, __ATOMIC_ACQUIRE)) {
+        thread_sleep_ns(1000000);
+    }
+    EXPECT(test, on_cpu(cpu, count_call, calls_by_cpu));
+    EXPECT_EQUAL(test, calls_by_cpu[cpu], 1);
+    thread_join(thread);
+    format_text(expected, sizeof(expected), "cpu %u: no answer to a cross call", cpu);
+    EXPECT(test, log_since_contains(sequence, expected));
+    EXPECT(test, log_since_contains(sequence, "  at stay_deaf"));
+}
+
 struct clock_check {
     bool went_back[CPU_MAX];
 };
@@ -169,10 +227,10 @@ static void idle_cpus_take_no_ticks(struct test *test)
 }
 
 static const struct test_case cases[] = {
-    TEST_CASE(cross_call_reaches_each_cpu_once), TEST_CASE(racing_cross_calls_lose_none),
-    TEST_CASE(every_ipi_sent_is_received),       TEST_CASE(nmi_shows_where_each_cpu_is),
-    TEST_CASE(clock_never_goes_back_on_a_cpu),   TEST_CASE(protections_are_on_on_every_cpu),
-    TEST_CASE(idle_cpus_take_no_ticks),
+    TEST_CASE(cross_call_reaches_each_cpu_once),   TEST_CASE(racing_cross_calls_lose_none),
+    TEST_CASE(every_ipi_sent_is_received),         TEST_CASE(nmi_shows_where_each_cpu_is),
+    TEST_CASE(silent_cpu_is_named_and_waited_for), TEST_CASE(clock_never_goes_back_on_a_cpu),
+    TEST_CASE(protections_are_on_on_every_cpu),    TEST_CASE(idle_cpus_take_no_ticks),
 };
 
 const struct test_suite suite_machine = TEST_SUITE("machine", cases);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Static keys on the running kernel: branches, counts, races of users, transactions. */
+#include "arch/clock.h"
 #include "arch/instructions.h"
 #include "arch/percpu.h"
 #include "kernel/bench_keys.h"
@@ -124,15 +125,9 @@ static void flip_costs_what_plan_said(struct test *test)
 static void transaction_flips_all_keys_in_one_batch(struct test *test)
 {
     const struct static_key_change on[] = {
-        {bench_key_find(4)->key,  true },
-        {bench_key_find(56)->key, true },
-        {&test_true,              false}
-    };
+        {bench_key_find(4)->key, true}, {bench_key_find(56)->key, true}, {&test_true, false}};
     const struct static_key_change back[] = {
-        {bench_key_find(4)->key,  false},
-        {bench_key_find(56)->key, false},
-        {&test_true,              true }
-    };
+        {bench_key_find(4)->key, false}, {bench_key_find(56)->key, false}, {&test_true, true}};
     struct patch_record record;
     uint64_t newest = patch_record_newest();
     EXPECT_EQUAL(test, static_key_transaction("test three", on, 3, NULL), PATCH_OK);
@@ -149,10 +144,7 @@ static void transaction_flips_all_keys_in_one_batch(struct test *test)
 static void transaction_with_a_refusal_changes_nothing(struct test *test)
 {
     struct static_key *four = bench_key_find(4)->key;
-    const struct static_key_change changes[] = {
-        {four,       true },
-        {&test_race, false}
-    };
+    const struct static_key_change changes[] = {{four, true}, {&test_race, false}};
     struct patch_error error;
     EXPECT_EQUAL(test, static_key_increment(&test_race), PATCH_OK);
     EXPECT_EQUAL(test, static_key_increment(&test_race), PATCH_OK);
@@ -163,10 +155,7 @@ static void transaction_with_a_refusal_changes_nothing(struct test *test)
     EXPECT_EQUAL(test, bench_taken(bench_key_find(4)->run()), 0);
     EXPECT_EQUAL(test, static_key_decrement(&test_race), PATCH_OK);
     EXPECT_EQUAL(test, static_key_decrement(&test_race), PATCH_OK);
-    const struct static_key_change twice[] = {
-        {four, true},
-        {four, true}
-    };
+    const struct static_key_change twice[] = {{four, true}, {four, true}};
     EXPECT_EQUAL(test, static_key_transaction("test twice", twice, 2, &error), PATCH_ERR_DUPLICATE);
     EXPECT(test, !static_key_is_enabled(four));
 }
@@ -184,7 +173,7 @@ static void flip_with_interrupts_off_is_refused(struct test *test)
  * returns before the text is enabled, or a decrement that disables under somebody, is seen at once
  * by the thread it hurts. Counts must end at 0. Could miss a race too narrow for some thousand
  * tries on the CPUs at hand; tests/host repeats it on real cores. */
-#define USES 400
+#define RACE_NS 1000000000ull
 
 static struct race {
     struct workers workers;
@@ -196,7 +185,8 @@ static void use_the_key(void *argument)
 {
     (void)argument;
     const struct bench_key *bench = bench_key_find(4);
-    for (unsigned i = 0; i < USES; i++) {
+    uint64_t end = clock_now_ns() + RACE_NS;
+    for (unsigned i = 0; clock_now_ns() < end; i++) {
         if (static_key_increment(bench->key) != PATCH_OK) {
             __atomic_fetch_add(&race.refused, 1, __ATOMIC_RELAXED);
             continue;

@@ -2,10 +2,11 @@
 /* The suites, in the order in which `test` runs them: what others stand on comes first. */
 #include "tests/kernel/test.h"
 
-extern const struct test_suite suite_memory, suite_machine, suite_threads, suite_poke;
+extern const struct test_suite suite_memory, suite_console, suite_machine, suite_threads,
+    suite_poke;
 extern const struct test_suite suite_breakpoint, suite_static_key, suite_torture;
 
 const struct test_suite *const test_suites[] = {
-    &suite_memory,     &suite_machine,    &suite_threads, &suite_poke,
+    &suite_memory,     &suite_console,    &suite_machine, &suite_threads, &suite_poke,
     &suite_breakpoint, &suite_static_key, &suite_torture, NULL,
 };

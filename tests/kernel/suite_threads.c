@@ -129,7 +129,9 @@ static void count_under_mutex(void *argument)
             __atomic_fetch_add(&shared.clashes, 1, __ATOMIC_RELAXED);
         }
         uint64_t value = shared.value;
-        cpu_relax(); /* widens the window between load and store */
+        for (unsigned pause = 0; pause < 20; pause++) {
+            cpu_relax(); /* widens the window between load and store */
+        }
         shared.value = value + 1;
         __atomic_store_n(&shared.inside, false, __ATOMIC_RELAXED);
         mutex_unlock(&shared.mutex);
@@ -212,6 +214,69 @@ static void no_wake_up_is_lost(struct test *test)
     EXPECT_EQUAL(test, table.turn, 0);
 }
 
+/* The narrow case, made wide: the waiter's condition says false and, before it returns, has another
+ * CPU make it true and wake. With the condition under the queue's lock that wake-up must wait until
+ * the waiter has joined the queue; read outside the lock, it comes too early every time. */
+static struct narrow {
+    struct wait_queue queue;
+    bool open;    /* what is waited for */
+    bool checked; /* the waiter has read `open` */
+    bool woken;   /* the waker has done its wake-up */
+    uint32_t done;
+} narrow = {.queue = WAIT_QUEUE("narrow")};
+
+static bool narrow_condition(void *argument)
+{
+    (void)argument;
+    bool open = __atomic_load_n(&narrow.open, __ATOMIC_RELAXED);
+    uint64_t end = clock_now_ns() + 20 * MILLISECOND;
+    __atomic_store_n(&narrow.checked, true, __ATOMIC_RELEASE);
+    while (!open && !__atomic_load_n(&narrow.woken, __ATOMIC_RELAXED) && clock_now_ns() < end) {
+        cpu_relax();
+    }
+    return open;
+}
+
+static void narrow_waiter(void *argument)
+{
+    wait_queue_wait_until(&narrow.queue, narrow_condition, argument);
+    __atomic_fetch_add(&narrow.done, 1, __ATOMIC_RELEASE);
+}
+
+static void narrow_waker(void *argument)
+{
+    (void)argument;
+    while (!__atomic_load_n(&narrow.checked, __ATOMIC_ACQUIRE)) {
+        cpu_relax();
+    }
+    __atomic_store_n(&narrow.open, true, __ATOMIC_RELAXED);
+    wait_queue_wake_all(&narrow.queue);
+    __atomic_store_n(&narrow.woken, true, __ATOMIC_RELAXED);
+}
+
+static void wake_up_between_check_and_sleep_is_not_lost(struct test *test)
+{
+    if (cpu_count() == 1) {
+        test_skip(test, "needs a second CPU");
+        return;
+    }
+    narrow.open = narrow.checked = narrow.woken = false;
+    narrow.done = 0;
+    struct thread *waker = thread_create("waker", last_cpu(), narrow_waker, NULL);
+    struct thread *waiter = thread_create("waiter", 0, narrow_waiter, NULL);
+    if (!EXPECT(test, waker != NULL && waiter != NULL)) {
+        return;
+    }
+    uint64_t deadline = clock_now_ns() + 5000 * MILLISECOND;
+    while (!__atomic_load_n(&narrow.done, __ATOMIC_ACQUIRE) && clock_now_ns() < deadline) {
+        thread_sleep_ns(MILLISECOND);
+    }
+    EXPECT_EQUAL(test, narrow.done, 1);
+    wait_queue_wake_all(&narrow.queue); /* the rescue, if it was lost */
+    thread_join(waker);
+    thread_join(waiter);
+}
+
 static void visit_all_cpus(void *argument)
 {
     uint32_t *wrong = argument;
@@ -257,6 +322,7 @@ static const struct test_case cases[] = {
     TEST_CASE(sleep_never_ends_early),
     TEST_CASE(mutex_lets_one_thread_in),
     TEST_CASE(no_wake_up_is_lost),
+    TEST_CASE(wake_up_between_check_and_sleep_is_not_lost),
     TEST_CASE(pin_moves_the_caller),
     TEST_CASE(threads_that_end_leave_nothing),
 };

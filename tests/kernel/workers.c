@@ -2,23 +2,53 @@
 /* Test threads by CPU. Invariant: see workers.h. */
 #include "tests/kernel/workers.h"
 
+#include "arch/instructions.h"
 #include "kernel/thread.h"
+
+#define POLL_NS 100000ull
+
+static void worker_run(void *argument)
+{
+    struct workers *workers = argument;
+    __atomic_fetch_add(&workers->arrived, 1, __ATOMIC_RELAXED);
+    /* Acquire: pairs with the release in workers_go(). */
+    while (!__atomic_load_n(&workers->go, __ATOMIC_ACQUIRE)) {
+        cpu_relax();
+    }
+    workers->work(workers->argument);
+}
+
+/* Waits for all that were created, then lets them go. */
+static void workers_go(struct workers *workers)
+{
+    while (__atomic_load_n(&workers->arrived, __ATOMIC_RELAXED) < workers->count) {
+        thread_sleep_ns(POLL_NS);
+    }
+    __atomic_store_n(&workers->go, true, __ATOMIC_RELEASE);
+}
 
 bool workers_start(struct workers *workers, bool here, void (*work)(void *argument), void *argument)
 {
-    *workers = (struct workers){0};
-    for (uint32_t cpu = 0; cpu < cpu_present_count(); cpu++) {
+    *workers = (struct workers){.work = work, .argument = argument};
+    bool complete = true;
+    for (uint32_t cpu = 0; complete && cpu < cpu_present_count(); cpu++) {
         if (!cpu_index_is_online(cpu) || (cpu == cpu_index() && !here)) {
             continue;
         }
-        struct thread *thread = thread_create("test worker", cpu, work, argument);
-        if (thread == NULL) {
-            workers_join(workers);
-            return false;
+        struct thread *thread = thread_create("test worker", cpu, worker_run, workers);
+        if (thread != NULL) {
+            workers->threads[workers->count++] = thread;
         }
-        workers->threads[workers->count++] = thread;
+        complete = thread != NULL;
     }
-    return true;
+    if (!complete) {
+        __atomic_store_n(&workers->stop, true, __ATOMIC_RELAXED);
+    }
+    workers_go(workers);
+    if (!complete) {
+        workers_join(workers);
+    }
+    return complete;
 }
 
 bool workers_should_stop(const struct workers *workers)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* Threads for tests: one on each CPU, or on each but the caller's. Invariant: workers_join()
- * returns when every one has ended and is freed. Callers: the suites of this room. */
+/* Threads for tests: one on each CPU, or on each but the caller's. Invariant: no worker begins its
+ * work before all have arrived, so that they really meet; workers_join() returns when every one has
+ * ended and is freed. Callers: the suites of this room. */
 #pragma once
 
 #include <stdbool.h>
@@ -9,13 +10,17 @@
 #include "arch/percpu.h"
 
 struct workers {
+    void (*work)(void *argument);
+    void *argument;
     struct thread *threads[CPU_MAX];
     uint32_t count;
-    bool stop; /* atomic: set by workers_join(), polled through workers_should_stop() */
+    uint32_t arrived; /* atomic */
+    bool go;          /* atomic: set when all have arrived */
+    bool stop;        /* atomic: set by workers_join(), polled through workers_should_stop() */
 };
 
 /* Starts work(argument) on every online CPU, the caller's too if @here. Returns false, and has
- * stopped what it started, when memory is short. */
+ * stopped what it started, when memory is short. Context: thread. */
 bool workers_start(struct workers *workers, bool here, void (*work)(void *argument),
                    void *argument);
 

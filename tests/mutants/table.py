@@ -28,18 +28,21 @@ MUTANTS = [
     Mutant("enabled-before-the-text", "patching/static_key.c",
            "    int32_t count = count_get(key);\n\n    while (count > 0) {",
            "    int32_t count = count_get(key);\n\n    count = count < 0 ? -count : count;\n"
-           "    if (count_get(key) < 0) {\n        return PATCH_OK;\n    }\n    while (count > 0) {",
+           "    if (count_get(key) < 0) {\n        return PATCH_OK;\n    }\n"
+           "    while (count > 0) {",
            "static_key", "racing_users_always_find_it_enabled", may_die=True),
     Mutant("mutex-without-owner-check", "kernel/mutex.c",
            "if (mutex->owner != NULL) {", "if (mutex->owner == BOOT_OWNER) {",
            "threads", "mutex_lets_one_thread_in", may_die=True),
     Mutant("condition-read-before-the-lock", "kernel/wait_queue.c",
-           "        uint64_t flags = spinlock_lock_save(&queue->lock);\n        if (condition(argument)) {",
+           "        uint64_t flags = spinlock_lock_save(&queue->lock);\n"
+           "        if (condition(argument)) {",
            "        bool met = condition(argument);\n"
            "        uint64_t flags = spinlock_lock_save(&queue->lock);\n        if (met) {",
-           "threads", "no_wake_up_is_lost", may_die=True),
+           "threads", "wake_up_between_check_and_sleep_is_not_lost", may_die=True),
     Mutant("no-preemption-at-slice-end", "kernel/scheduler.c",
-           "if (queue->first != NULL && slice_over) {", "if (queue->first != NULL && !slice_over) {",
+           "if (queue->first != NULL && slice_over) {",
+           "if (queue->first != NULL && !slice_over) {",
            "threads", "spinning_threads_share_a_cpu", may_die=True),
     Mutant("tick-never-stops", "kernel/scheduler.c",
            "if (queue->first != NULL && queue->current != queue->idle && "
