@@ -196,7 +196,7 @@ static void site_print_row(struct table *table, const struct static_key *key,
     table_row(table);
     table_text(table, "key", 12, key->name);
     table_hex(table, "addr", 18, site->address);
-    table_text(table, "symbol", 28, symbol_describe(site->address, symbol, sizeof(symbol)));
+    table_text(table, "symbol", 34, symbol_describe(site->address, symbol, sizeof(symbol)));
     table_number(table, "len", 3, site->length);
     table_text(table, "bytes", 12, bytes_text(copy, site->length, bytes));
     table_text(table, "insn", 0,
@@ -243,7 +243,7 @@ static void plan_print_site(void *context, const struct patch_site *site)
     char new_text[BYTES_TEXT_SIZE];
     table_row(table);
     table_hex(table, "addr", 18, site->address);
-    table_text(table, "symbol", 28, symbol_describe(site->address, symbol, sizeof(symbol)));
+    table_text(table, "symbol", 34, symbol_describe(site->address, symbol, sizeof(symbol)));
     table_text(table, "old", 12, bytes_text(site->old_bytes, site->length, old_text));
     table_text(table, "new", 12, bytes_text(site->new_bytes, site->length, new_text));
     table_end_row(table);
