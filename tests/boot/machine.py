@@ -38,6 +38,13 @@ def iso(command_line=""):
     return image
 
 
+def icount():
+    """Returns Machine's options for QEMU's deterministic mode: time counts instructions."""
+    return {"accel": "tcg,thread=single",
+            "extra": ["-icount", "shift=0,sleep=off", "-seed", "1",
+                      "-rtc", "base=2026-01-01T00:00:00,clock=vm"]}
+
+
 def loader_options(loader, command_line, image=BUILD / "livetext.elf"):
     """Returns QEMU's options for one of the ways to load the kernel."""
     if loader == "kernel":
