@@ -155,7 +155,8 @@ def test_counting_instructions_repeats_every_figure():
             assert machine.exit_status() == ALL_OK
             outputs.append([line for line in machine.text.splitlines() if "bench.poke" in line])
     assert outputs[0] == outputs[1] and len(outputs[0]) == 12
-    rows = {(row["protocol"], row["load"], row["sites"]): row for row in map(json.loads, outputs[0])}
+    rows = {(row["protocol"], row["load"], row["sites"]): row
+            for row in map(json.loads, outputs[0])}
     check_costs(rows)
 
 
