@@ -131,7 +131,8 @@ PYTEST := PYTHONPATH=tools $(PYTHON) -m pytest -q -p no:cacheprovider -p pytest_
 test: setup
 	@tools/sum_tests.py gcc='$(MAKE) kernel' clang='$(MAKE) kernel CC=clang BUILD=$(BUILD)/clang' \
 	    host='$(MAKE) check' tools='$(PYTEST) tools tests/mutants' boot='$(PYTEST) -v tests/boot' \
-	    mutants='$(MAKE) mutants'
+	    host-mutants='$(MAKE) host-mutants' \
+	    kernel-mutants='$(MAKE) kernel-mutants'
 
 FORMATTED = $(wildcard $(addsuffix /*.[ch],$(ROOMS) tests/host))
 SCRIPTS := .ci/run $(wildcard tools/*.sh)
