@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Proves on the linked kernel that .text.nopatch is closed.
 
-The #BP and NMI handlers run while other text is half patched. So: every jump and call in
+The #BP, NMI and sync handlers run while other text is half patched. So: every jump and call in
 [nopatch_start, nopatch_end) stays inside it, none is indirect, no patchable site lies in it, and
 the entries of those handlers do lie in it. Callers: the Makefile after each link; make lint.
 Would miss: a `ret` to a pushed foreign address, data disguised as code.
@@ -16,7 +16,8 @@ import sys
 from elf import Elf
 
 # Where the unpatched world begins; each must be inside.
-ENTRIES = ("patch_breakpoint_handle", "breakpoint_handle", "panic")
+ENTRIES = ("breakpoint_entry", "nmi_entry", "sync_entry_xapic", "sync_entry_x2apic",
+           "patch_breakpoint_handle", "breakpoint_handle", "nmi_handle", "panic")
 SITE_SECTIONS = ("static_key_sites",)
 INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(.*?)\s*$")
 BRANCH = re.compile(r"^(?:(?:bnd|notrack|rep|repz|data16|cs|ds|rex\S*)\s+)*"

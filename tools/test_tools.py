@@ -16,9 +16,10 @@ import check_style
 
 TOOLS = pathlib.Path(__file__).parent
 
-# A kernel of 20 lines: both multiboot headers, a #BP handler, a patchable function, one site.
+# A kernel of 20 lines: both multiboot headers, the handlers, a patchable function, one site.
 KERNEL = """
-global patch_breakpoint_handle, breakpoint_handle, panic
+global patch_breakpoint_handle, breakpoint_handle, nmi_handle, panic
+global breakpoint_entry, nmi_entry, sync_entry_xapic, sync_entry_x2apic
 section .text.boot
 header: dd 0x1badb002, {flags}, -(0x1badb002 + {flags})
         dd header - BASE, 0x100000, {load_end}, bss_end - BASE, entry - BASE
@@ -30,17 +31,20 @@ BASE equ 0xffffffff80000000
 section .text
 patchable: nop dword [rax + rax]
     ret
+{outside}
 section .text.nopatch
 patch_breakpoint_handle: call panic
     {extra}
     ret
 breakpoint_handle: jz patch_breakpoint_handle
     jmp patch_breakpoint_handle
+{inside}
 panic: hlt
     jmp panic
 section static_key_sites
     dq {site}, patchable, 0, 5
 """
+ENTRIES = ("breakpoint_entry", "nmi_entry", "sync_entry_xapic", "sync_entry_x2apic", "nmi_handle")
 SCRIPT = """
 PHDRS { text PT_LOAD FLAGS(%s); data PT_LOAD FLAGS(6); }
 SECTIONS {
@@ -58,12 +62,17 @@ SECTIONS {
 """
 
 
+def entries(but=None):
+    """Returns the lines of the handlers' entries, all but one."""
+    return "\n".join(f"{name}: jmp breakpoint_handle" for name in ENTRIES if name != but)
+
+
 @pytest.fixture
 def build(tmp_path):
     """Returns a function that assembles and links KERNEL with some of its parts replaced."""
     def build_kernel(segment_flags="5", **parts):
         defaults = {"flags": "0x10003", "load_end": "data_end - BASE", "extra": "nop",
-                    "site": "patchable"}
+                    "site": "patchable", "outside": "", "inside": entries()}
         (tmp_path / "k.asm").write_text("bits 64\n" + KERNEL.format(**{**defaults, **parts}))
         (tmp_path / "k.ld").write_text(SCRIPT % segment_flags)
         elf = tmp_path / "k.elf"
@@ -106,6 +115,12 @@ def test_nopatch_refuses_an_entry_outside(build):
     assert faults == []
     faults = check_nopatch.check(build(extra="ret\nsection .text"))
     assert any("panic is not in nopatch text" in fault for fault in faults)
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_nopatch_refuses_a_handler_entry_outside(build, name):
+    faults = check_nopatch.check(build(outside=f"{name}: iretq", inside=entries(but=name)))
+    assert faults == [f"{name} is not in nopatch text"]
 
 
 @pytest.mark.parametrize("parts, complaint", [
