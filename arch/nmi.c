@@ -51,7 +51,14 @@ bool nmi_capture_backtrace(unsigned index, struct cpu_snapshot *out, uint64_t ti
         return false;
     }
     before = __atomic_load_n(&cpu->snapshot.sequence, __ATOMIC_ACQUIRE);
-    __atomic_store_n(&cpu->nmi_request, REQUEST_CAPTURE, __ATOMIC_RELEASE);
+    /* Never over a request to stop: a panic on another CPU counts on it. */
+    uint32_t expected = REQUEST_NONE;
+
+    if (!__atomic_compare_exchange_n(&cpu->nmi_request, &expected, REQUEST_CAPTURE, false,
+                                     __ATOMIC_ACQ_REL, __ATOMIC_RELAXED) &&
+        expected != REQUEST_CAPTURE) {
+        return false;
+    }
     apic_raw_send(cpu->apic_id, COMMAND_NMI | COMMAND_ASSERT);
     while (__atomic_load_n(&cpu->snapshot.sequence, __ATOMIC_ACQUIRE) == before) {
         if (read_tsc() > deadline) {

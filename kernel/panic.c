@@ -77,7 +77,8 @@ static const char *current_thread_name(void)
     return this_cpu()->current != NULL ? this_cpu()->current->name : "(boot)";
 }
 
-/* Returns only to the CPU that may print; any other waits for the NMI that stops it. */
+/* Returns only to the CPU that may print, when the others have been told to stop: whoever goes on
+ * would write between the lines. Any other CPU that panics waits for the NMI that stops it. */
 static void panic_enter(void)
 {
     uint32_t nobody = NOBODY;
@@ -85,6 +86,7 @@ static void panic_enter(void)
     if (__atomic_compare_exchange_n(&panicking_cpu, &nobody, cpu_index(), false, __ATOMIC_ACQ_REL,
                                     __ATOMIC_ACQUIRE)) {
         console_panic_enter();
+        nmi_stop_others(STOP_TIMEOUT_NS);
         return;
     }
     if (nobody == cpu_index()) {
@@ -99,7 +101,6 @@ static void panic_enter(void)
 
 static void print_others(void)
 {
-    nmi_stop_others(STOP_TIMEOUT_NS);
     for (unsigned i = 0; i < cpu_present_count(); i++) {
         struct cpu *cpu = cpu_by_index(i);
         if (cpu == this_cpu() || !cpu_is_online(cpu)) {
