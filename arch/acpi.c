@@ -145,6 +145,9 @@ void acpi_initialize(const struct boot_facts *boot)
         facts.found = (has_xsdt && root_read(rsdp.xsdt, "XSDT", sizeof(uint64_t))) ||
                       root_read(rsdp.rsdt, "RSDT", sizeof(uint32_t));
     }
+    if (facts.found && facts.ioapic_count == 0) {
+        log_warning("acpi: no MADT, or none with an IOAPIC: using 1 CPU and the PC's defaults");
+    }
     if (!facts.found) {
         log_warning("acpi: no tables: using 1 CPU and the PC's default addresses");
     }

@@ -10,8 +10,6 @@
 #include "kernel/panic.h"
 #include "kernel/spinlock.h"
 
-#define DIRECT_MAP_LIMIT level_size(LEVEL_ROOT) /* 512 GiB: one top-level entry */
-
 static struct spinlock paging_lock = SPINLOCK("paging");
 static uint64_t window_next = WINDOW_REGION_BASE; /* atomic */
 

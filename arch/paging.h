@@ -14,6 +14,7 @@
 
 #define PAGE_SIZE          4096ull
 #define KERNEL_BASE        0xffffffff80000000ull
+#define DIRECT_MAP_LIMIT   (1ull << 39) /* 512 GiB, one top-level entry; RAM above it is not used */
 #define DIRECT_MAP_BASE    0xffff800000000000ull
 #define STACK_REGION_BASE  0xffffa00000000000ull
 #define STACK_REGION_SIZE  (1ull << 30)

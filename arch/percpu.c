@@ -69,16 +69,34 @@ struct cpu *cpu_add(uint32_t apic_id)
     return cpu;
 }
 
+static void stacks_give_back(struct cpu *cpu)
+{
+    for (unsigned stack = STACK_NMI; stack <= STACK_MACHINE_CHECK; stack++) {
+        if (cpu->tss.interrupt_stack[stack - 1] != 0) {
+            stack_free(cpu->tss.interrupt_stack[stack - 1]);
+        }
+        cpu->tss.interrupt_stack[stack - 1] = 0;
+    }
+    if (cpu->stack_top != 0) {
+        stack_free(cpu->stack_top);
+    }
+    cpu->stack_top = 0;
+}
+
 bool cpu_allocate_stacks(struct cpu *cpu)
 {
     for (unsigned stack = STACK_NMI; stack <= STACK_MACHINE_CHECK; stack++) {
         cpu->tss.interrupt_stack[stack - 1] = stack_allocate();
-        if (cpu->tss.interrupt_stack[stack - 1] == 0) {
-            return false;
-        }
     }
     cpu->stack_top = stack_allocate();
-    return cpu->stack_top != 0;
+    bool complete = cpu->stack_top != 0;
+    for (unsigned stack = STACK_NMI; stack <= STACK_MACHINE_CHECK; stack++) {
+        complete = complete && cpu->tss.interrupt_stack[stack - 1] != 0;
+    }
+    if (!complete) {
+        stacks_give_back(cpu);
+    }
+    return complete;
 }
 
 bool cpu_set_online(struct cpu *cpu)

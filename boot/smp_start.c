@@ -20,6 +20,7 @@
 #include "boot/boot_facts.h"
 #include "kernel/log.h"
 #include "kernel/main.h"
+#include "kernel/page_allocator.h"
 #include "kernel/string.h"
 
 #define INIT_WAIT_NS      10000000ull
@@ -27,6 +28,7 @@
 #define PATIENCE_NS       3000000000ull /* without any new arrival */
 #define TRAMPOLINE_LOWEST 0x1000u
 #define TRAMPOLINE_LIMIT  0xa0000u
+#define RESERVE_PAGES     256 /* 1 MiB that starting CPUs leave to everybody else */
 #define COMPARE_SAMPLES   64
 
 extern const char smp_trampoline[], smp_trampoline_end[]; /* smp_trampoline.asm */
@@ -63,9 +65,9 @@ static unsigned cpus_prepare(unsigned limit)
     for (unsigned i = 1; i < cpu_present_count() && starting + 1 < limit; i++) {
         struct cpu *cpu = cpu_by_index(i);
 
-        if (!cpu_allocate_stacks(cpu)) {
-            log_warning("cpu %u (APIC id %u): no memory for its stacks, not started", i,
-                        cpu->apic_id);
+        if (page_count().free < RESERVE_PAGES || !cpu_allocate_stacks(cpu)) {
+            log_error("cpus %u to %u: not enough memory for their stacks, not started", i,
+                      cpu_present_count() - 1);
             break;
         }
         __atomic_store_n(&cpu->state, CPU_STARTING, __ATOMIC_RELEASE);

@@ -5,6 +5,7 @@
 #include "arch/acpi.h"
 #include "arch/apic.h"
 #include "arch/clock.h"
+#include "arch/features.h"
 #include "arch/instructions.h"
 #include "arch/paging.h"
 #include "arch/traps.h"
@@ -53,7 +54,9 @@ static void cpus_start(void)
     command_line_get_number("cpus", 1, CPU_MAX, &limit);
     for (unsigned cpu = 1; cpu < cpu_present_count(); cpu++) {
         if (!thread_prepare_cpu(cpu)) {
-            panic("no memory for the idle thread of cpu %u", cpu);
+            log_error("cpu %u and those behind it: no memory for their idle threads", cpu);
+            limit = cpu;
+            break;
         }
     }
     unsigned online = smp_start_all((unsigned)limit);
@@ -68,10 +71,10 @@ static void cpus_start(void)
 static void first_thread(void *argument)
 {
     (void)argument;
-    cpus_start();
     if (!text_snapshot_take()) {
         log_warning("no memory for the text snapshot: tests cannot compare text with it");
     }
+    cpus_start();
     shell_run();
 }
 
@@ -83,6 +86,9 @@ void kernel_main(const struct boot_facts *facts)
     keys_initialize();
     log_info("livetext %s, %s by %s, %llu MiB free", LIVETEXT_VERSION, facts->firmware,
              facts->loader, (unsigned long long)(page_count().free * PAGE_SIZE >> 20));
+    if (!feature_present(FEATURE_NX)) {
+        log_warning("this CPU has no NX: data is executable, W^X holds for text alone");
+    }
     command_line_initialize(facts->command_line);
     acpi_initialize(facts);
     apic_initialize();

@@ -57,7 +57,7 @@ static bool region_bounds(const struct boot_region *region, uint64_t *base, uint
         return false;
     }
     *base = region->start;
-    *end = region->end;
+    *end = region->end < DIRECT_MAP_LIMIT ? region->end : DIRECT_MAP_LIMIT;
     if (*base < LOW_MEMORY_END) {
         *base = LOW_MEMORY_END;
     }

@@ -246,5 +246,8 @@ const char *thread_state_name(const struct thread *thread)
 {
     static const char *const names[] = {"runnable", "blocked", "sleeping", "dead"};
     bool running = run_queue_of(thread->cpu)->current == thread;
+    if (!cpu_index_is_online(thread->cpu)) {
+        return "offline"; /* the idle thread of a CPU that was not started */
+    }
     return running ? "running" : names[thread->state];
 }

@@ -83,6 +83,24 @@ def test_boots_without_acpi_on_one_cpu_and_says_so():
         assert guest.exit() == ALL_OK
 
 
+def test_too_little_memory_leaves_cpus_out_by_number():
+    """Stacks of 255 CPUs do not fit into 16 MB: those that run are whole, the rest are named."""
+    with Machine("starved", machine="q35", cpus=255, memory="16M", timeout=240) as guest:
+        text = guest.wait_prompt(240)
+        first = int(re.search(r"cpus (\d+) to 254: not enough memory", text).group(1))
+        assert 0 < first < 255 and f"{first} of 255 CPUs online" in text
+        assert guest.json("mem -j")[0]["free_bytes"] > 500000
+        rows = guest.json("threads -j")
+        assert sum(row["state"] == "offline" for row in rows) == 255 - first
+        assert guest.exit() == ALL_OK
+
+
+def test_says_so_without_nx_and_skips_what_needs_it():
+    with Machine("no-nx", cpu="qemu64,-nx", command_line='run="test memory; exit"') as guest:
+        assert guest.exit_status(60) == ALL_OK
+        assert "this CPU has no NX" in guest.text and "# SKIP this CPU has no NX" in guest.text
+
+
 def test_cpus_option_limits_the_cpus():
     with Machine("cpus-option", cpus=4, command_line="cpus=2") as guest:
         guest.wait_prompt()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The poke engine on the running kernel: costs, refusals, awkward places. What each refusal means
  * is proved byte by byte in tests/host; here the text is real and other CPUs are there. */
+#include "arch/features.h"
 #include "arch/instructions.h"
 #include "arch/paging.h"
 #include "arch/percpu.h"
@@ -171,6 +172,10 @@ static void poke_with_interrupts_off_is_refused(struct test *test)
 /* After a batch nothing may be left of the writable alias: every page table entry is looked at. */
 static void text_is_not_writable_after_a_batch(struct test *test)
 {
+    if (!feature_present(FEATURE_NX)) {
+        test_skip(test, "this CPU has no NX");
+        return;
+    }
     field_flip(test, 4, PATCH_PROTOCOL_INT3_BATCH, 3);
     EXPECT_EQUAL(test, paging_check_wx(NULL), 0);
 }
