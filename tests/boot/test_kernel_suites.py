@@ -7,7 +7,7 @@ import re
 import pytest
 
 import ktap
-from machine import ALL_OK, Machine
+from machine import ALL_OK, SOME_FAILED, Machine
 from pytest_summary import count_cases
 
 
@@ -43,6 +43,35 @@ def test_kernel_suites_pass(name, options):
               if state == "not ok"]
     assert (failed, status) == ([], ALL_OK)
     assert result.passed > 50
+
+
+def test_suites_run_from_any_state_and_put_it_back():
+    """Keys and protocol as the user left them neither disturb the cases nor get lost."""
+    commands = ("protocol int3; key bench_56 on; key test_true off; test static_key; keys -j; "
+                "protocol -j; exit")
+    with Machine("ktap-state", cpus=2, command_line=f'run="{commands}"') as machine:
+        assert machine.exit_status(60) == ALL_OK
+        text = machine.text
+    assert '"name":"bench_56","enabled":true' in text
+    assert '"name":"test_true","enabled":false' in text
+    assert '"name":"int3","default":true' in text
+
+
+def test_suites_refuse_a_key_with_users_by_name():
+    commands = "key bench_4 inc; key bench_4 inc; test static_key; exit"
+    with Machine("ktap-users", cpus=2, command_line=f'run="{commands}"') as machine:
+        assert machine.exit_status(60) == SOME_FAILED
+        assert "key bench_4 cannot be brought to its state at boot" in machine.text
+
+
+def test_ctrl_c_stops_the_torture():
+    with Machine("ktap-stop", cpus=2) as machine:
+        machine.wait_prompt()
+        machine.send("test torture\r")
+        machine.wait("Subtest: torture")
+        machine.send("\x03")
+        machine.wait("# SKIP stopped by Ctrl-C", 5)
+        machine.wait_prompt()
 
 
 GOOD = """livetext> test

@@ -3,12 +3,18 @@
  * plan line says how many results follow, and each case gives exactly one, whatever it does. */
 #include "tests/kernel/test.h"
 
+#include "arch/clock.h"
 #include "arch/paging.h"
+#include "arch/percpu.h"
 #include "kernel/console.h"
 #include "kernel/heap.h"
 #include "kernel/page_allocator.h"
 #include "kernel/text_snapshot.h"
 #include "kernel/thread.h"
+#include "patching/breakpoint.h"
+#include "patching/static_key.h"
+
+#define IPI_ARRIVAL_NS 2000000000ull
 
 struct machine_state {
     size_t free_pages;
@@ -53,6 +59,11 @@ void test_skip(struct test *test, const char *reason)
     test->skip_reason = reason;
 }
 
+bool test_should_stop(const struct test *test)
+{
+    return test->stop(test->stop_argument);
+}
+
 static void report(struct test_totals *totals, const struct test *test, unsigned number)
 {
     if (test->failures != 0) {
@@ -67,6 +78,82 @@ static void report(struct test_totals *totals, const struct test *test, unsigned
     }
 }
 
+/* What the user had changed, undone for the tests and put back behind them. */
+#define CHANGED_KEYS_MAX 64
+static struct boot_state {
+    enum patch_protocol_id protocol;
+    size_t changed;
+    struct static_key_change undo[CHANGED_KEYS_MAX], redo[CHANGED_KEYS_MAX];
+} boot_state;
+
+static bool keys_change(const char *who, const struct static_key_change *changes, size_t count)
+{
+    struct patch_error error = {0};
+    enum patch_status status = PATCH_OK;
+    if (count != 0) {
+        status = static_key_transaction(who, changes, count, &error);
+    }
+    if (status != PATCH_OK) {
+        console_print("test: key %s cannot be brought to its state at boot: %s\n",
+                      error.name != NULL ? error.name : "?", patch_status_text(status));
+    }
+    return status == PATCH_OK;
+}
+
+/* Returns false, having said why, if a key cannot be brought to its state at boot. */
+static bool boot_state_enter(void)
+{
+    boot_state = (struct boot_state){.protocol = patch_protocol_default()};
+    for (struct static_key *key = static_key_first(); key != NULL; key = static_key_next(key)) {
+        bool enabled = static_key_is_enabled(key);
+        if (enabled != key->initial) {
+            if (boot_state.changed == CHANGED_KEYS_MAX) {
+                console_print("test: more than %u keys are not as at boot\n", CHANGED_KEYS_MAX);
+                return false;
+            }
+            boot_state.undo[boot_state.changed] = (struct static_key_change){key, key->initial};
+            boot_state.redo[boot_state.changed++] = (struct static_key_change){key, enabled};
+        }
+    }
+    return keys_change("test begins", boot_state.undo, boot_state.changed) &&
+           patch_protocol_set_default(PATCH_PROTOCOL_INT3_BATCH) == PATCH_OK;
+}
+
+static void boot_state_leave(void)
+{
+    keys_change("test ends", boot_state.redo, boot_state.changed);
+    if (patch_protocol_set_default(boot_state.protocol) != PATCH_OK) {
+        console_print("# the default protocol could not be put back\n");
+    }
+}
+
+/* IPIs on their way arrive within the limit, or the two sums differ for good. */
+static bool every_ipi_arrives(void)
+{
+    uint64_t deadline = clock_now_ns() + IPI_ARRIVAL_NS;
+    uint64_t sent, received;
+    do {
+        thread_sleep_ns(1000000);
+        sent = received = 0;
+        for (unsigned cpu = 0; cpu < cpu_present_count(); cpu++) {
+            received += cpu_ipis_received(cpu_by_index(cpu));
+            sent += cpu_ipis_sent(cpu_by_index(cpu));
+        }
+    } while (sent != received && clock_now_ns() < deadline);
+    return sent == received;
+}
+
+static void patching_is_at_rest(struct test *test)
+{
+    for (struct static_key *key = static_key_first(); key != NULL; key = static_key_next(key)) {
+        EXPECT_EQUAL(test, static_key_count(key), key->initial);
+    }
+    for (unsigned cpu = 0; cpu < PATCH_CPU_MAX; cpu++) {
+        EXPECT_EQUAL(test, patch_trap_cpus[cpu].references, 0);
+    }
+    EXPECT_EQUAL(test, patch_protocol_default(), PATCH_PROTOCOL_INT3_BATCH);
+}
+
 /* The case that the runner adds to every suite. */
 static void suite_leaves_machine_as_found(struct test *test, const struct machine_state *before)
 {
@@ -74,6 +161,8 @@ static void suite_leaves_machine_as_found(struct test *test, const struct machin
     EXPECT_EQUAL(test, now.free_pages, before->free_pages);
     EXPECT_EQUAL(test, now.heap_blocks, before->heap_blocks);
     EXPECT_EQUAL(test, now.threads, before->threads);
+    EXPECT(test, every_ipi_arrives());
+    patching_is_at_rest(test);
     uint64_t address = text_snapshot_difference();
     if (!EXPECT_EQUAL(test, address, 0)) {
         EXPECT_EQUAL(test, *(const uint8_t *)address, text_snapshot_byte(address));
@@ -89,7 +178,7 @@ static bool suite_run(const struct test_suite *suite, struct test_totals *totals
     struct machine_state before = machine_state_now();
     unsigned number = 0;
     for (size_t i = 0; i < suite->case_count; i++) {
-        struct test test = {.name = suite->cases[i].name};
+        struct test test = {.name = suite->cases[i].name, .stop = stop, .stop_argument = argument};
         if (stop(argument)) {
             test_skip(&test, "stopped by Ctrl-C");
         } else {
@@ -111,11 +200,11 @@ struct test_totals test_run(const struct test_suite *suite, bool (*stop)(void *a
     while (test_suites[count] != NULL) {
         count++;
     }
-    console_print("KTAP version 1\n1..%zu\n", suite != NULL ? (size_t)1 : count);
-    if (text_snapshot_difference() != 0) {
-        console_print("# some key is not as at boot: text is compared with what it is now\n");
-        text_snapshot_take();
+    if (!boot_state_enter()) {
+        totals.failed++;
+        return totals;
     }
+    console_print("KTAP version 1\n1..%zu\n", suite != NULL ? (size_t)1 : count);
     unsigned number = 0;
     for (size_t i = 0; i < count; i++) {
         if (suite == NULL || suite == test_suites[i]) {
@@ -123,6 +212,7 @@ struct test_totals test_run(const struct test_suite *suite, bool (*stop)(void *a
             console_print("%s %u %s\n", passed ? "ok" : "not ok", ++number, test_suites[i]->name);
         }
     }
+    boot_state_leave();
     console_print("# Totals: pass:%u fail:%u skip:%u\n# tests ended\n", totals.passed,
                   totals.failed, totals.skipped);
     return totals;

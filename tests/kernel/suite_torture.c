@@ -92,6 +92,10 @@ static void torture_flip_until(struct test *test, uint64_t deadline)
     /* Few unbatched flips of many sites: with more CPUs than the host has, a sync takes as long as
      * the host's time slices. */
     for (unsigned i = 0; clock_now_ns() < deadline; i++) {
+        if (test_should_stop(test)) {
+            test_skip(test, "stopped by Ctrl-C");
+            return;
+        }
         unsigned which = i % 16 < 12 ? i % 2 : i % SUSPECT_COUNT;
         protocol_alternate(test, which < 2 ? i / 2 : 0);
         torture.lost += !suspect_flip(&torture.suspects[which]);
@@ -115,15 +119,12 @@ static void call_sites_survive_ten_seconds_under_fire(struct test *test)
             torture.lost += !suspect_flip(&torture.suspects[i]);
         }
     }
-    if (cpu_count() > 1) {
-        EXPECT(test, torture.runs > 0);
-    }
     workers_join(&torture.workers);
     EXPECT_EQUAL(test, patch_protocol_set_default(before), PATCH_OK);
     EXPECT_EQUAL(test, torture.mixed, 0);
     EXPECT_EQUAL(test, torture.stale, 0);
     EXPECT_EQUAL(test, torture.lost, 0);
-    EXPECT(test, cpu_count() == 1 || torture.settled_runs > 0);
+    EXPECT(test, cpu_count() == 1 || test->skip_reason != NULL || torture.settled_runs > 0);
 }
 
 static const struct test_case cases[] = {

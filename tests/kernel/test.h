@@ -19,6 +19,8 @@ struct test {
     const char *name;
     unsigned failures;
     const char *skip_reason; /* set by test_skip(): the case did not apply here */
+    bool (*stop)(void *argument);
+    void *stop_argument;
 };
 
 struct test_case {
@@ -49,7 +51,8 @@ struct test_totals {
     unsigned passed, failed, skipped;
 };
 
-/* Runs one suite, or all with @suite NULL, and prints KTAP. @stop is polled between cases.
+/* Runs one suite, or all with @suite NULL, and prints KTAP, with all keys and the default protocol
+ * as at boot; afterwards they are again as the caller had them. @stop is polled between cases.
  * Context: thread. */
 struct test_totals test_run(const struct test_suite *suite, bool (*stop)(void *argument),
                             void *argument);
@@ -59,6 +62,10 @@ bool test_expect(struct test *test, bool condition, const char *text, const char
 bool test_expect_equal(struct test *test, uint64_t actual, uint64_t expected, const char *text,
                        const char *file, int line);
 void test_skip(struct test *test, const char *reason);
+
+/* Whether the user wants to stop (Ctrl-C): long cases ask, leave things as they found them, and
+ * skip. */
+bool test_should_stop(const struct test *test);
 
 #define EXPECT(test, condition) test_expect((test), (condition), #condition, __FILE__, __LINE__)
 #define EXPECT_EQUAL(test, actual, expected)                                                       \
