@@ -39,7 +39,7 @@ uint64_t bench_load_stop(void);
 /* One row of `bench poke`. */
 struct poke_measurement {
     uint32_t flips;
-    uint64_t rounds, ipis, traps; /* sums over the flips */
+    uint64_t rounds, ipis, traps; /* sums over the flips; rounds and IPIs are the same for each */
     struct histogram total_ns;    /* one sample a flip */
     struct histogram handler_ticks;
 };

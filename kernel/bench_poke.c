@@ -20,6 +20,11 @@ static bool record_take(const struct poke_request *request, uint64_t before,
     struct patch_record record;
     for (uint64_t seq = patch_record_newest(); seq > before; seq--) {
         if (patch_record_get(seq, &record) && record.who == request->key->key->name) {
+            if (result->flips != 0 && (record.rounds != result->rounds / result->flips ||
+                                       record.ipis != result->ipis / result->flips)) {
+                console_print("bench poke: flips of %s differ in rounds or IPIs\n", record.who);
+                return false;
+            }
             result->flips++;
             result->rounds += record.rounds;
             result->ipis += record.ipis;
@@ -145,6 +150,13 @@ static bool options_read(struct poke_options *o, int argc, char **argv)
     };
     if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 0)) {
         return false;
+    }
+    for (size_t i = 0; i < o->loads.count; i++) {
+        if (o->loads.values[i] == BENCH_LOAD_BUSY && cpu_count() == 1) {
+            console_print(
+                "bench poke: --load busy: there is only one CPU, and it runs the bench\n");
+            return false;
+        }
     }
     for (size_t i = 0; i < o->sites.count; i++) {
         if (bench_key_find((uint32_t)o->sites.values[i]) == NULL) {

@@ -107,10 +107,12 @@ static void times_print(struct table *table, const struct pair *m)
                             SEED5_HANDLER_NS_BEFORE, SEED5_HANDLER_NS_AFTER,
                             handler_ns(&m->before),  handler_ns(&m->after)};
     row_print(table, &row);
-    uint64_t before = m->before.traps != 0 ? m->before.traps : 1;
+    /* Per flip: the two may have had time for different numbers of flips. */
+    uint64_t before = m->before.traps * m->after.flips;
+    uint64_t after = m->after.traps * m->before.flips;
     row = (struct seed_row){
-        "int3 hits a flip, unbatched = 100", "percent", 100, SEED5_HITS_PERCENT_AFTER, 100,
-        m->after.traps * 100 / before};
+        "int3 hits a flip, unbatched = 100",   "percent", 100, SEED5_HITS_PERCENT_AFTER, 100,
+        before != 0 ? after * 100 / before : 0};
     row_print(table, &row);
 }
 

@@ -59,7 +59,8 @@ const struct shell_command command_bench = {
         "poke: flips keys with that many sites and adds up the records; without --flips, up to\n"
         "100 flips or 1.5 s a row, 2 flips at least. busy: every other CPU runs through the\n"
         "sites. Counts are exact; times compare only within one run. min and\n"
-        "max are exact, p50 and p99 are upper edges of buckets at most 6 % wide.",
+        "max are exact, p50 and p99 are upper edges of buckets at most 6 % wide. Ctrl-C acts\n"
+        "between two flips; unbatched flips of many sites under load take seconds each.",
     .run = bench_run,
     .complete = bench_complete,
 };

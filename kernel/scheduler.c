@@ -116,9 +116,9 @@ static void account_locked(struct thread *previous, struct thread *next, uint64_
     if (static_branch_unlikely(&sched_stats)) {
         if (next->ready_ns != 0) {
             next->wait_ns += now_ns - next->ready_ns;
-            next->ready_ns = 0;
         }
     }
+    next->ready_ns = 0; /* also when the key has just gone off: no wait may span that time */
 }
 
 void schedule(void)

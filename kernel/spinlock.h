@@ -21,8 +21,10 @@ struct spinlock {
         .name = (lock_name), .next = 0, .serving = 0                                               \
     }
 
-/* About a minute of PAUSEs on hardware; longer under emulation. */
-#define SPINLOCK_SPINS_MAX (1u << 30)
+/* Minutes of PAUSEs: longer than any CPU waits for a sync before it names the silent one
+ * (arch/ipi.h), so that the report of a stuck lock never comes before the report of what it waits
+ * for. */
+#define SPINLOCK_SPINS_MAX (1ull << 32)
 
 /* Panics with the lock's name: its owner never released it. */
 _Noreturn void spinlock_report_stuck(const struct spinlock *lock);
@@ -34,7 +36,7 @@ _Noreturn void spinlock_report_stuck(const struct spinlock *lock);
 static inline void spinlock_lock(struct spinlock *lock)
 {
     uint32_t ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_RELAXED);
-    uint32_t spins = 0;
+    uint64_t spins = 0;
 
     while (__atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE) != ticket) {
         cpu_relax();
