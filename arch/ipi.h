@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* Counted inter-processor interrupts, and the sync that live patching stands on. Invariant: over
  * all CPUs and kinds, sum of ipis_sent == sum of ipis_received once all are delivered: a send that
- * would merge with one still pending is not made and not counted. Callers: scheduler, cross calls,
+ * would merge with one still pending is not made and not counted, and CPUs come online only while
+ * nobody syncs. Callers: scheduler, cross calls,
  * patch platform, bench. */
 #pragma once
 

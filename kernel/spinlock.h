@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* Ticket spinlocks: first come, first served. Invariant: the CPU whose ticket is `serving` owns the
  * lock; a lock is held for a short, bounded time and never across anything that waits for another
- * CPU. Called by every room. A lock that an interrupt handler takes must be taken with the _save
- * form everywhere. */
+ * CPU (but for sync_lock in arch/ipi.c, taken with interrupts on for that reason). Called by every
+ * room. A lock that an interrupt handler takes must be taken with the _save form everywhere. */
 #pragma once
 
 #include <stdbool.h>
