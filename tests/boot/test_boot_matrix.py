@@ -8,10 +8,11 @@ Each boot must reach the prompt, count its CPUs, flip a key under all of them an
 
 import os
 import re
+import struct
 
 import pytest
 
-from machine import ALL_OK, Machine, icount
+from machine import ALL_OK, LOGS, Machine, icount
 
 
 def check_machine(machine, cpus, timeout=60):
@@ -92,6 +93,23 @@ def test_too_little_memory_leaves_cpus_out_by_number():
         assert guest.json("mem -j")[0]["free_bytes"] > 500000
         rows = guest.json("threads -j")
         assert sum(row["state"] == "offline" for row in rows) == 255 - first
+        assert guest.exit() == ALL_OK
+
+
+def test_cpu_that_does_not_come_up_is_named_and_left_out():
+    """A second MADT lists a CPU that is not there (APIC id 77): INIT and SIPI go nowhere."""
+    table = LOGS / "ghost-cpu.bin"
+    LOGS.mkdir(parents=True, exist_ok=True)
+    table.write_bytes(struct.pack("<II", 0xfee00000, 1) + struct.pack("<BBBBI", 0, 8, 77, 77, 1))
+    with Machine("ghost-cpu", cpus=3, timeout=60,
+                 extra=["-acpitable", f"sig=APIC,data={table}"]) as guest:
+        text = guest.wait_prompt()
+        assert "cpu 3 (APIC id 77) did not start" in text and "3 of 4 CPUs online" in text
+        assert [row["online"] for row in guest.json("cpus -j")] == [True, True, True, False]
+        poke = guest.json("key bench_4 on -j")[0]
+        assert (poke["rounds"], poke["ipis"]) == (3, 6)
+        guest.run("key bench_4 off")
+        guest.run("test machine", 60)
         assert guest.exit() == ALL_OK
 
 
