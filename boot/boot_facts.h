@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #define BOOT_REGION_MAX       256
-#define BOOT_COMMAND_LINE_MAX 2048
+#define BOOT_COMMAND_LINE_MAX 4096 /* its end included; see COMMAND_LINE_MAX */
 #define BOOT_LOADER_NAME_MAX  64
 #define BOOT_RSDP_MAX         36
 
@@ -28,7 +28,7 @@ struct boot_facts {
     const char *firmware; /* "BIOS" or "UEFI" */
     char loader[BOOT_LOADER_NAME_MAX];
     char command_line[BOOT_COMMAND_LINE_MAX];
-    bool command_line_truncated;
+    bool command_line_truncated; /* command_line_initialize() warns */
     unsigned region_count;
     struct boot_region regions[BOOT_REGION_MAX];
     unsigned regions_dropped; /* did not fit: memory lost, not harm */

@@ -4,12 +4,17 @@
  * owners of the options. */
 #include "kernel/command_line.h"
 
+#include "boot/boot_facts.h"
 #include "kernel/format.h"
 #include "kernel/log.h"
 #include "kernel/nearest_word.h"
 #include "kernel/options.h"
 #include "kernel/string.h"
 #include "kernel/words.h"
+
+#define CUT_SHOWN 24 /* characters before a cut that the warning quotes */
+
+_Static_assert(BOOT_COMMAND_LINE_MAX == COMMAND_LINE_MAX + 1, "what the boot code keeps fits here");
 
 static const char *const known_names[] = {"run", "loglevel", "cpus", "protocol"};
 
@@ -80,20 +85,23 @@ static void add_word(char *text)
     words[word_count++] = word;
 }
 
-static void copy_text(const char *text)
+static void copy_text(const char *text, bool is_cut)
 {
     size_t length = strlen(text);
 
     if (length > COMMAND_LINE_MAX) {
         length = COMMAND_LINE_MAX;
-        log_warning("command line: longer than %d characters: '%s' is ignored", COMMAND_LINE_MAX,
-                    text + length);
+        is_cut = true;
     }
     memcpy(storage, text, length);
     storage[length] = '\0';
+    if (is_cut) {
+        log_warning("command line: longer than %d characters: what lies behind '%s' was dropped",
+                    COMMAND_LINE_MAX, storage + (length > CUT_SHOWN ? length - CUT_SHOWN : 0));
+    }
 }
 
-void command_line_initialize(const char *text)
+void command_line_initialize(const char *text, bool is_cut)
 {
     char *cursor = storage;
     char *word;
@@ -101,7 +109,7 @@ void command_line_initialize(const char *text)
     enum words_result result;
 
     word_count = 0;
-    copy_text(text != NULL ? text : "");
+    copy_text(text != NULL ? text : "", is_cut);
     while ((result = words_take(&cursor, &word)) != WORDS_END) {
         if (result == WORDS_UNTERMINATED) {
             log_warning("command line: quote not closed in '%s'", word);

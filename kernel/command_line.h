@@ -19,8 +19,9 @@ struct command_line_word {
 };
 
 /* Copies and splits @text (NULL: empty), drops the kernel's file name in front, applies loglevel=,
- * and warns. Context: boot CPU, once, when the log works. */
-void command_line_initialize(const char *text);
+ * and warns; also when whoever fetched @text had to cut its end off (@is_cut). Context: boot CPU,
+ * once, when the log works. */
+void command_line_initialize(const char *text, bool is_cut);
 
 /* Returns the value of NAME=VALUE, the last one given, or NULL. */
 const char *command_line_get(const char *name);

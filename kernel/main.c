@@ -89,7 +89,7 @@ void kernel_main(const struct boot_facts *facts)
     if (!feature_present(FEATURE_NX)) {
         log_warning("this CPU has no NX: data is executable, W^X holds for text alone");
     }
-    command_line_initialize(facts->command_line);
+    command_line_initialize(facts->command_line, facts->command_line_truncated);
     acpi_initialize(facts);
     apic_initialize();
     clock_initialize();

@@ -187,6 +187,23 @@ def test_nonsense_on_the_kernel_command_line_is_named(command_line, culprit):
         assert machine.exit() == ALL_OK
 
 
+@pytest.mark.parametrize("loader", ["kernel", "iso-bios"])
+def test_kernel_command_line_too_long_is_cut_aloud(loader):
+    """The words before the cut count; what lies behind it is dropped by name."""
+    words = "cpus=2 filler=" + "x" * 4200 + " run=exit"
+    with Machine(f"too-long-{loader}", loader, command_line=words) as machine:
+        machine.wait_prompt()
+        assert "longer than 4095 characters: what lies behind 'xxxx" in machine.text
+        assert machine.json("ver -j")[0]["cpus"] == 2
+        assert machine.exit() == ALL_OK
+
+
+def test_kernel_command_line_up_to_the_limit_counts():
+    with Machine("long", command_line="filler=" + "x" * 3500 + " cpus=2 run=exit") as machine:
+        assert machine.exit_status() == ALL_OK
+        assert "2 of 4 CPUs online" in machine.text and "longer than" not in machine.text
+
+
 def test_protocol_option_sets_the_default():
     with Machine("protocol", command_line="protocol=int3") as machine:
         machine.wait_prompt()

@@ -40,7 +40,7 @@ static void initialize(const char *text)
 {
     log_text[0] = '\0';
     console_level = LOG_INFO;
-    command_line_initialize(text);
+    command_line_initialize(text, false);
 }
 
 static void qemu_puts_the_file_name_in_front(void **state)
@@ -142,7 +142,8 @@ static void too_much_is_cut_with_a_warning(void **state)
     strcpy(text + COMMAND_LINE_MAX, "TAIL");
     initialize(text);
     assert_string_equal(log_text,
-                        "warning: command line: longer than 4095 characters: 'TAIL' is ignored\n");
+                        "warning: command line: longer than 4095 characters: what lies behind "
+                        "'aaaaaaaaaaaaaaaaaaaaaaaa' was dropped\n");
     assert_int_equal(strlen(command_line_get("run")), COMMAND_LINE_MAX - 4);
 
     for (int i = 0; i < COMMAND_LINE_WORDS_MAX; i++) {
@@ -154,6 +155,16 @@ static void too_much_is_cut_with_a_warning(void **state)
     assert_string_equal(command_line_get("cpus"), "1");
 }
 
+static void a_line_that_arrived_cut_is_named(void **state)
+{
+    (void)state;
+    log_text[0] = '\0';
+    command_line_initialize("cpus=2 run=ver", true);
+    assert_string_equal(log_text, "warning: command line: longer than 4095 characters: what lies "
+                                  "behind 'cpus=2 run=ver' was dropped\n");
+    assert_string_equal(command_line_get("cpus"), "2");
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(qemu_puts_the_file_name_in_front),
     cmocka_unit_test(grub_quotes_whole_words),
@@ -163,6 +174,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(the_last_of_two_counts),
     cmocka_unit_test(an_open_quote_is_named),
     cmocka_unit_test(too_much_is_cut_with_a_warning),
+    cmocka_unit_test(a_line_that_arrived_cut_is_named),
 };
 
 HOST_TEST_MAIN(tests, NULL)
