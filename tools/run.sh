@@ -20,10 +20,16 @@ kvm_is_fast() {
     (: <>/dev/kvm) 2>/dev/null && grep -qwE 'vmx|svm' /proc/cpuinfo
 }
 
+# $1 in single quotes, so that a shell reads it as one word, whatever is in it.
+quote() {
+    printf "'%s' " "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"
+}
+
 case $smp in '' | *[!0-9]*) fail "SMP='$smp' is not a number" ;; esac
-if [ "$smp" -lt 1 ] || [ "$smp" -gt 255 ]; then fail "SMP=$smp is not in 1..255"; fi
-printf '%s\n' "$mem" | grep -qxE '[1-9][0-9]*[MG]?' ||
-    fail "MEM='$mem' is not a size such as 64M or 4G"
+case $smp in [1-9] | [1-9][0-9] | [12][0-9][0-9]) ;; *) fail "SMP=$smp is not in 1..255" ;; esac
+if [ "$smp" -gt 255 ]; then fail "SMP=$smp is not in 1..255"; fi
+case ${mem%[MG]} in '' | 0* | *[!0-9]*) fail "MEM='$mem' is not a size such as 64M or 4G" ;; esac
+case $mem in ???????* | ????*G) fail "MEM=$mem is more than 99999M or 999G" ;; esac
 case $machine in pc | q35) ;; *) fail "MACHINE='$machine' is none of pc, q35" ;; esac
 case $uefi in '' | 0 | 1) ;; *) fail "UEFI='$uefi' is neither 0 nor 1" ;; esac
 case $nic in
@@ -61,8 +67,9 @@ if [ -z "$gdb" ]; then
 fi
 
 # gdb starts QEMU itself and talks to it through a pipe, so both end together.
-printf '%s ' qemu-system-x86_64 -S -gdb stdio >"$build/debug.sh"
-printf "'%s' " "$@" -serial "file:$build/debug.log" >>"$build/debug.sh"
+for word in qemu-system-x86_64 -S -gdb stdio "$@" -serial "file:$build/debug.log"; do
+    quote "$word"
+done >"$build/debug.sh"
 echo "run: the console goes to $build/debug.log" >&2
 exec gdb --nx -q "$build/livetext.elf" -ex "target remote | exec sh $build/debug.sh" \
     -ex 'hbreak kernel_main' -ex continue

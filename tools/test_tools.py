@@ -249,7 +249,11 @@ def test_sum_ended_from_outside_leaves_nothing_behind(tmp_path):
 
 @pytest.mark.parametrize("options, culprit", [
     ({"SMP": "x"}, "SMP='x'"), ({"SMP": "0"}, "SMP=0"), ({"SMP": "256"}, "SMP=256"),
-    ({"MEM": "lots"}, "MEM='lots'"), ({"NIC": "rtl8139"}, "NIC='rtl8139'"),
+    ({"SMP": "99999999999999999999"}, "SMP=99999999999999999999"), ({"SMP": "004"}, "SMP=004"),
+    ({"MEM": "lots"}, "MEM='lots'"), ({"MEM": "64m"}, "MEM='64m'"), ({"MEM": "0"}, "MEM='0'"),
+    ({"MEM": "64M\n4G"}, "MEM='64M"), ({"MEM": "99999999999999999999G"}, "MEM=99999"),
+    ({"MEM": "9999G"}, "MEM=9999G"), ({"MEM": "G"}, "MEM='G'"),
+    ({"NIC": "rtl8139"}, "NIC='rtl8139'"),
     ({"ACCEL": "hvf"}, "ACCEL='hvf'"), ({"UEFI": "yes"}, "UEFI='yes'"),
     ({"MACHINE": "isapc"}, "MACHINE='isapc'"),
 ])
@@ -257,6 +261,23 @@ def test_run_names_a_wrong_option(options, culprit):
     done = subprocess.run([TOOLS / "run.sh"], env={"PATH": "/usr/bin:/bin", **options}, text=True,
                           capture_output=True, timeout=10)
     assert done.returncode == 2 and culprit in done.stderr
+    assert len([line for line in done.stderr.splitlines() if line.startswith("run: ")]) == 1
+    assert "run.sh:" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["", "run='ver; exit'", "a'b \"c\" $d `e` \\ '' *", "a=$$b"])
+def test_debug_hands_the_command_line_on_unchanged(tmp_path, command):
+    """What gdb would start is run here with programs that only tell their arguments."""
+    (tmp_path / "gdb").write_text("#!/bin/sh\n")
+    (tmp_path / "qemu-system-x86_64").write_text("#!/bin/sh\nprintf '%s\\0' \"$@\"\n")
+    for program in "gdb", "qemu-system-x86_64":
+        (tmp_path / program).chmod(0o755)
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "BUILD": str(tmp_path), "GDB": "1",
+           "ACCEL": "tcg", "CMD": command}
+    subprocess.run([TOOLS / "run.sh"], env=env, check=True, capture_output=True, timeout=10)
+    words = subprocess.run(["sh", tmp_path / "debug.sh"], env=env, check=True, text=True,
+                           capture_output=True).stdout.split("\0")
+    assert words[words.index("-append") + 1] == command
 
 
 def test_setup_names_what_is_missing(tmp_path):
