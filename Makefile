@@ -38,8 +38,9 @@ OBJECTS := $(C_SOURCES:%.c=$(BUILD)/%.o) $(ASM_SOURCES:%.asm=$(BUILD)/%.asm.o)
 kernel: $(ELF)
 
 # `make run` and its like take these from the command line or the environment; tools/run.sh reads
-# them.
-export BUILD SMP MEM NIC ACCEL UEFI MACHINE CMD
+# them. A dollar sign in CMD is the kernel's, not a variable of make.
+export BUILD SMP MEM NIC ACCEL UEFI MACHINE
+override export CMD := $(value CMD)
 
 # A stamp holds the tools, the flags and the list of objects; it changes only when one of them does.
 STAMP := $(BUILD)/flags.stamp
@@ -118,7 +119,7 @@ debug: setup
 	@$(MAKE) --no-print-directory kernel
 	@GDB=1 tools/run.sh
 
-bench: export CMD := run="bench ipi; bench poke; bench seeds; exit"
+bench: override export CMD := run="bench ipi; bench poke; bench seeds; exit"
 bench: run
 
 iso: setup

@@ -280,6 +280,18 @@ def test_debug_hands_the_command_line_on_unchanged(tmp_path, command):
     assert words[words.index("-append") + 1] == command
 
 
+@pytest.mark.parametrize("command", [
+    "", "foo=a$b", "foo=a$$b $(CC) ${x", "run=\"ver; exit\" # 'it' \\ = :="])
+@pytest.mark.parametrize("origin", ["command line", "environment"])
+def test_make_hands_the_command_line_on_unchanged(command, origin):
+    show = "show_command: ; @printf '%s' \"$$CMD\""
+    words = [f"CMD={command}"] if origin == "command line" else []
+    env = {"PATH": "/usr/bin:/bin", "CMD": "" if words else command}
+    done = subprocess.run(["make", "-s", "--eval", show, "show_command", *words], env=env,
+                          cwd=TOOLS.parent, text=True, capture_output=True)
+    assert (done.stdout, done.stderr) == (command, "")
+
+
 def test_setup_names_what_is_missing(tmp_path):
     (tmp_path / "setup.sh").write_bytes((TOOLS / "setup.sh").read_bytes())
     (tmp_path / "packages.txt").write_text(
