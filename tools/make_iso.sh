@@ -8,6 +8,9 @@ set -eu
 
 elf=$1 iso=$2 command_line=${3-}
 modules="multiboot2 normal iso9660 part_msdos part_gpt fat search serial terminal"
+# The UEFI image of grub-mkrescue looks for these as well, and complains of each it does not find.
+modules="$modules part_acorn part_amiga part_apple part_bsd part_dfly part_dvh part_plan part_sun"
+modules="$modules part_sunpc"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 root=$scratch/root
@@ -25,8 +28,10 @@ serial --unit=0 --speed=115200
 terminal_input serial console
 terminal_output serial console
 set timeout=0
+set gfxpayload=text
 menuentry livetext {
-    multiboot2 /boot/livetext.elf $words
+    # Under UEFI GRUB warns that there is no text screen; the kernel wants the serial port only.
+    if multiboot2 /boot/livetext.elf $words; then clear; fi
 }
 EOF
 grub-mkrescue -o "$iso.tmp" --compress=xz --fonts= --locales= --themes= \

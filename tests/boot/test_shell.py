@@ -173,6 +173,16 @@ def test_run_option_passes_through_grub():
         assert '"kind":"ver"' in machine.text and "nosuch" in machine.text
 
 
+@pytest.mark.parametrize("loader", ["iso-bios", "iso-uefi"])
+def test_grub_shows_no_error(loader):
+    """Its remark that UEFI has no text screen is cleared away once the kernel is loaded."""
+    with Machine(f"grub-quiet-{loader}", loader, command_line="run=exit") as machine:
+        assert machine.exit_status() == ALL_OK
+        before = machine.text.partition("] livetext ")[0]
+        assert "error:" not in before
+        assert before.rfind("\x1b[H\x1b[J") > before.rfind("WARNING")
+
+
 @pytest.mark.parametrize("command_line, culprit", [
     ("fliptable=on", "fliptable"), ("loglevel=shout", "shout"), ("cpus=many", "many"),
     ("protocol=magic", "magic"), ("cpus=0", "cpus"), ('loglevel="info', "quote"),
