@@ -64,6 +64,9 @@ bool uart_initialize(void (*on_input)(bool interrupt_character))
     write_register(UART_FIFO_CONTROL, FIFO_ENABLE_AND_CLEAR);
     write_register(UART_MODEM_CONTROL, DTR_RTS_OUT2);
     present = scratch_holds(0x5a) && scratch_holds(0xa5);
+    if (present) {
+        uart_raw_set_detected();
+    }
     if ((read_register(UART_INTERRUPT_IDENTITY) & FIFO_WORKS) == FIFO_WORKS) {
         uart_raw_set_burst(FIFO_DEPTH);
     }

@@ -35,6 +35,7 @@ static bool at_line_start = true;
 static const char *line_prompt; /* NULL: no line is being typed */
 static struct line_view line;
 static char line_output[LINE_VIEW_OUTPUT_MAX];
+static uint64_t dropped_reported; /* characters of output */
 
 static bool panicking;
 static bool interrupt_requested;    /* a Ctrl-C has arrived that nobody has read yet */
@@ -116,9 +117,26 @@ static void release(void)
 }
 
 /* The functions named _taken are called by the holder. */
+
+/* Says how much was dropped while nobody read, once somebody does again. */
+static void report_dropped_taken(void)
+{
+    uint64_t dropped = uart_raw_dropped() - dropped_reported;
+    char text[96];
+
+    if (dropped != 0 && uart_raw_is_ready()) {
+        dropped_reported += dropped;
+        uart_raw_write(text, format_text(text, sizeof(text),
+                                         "\n(%llu characters of output lost: nobody read them)\n",
+                                         (unsigned long long)dropped));
+        at_line_start = true;
+    }
+}
+
 static void emit_taken(const char *text, size_t length)
 {
     if (length > 0) {
+        report_dropped_taken();
         uart_raw_write(text, length);
         at_line_start = text[length - 1] == '\n';
     }

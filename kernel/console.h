@@ -3,6 +3,8 @@
  * Invariant: the text of one call never mixes with another call's or with log lines, and nobody
  * spins with interrupts off for a CPU that is doing serial output: a context that may not wait
  * hands its text to the log ring, which the CPU that holds the console prints before it lets go.
+ * Output with interrupts on waits for a reader that pauses; what is dropped otherwise is counted
+ * and named when output moves again.
  * Called by shell commands (print), the log (flush), the shell (input) and panic (enter). */
 #pragma once
 

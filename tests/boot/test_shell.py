@@ -2,11 +2,13 @@
 """The shell as a user meets it: help, bad input, line editing, history, completion, Ctrl-C,
 `run=`."""
 
+import re
+import subprocess
 import time
 
 import pytest
 
-from machine import ALL_OK, SOME_FAILED, Machine
+from machine import ALL_OK, SOME_FAILED, Machine, loader_options
 
 COMMANDS = ("help ver cpus mem threads log cmdline ipi keys key sites plan pokes protocol test"
             " bench exit panic reboot").split()
@@ -145,6 +147,31 @@ def test_fast_typing_loses_nothing(shell):
     shell.send("ver -j\r" * 40)
     for _ in range(40):
         assert '"kind":"ver"' in shell.wait_prompt()
+
+
+def test_a_reader_that_pauses_misses_nothing():
+    """15 s are longer than output with interrupts off would wait; a pty holds 4 KiB."""
+    with Machine("pause", command_line=f"run='{'keys -j; ' * 60}exit'") as machine:
+        time.sleep(15)
+        assert machine.exit_status() == ALL_OK
+        assert machine.text.count('"name":"bench_4"') == 60 and " lost" not in machine.text
+
+
+def test_output_lost_while_interrupts_are_off_is_counted():
+    """At boot nothing may wait for ever: a warning for each of 1500 words overfills a pty."""
+    with Machine("lost", command_line="run=exit " + "a " * 1500) as machine:
+        time.sleep(15)
+        assert machine.exit_status(60) == ALL_OK
+        assert re.search(r"\([1-9][0-9]* characters of output lost", machine.text)
+
+
+@pytest.mark.parametrize("port", ["none", "null"])
+def test_no_reader_at_all_stops_nothing(port):
+    arguments = ["-display", "none", "-nic", "none", "-serial", port, "-monitor", "none",
+                 "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
+                 *loader_options("kernel", f"run='{'keys; ' * 60}exit'")]
+    done = subprocess.run(["qemu-system-x86_64", *arguments], timeout=60)
+    assert done.returncode == ALL_OK
 
 
 def test_exit_says_whether_a_command_failed():
