@@ -107,16 +107,17 @@ static void skip_unless_live(void)
     }
 }
 
-static void increment_returns_only_when_the_text_is_enabled(void **state)
+/* Runs @thread COUNTERS times at once while another thread executes the branches; each returns the
+ * number of its errors. */
+static void run_beside_executor(void *(*thread)(void *))
 {
-    (void)state;
     pthread_t threads[COUNTERS];
     pthread_t executor;
 
     skip_unless_live();
     executor = start_executor();
     for (uintptr_t i = 0; i < COUNTERS; i++) {
-        assert_int_equal(pthread_create(&threads[i], NULL, count_up_and_down, (void *)i), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, thread, (void *)i), 0);
     }
     for (unsigned i = 0; i < COUNTERS; i++) {
         void *errors;
@@ -125,6 +126,12 @@ static void increment_returns_only_when_the_text_is_enabled(void **state)
         assert_null(errors);
     }
     stop_executor(executor);
+}
+
+static void increment_returns_only_when_the_text_is_enabled(void **state)
+{
+    (void)state;
+    run_beside_executor(count_up_and_down);
     assert_int_equal(static_key_count(&contested), 0);
     assert_int_equal(contested_branches(), 0);
     assert_true(patch_record_newest() >= 2); /* one enable and one disable at the very least */
@@ -148,21 +155,7 @@ static void *toggle_or_be_refused(void *argument)
 static void racing_transactions_leave_text_and_count_in_step(void **state)
 {
     (void)state;
-    pthread_t threads[COUNTERS];
-    pthread_t executor;
-
-    skip_unless_live();
-    executor = start_executor();
-    for (uintptr_t i = 0; i < COUNTERS; i++) {
-        assert_int_equal(pthread_create(&threads[i], NULL, toggle_or_be_refused, (void *)i), 0);
-    }
-    for (unsigned i = 0; i < COUNTERS; i++) {
-        void *errors;
-
-        assert_int_equal(pthread_join(threads[i], &errors), 0);
-        assert_null(errors);
-    }
-    stop_executor(executor);
+    run_beside_executor(toggle_or_be_refused);
     assert_int_equal(toggled_branches(), static_key_is_enabled(&toggled) ? 3 : 0);
     assert_int_equal(static_key_disable(&toggled), PATCH_OK);
     assert_int_equal(toggled_branches(), 0);
