@@ -8,6 +8,7 @@
 #include "arch/features.h"
 #include "arch/instructions.h"
 #include "arch/ipi.h"
+#include "arch/stop_cpus.h"
 #include "arch/ipi_raw.h"
 #include "arch/paging.h"
 #include "arch/percpu.h"
@@ -103,6 +104,7 @@ void apic_initialize(void)
     apic_enable_cpu();
     ioapic_initialize();
     ipi_initialize();
+    stop_cpus_initialize();
 }
 
 void apic_send_ipi(unsigned cpu, unsigned vector)

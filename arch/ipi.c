@@ -37,7 +37,14 @@ static struct spinlock sync_lock = SPINLOCK("sync"); /* held with interrupts on,
 
 static enum ipi_kind kind_of(unsigned vector)
 {
-    return vector == VECTOR_CALL ? IPI_CALL : IPI_RESCHEDULE;
+    switch (vector) {
+    case VECTOR_CALL:
+        return IPI_CALL;
+    case VECTOR_STOP:
+        return IPI_STOP;
+    default:
+        return IPI_RESCHEDULE;
+    }
 }
 
 /* Counts @targets sends of @kind by this CPU. */

@@ -16,9 +16,9 @@
  * sent: cpu_count() - 1. */
 unsigned sync_cores_others(void);
 
-/* Sends VECTOR_CALL or VECTOR_RESCHEDULE to CPU @index, or to all other online CPUs. If one of that
- * kind is already on its way to a CPU, none is added: its handler has yet to start and will see
- * what the caller wrote before. Context: any but NMI. */
+/* Sends VECTOR_CALL, VECTOR_RESCHEDULE or VECTOR_STOP to CPU @index, or to all other online CPUs.
+ * If one of that kind is already on its way to a CPU, none is added: its handler has yet to start
+ * and will see what the caller wrote before. Context: any but NMI. */
 void ipi_send(unsigned index, unsigned vector);
 void ipi_broadcast(unsigned vector);
 

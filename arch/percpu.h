@@ -14,7 +14,7 @@
 
 struct thread;
 
-enum ipi_kind { IPI_SYNC, IPI_CALL, IPI_RESCHEDULE, IPI_KINDS };
+enum ipi_kind { IPI_SYNC, IPI_CALL, IPI_RESCHEDULE, IPI_STOP, IPI_KINDS };
 
 /* Life of a CPU: listed by the firmware, then started; only CPU_ONLINE ones run kernel code. */
 enum cpu_state { CPU_PRESENT, CPU_STARTING, CPU_ONLINE, CPU_FAILED };
@@ -77,6 +77,9 @@ struct cpu {
 
     /* The sync round this CPU has acknowledged: entry.asm writes, sync_cores_others() polls. */
     _Alignas(64) uint64_t sync_acknowledged;
+
+    /* The round of stop_cpus() this CPU is or was parked in: stop_cpus.c. */
+    uint64_t stop_acknowledged;
 
     _Alignas(64) struct cpu_counters counters;
 

@@ -72,6 +72,21 @@ bool text_window_write(void *text_address, const void *bytes, size_t length)
     return memcmp(text_address, bytes, length) == 0;
 }
 
+bool text_window_write_quadword(uint64_t *text_address, uint64_t value)
+{
+    uint64_t offset = (uint64_t)text_address - (uint64_t)text_start;
+    uint64_t size = (uint64_t)(text_end - text_start);
+
+    if (!is_open || offset % sizeof(value) != 0 || offset > size - sizeof(value)) {
+        panic("text window: quadword at %p: window closed, not aligned or not text",
+              (void *)text_address);
+    }
+    slot_touch(offset / PAGE_SIZE);
+    /* One store; volatile keeps it one. Pairs with the instruction fetch of the other CPUs. */
+    *(volatile uint64_t *)(TEXT_WINDOW_BASE + offset) = value;
+    return *(volatile uint64_t *)text_address == value;
+}
+
 void text_window_close(void)
 {
     for (unsigned word = 0; word < TABLE_ENTRIES / 64; word++) {

@@ -124,7 +124,7 @@ static void interrupt_dispatch(struct trap_frame *frame)
 
     cpu->interrupt_depth++;
     cpu->counters.interrupts++;
-    if (frame->vector == VECTOR_CALL || frame->vector == VECTOR_RESCHEDULE) {
+    if (frame->vector >= VECTOR_CALL && frame->vector <= VECTOR_STOP) {
         ipi_note_received((unsigned)frame->vector);
     }
     if (handler != NULL) {

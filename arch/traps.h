@@ -22,6 +22,7 @@ enum trap_vector {
     VECTOR_SYNC_CORE = 0xf1,
     VECTOR_CALL = 0xf2,
     VECTOR_RESCHEDULE = 0xf3,
+    VECTOR_STOP = 0xf4,
     VECTOR_ERROR = 0xfe,
     VECTOR_SPURIOUS = 0xff,
 };

@@ -88,7 +88,7 @@ enum command_result bench_poke_measure(struct shell_session *session,
     enum command_result outcome = COMMAND_FAILED;
     *result = (struct poke_measurement){0};
     patch_trap_times_reset();
-    if (patch_protocol_set_default(request->protocol) == PATCH_OK) {
+    if (patch_protocol_set_default(request->protocol, 0) == PATCH_OK) {
         outcome = flips_run(session, request, result);
     }
     patch_trap_times_merge(&result->handler_ticks);
@@ -99,7 +99,7 @@ enum command_result bench_poke_measure(struct shell_session *session,
         console_print("bench poke: could not switch %s off again\n", key->name);
         outcome = COMMAND_FAILED;
     }
-    if (patch_protocol_set_default(before) != PATCH_OK) {
+    if (patch_protocol_set_default(before, 0) != PATCH_OK) {
         outcome = COMMAND_FAILED;
     }
     return outcome;

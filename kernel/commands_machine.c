@@ -185,6 +185,8 @@ static void ipi_print_counts(bool json)
         table_number(&table, "call_received", 13, counters->ipis_received[IPI_CALL]);
         table_number(&table, "reschedule_sent", 15, counters->ipis_sent[IPI_RESCHEDULE]);
         table_number(&table, "reschedule_received", 19, counters->ipis_received[IPI_RESCHEDULE]);
+        table_number(&table, "stop_sent", 9, counters->ipis_sent[IPI_STOP]);
+        table_number(&table, "stop_received", 13, counters->ipis_received[IPI_STOP]);
         table_end_row(&table);
     }
     table_end(&table);
@@ -199,6 +201,8 @@ static const char *vector_name(unsigned vector)
         return "call";
     case VECTOR_RESCHEDULE:
         return "reschedule";
+    case VECTOR_STOP:
+        return "stop";
     default:
         return "?";
     }

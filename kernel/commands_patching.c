@@ -360,7 +360,7 @@ static enum command_result protocol_run(struct shell_session *session, int argc,
     if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 1)) {
         return COMMAND_USAGE;
     }
-    if (argc == 2 && patch_protocol_set_default(patch_protocol_find(argv[1])) != PATCH_OK) {
+    if (argc == 2 && patch_protocol_set_default(patch_protocol_find(argv[1]), 0) != PATCH_OK) {
         console_print("protocol: '%s' is not one of", argv[1]);
         for (enum patch_protocol_id id = 0; id < PATCH_PROTOCOL_COUNT; id++) {
             console_print(" %s", patch_protocol_name(id));
@@ -374,7 +374,7 @@ static enum command_result protocol_run(struct shell_session *session, int argc,
         table_row(&table);
         table_text(&table, "name", 12, patch_protocol_name(id));
         table_bool(&table, "default", 7, id == patch_protocol_default());
-        table_text(&table, "summary", 0, patch_protocol_summary(id));
+        table_text(&table, "summary", 0, patch_protocol_facts(id)->summary);
         table_end_row(&table);
     }
     table_end(&table);

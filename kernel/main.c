@@ -36,7 +36,7 @@ static void keys_initialize(void)
 static void protocol_initialize(void)
 {
     const char *name = command_line_get("protocol");
-    if (name != NULL && patch_protocol_set_default(patch_protocol_find(name)) != PATCH_OK) {
+    if (name != NULL && patch_protocol_set_default(patch_protocol_find(name), 0) != PATCH_OK) {
         log_warning("command line: protocol=%s is not a patch protocol; using %s", name,
                     patch_protocol_name(patch_protocol_default()));
     }

@@ -10,9 +10,11 @@
 #include "arch/ipi.h"
 #include "arch/paging.h"
 #include "arch/percpu.h"
+#include "arch/stop_cpus.h"
 #include "arch/text_window.h"
 #include "kernel/mutex.h"
 #include "kernel/panic.h"
+#include "kernel/patch_hold.h"
 #include "kernel/thread.h"
 
 static struct mutex patch_mutex = MUTEX("patch lock");
@@ -37,6 +39,11 @@ bool platform_text_write(void *address, const void *bytes, size_t length)
     return text_window_write(address, bytes, length);
 }
 
+bool platform_text_write_quadword(uint64_t *address, uint64_t value)
+{
+    return text_window_write_quadword(address, value);
+}
+
 void platform_text_close(void)
 {
     text_window_close();
@@ -47,9 +54,25 @@ bool platform_text_needs_refresh(void)
     return cpu_is_emulated();
 }
 
-unsigned platform_sync_cores(void)
+bool platform_sync_cores(struct platform_round *round)
 {
-    return sync_cores_others();
+    round->ipis = sync_cores_others();
+    return true;
+}
+
+bool platform_stop_cpus(struct platform_round *round)
+{
+    return stop_cpus(&round->ipis, &round->silent_cpu);
+}
+
+void platform_release_cpus(void)
+{
+    release_cpus();
+}
+
+void platform_step_reached(enum patch_step step, enum patch_moment moment)
+{
+    patch_hold_reach(step, moment);
 }
 
 void platform_lock(void)

@@ -22,6 +22,11 @@ void platform_relax(void)
     cpu_relax();
 }
 
+void platform_fatal_silent_cpu(unsigned cpu)
+{
+    panic("patching: cpu %u takes part in no sync, and text is half changed", cpu);
+}
+
 void platform_fatal(const char *what, const void *address, uint64_t expected, uint64_t actual)
 {
     char name[SYMBOL_TEXT_MAX];

@@ -5,6 +5,9 @@
  * does. */
 #pragma once
 
+#include "patching/status.h"
+#include "patching/step.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +26,10 @@ void platform_text_open(void);
  * Returns false if reading back shows other bytes; then any of the bytes may have been written. */
 bool platform_text_write(void *address, const void *bytes, size_t length);
 
+/* Writes @value to the aligned quadword at @address with one store: nobody sees part of it.
+ * Returns as platform_text_write(). */
+bool platform_text_write_quadword(uint64_t *address, uint64_t value);
+
 void platform_text_close(void);
 
 /* True if a CPU may go on executing old bytes after it has serialised, until the bytes are written
@@ -30,10 +37,33 @@ void platform_text_close(void);
  * it is false. */
 bool platform_text_needs_refresh(void);
 
+/* What one round took, and who did not take part. */
+struct platform_round {
+    unsigned ipis;       /* sent */
+    unsigned silent_cpu; /* valid when the function returned false */
+};
+
 /* Serialises every CPU.
  * Ordering: on return every CPU has executed a serialising instruction after all earlier text
- * writes of the caller; a full memory barrier on each of them. Returns the number of IPIs sent. */
-unsigned platform_sync_cores(void);
+ * writes of the caller; a full memory barrier on each of them.
+ * Returns false if a CPU did not acknowledge for as long as the host is willing to wait; it will
+ * serialise before it takes its next interrupt. */
+PATCH_MUST_CHECK bool platform_sync_cores(struct platform_round *round);
+
+/* Parks every other CPU: on return each spins with interrupts off, in code that holds no site, and
+ * so are the caller's interrupts off. Until the release nothing else of this file is called but
+ * platform_text_*() and platform_step_reached().
+ * Returns false, nobody parked, if a CPU did not come in time. */
+PATCH_MUST_CHECK bool platform_stop_cpus(struct platform_round *round);
+
+/* Lets them go. Ordering: every CPU, the caller included, serialises before it executes anything
+ * that may be patched. */
+void platform_release_cpus(void);
+
+/* Called by the protocols, so that a test can stop at each point of a batch and look around.
+ * Context: the patcher's thread, patch lock held, text closed; between platform_stop_cpus() and
+ * platform_release_cpus() with interrupts off. */
+void platform_step_reached(enum patch_step step, enum patch_moment moment);
 
 /* The patch lock, a mutex: may sleep, keeps interrupts on while it waits. */
 void platform_lock(void);
@@ -57,3 +87,7 @@ void platform_relax(void); /* nopatch; PAUSE, for every spin */
  * of text are packed little-endian, first byte lowest). */
 _Noreturn void platform_fatal(const char *what, const void *address, uint64_t expected,
                               uint64_t actual);
+
+/* CPU @cpu stays silent at a point where neither the old nor the new bytes are safe for it: stops
+ * the machine and names it. */
+_Noreturn void platform_fatal_silent_cpu(unsigned cpu);

@@ -14,9 +14,15 @@
 static const struct patch_protocol *const protocols[PATCH_PROTOCOL_COUNT] = {
     [PATCH_PROTOCOL_INT3] = &patch_protocol_int3,
     [PATCH_PROTOCOL_INT3_BATCH] = &patch_protocol_int3_batch,
+    [PATCH_PROTOCOL_QWORD] = &patch_protocol_qword,
+    [PATCH_PROTOCOL_STOP] = &patch_protocol_stop,
+    [PATCH_PROTOCOL_NAIVE] = &patch_protocol_naive,
 };
 
-static enum patch_protocol_id default_protocol = PATCH_PROTOCOL_INT3_BATCH;
+/* Protocol and flags in one word, so that they are read together. */
+#define DEFAULT_FLAGS_SHIFT 16
+
+static uint32_t default_protocol = PATCH_PROTOCOL_INT3_BATCH;
 
 static bool protocol_exists(enum patch_protocol_id id)
 {
@@ -25,33 +31,51 @@ static bool protocol_exists(enum patch_protocol_id id)
 
 enum patch_protocol_id patch_protocol_default(void)
 {
-    return __atomic_load_n(&default_protocol, __ATOMIC_RELAXED); /* partner: set; no order needed */
+    /* Relaxed, here and below: the word stands for itself. */
+    return __atomic_load_n(&default_protocol, __ATOMIC_RELAXED) & ((1u << DEFAULT_FLAGS_SHIFT) - 1);
 }
 
-enum patch_status patch_protocol_set_default(enum patch_protocol_id id)
+unsigned patch_protocol_default_flags(void)
+{
+    return __atomic_load_n(&default_protocol, __ATOMIC_RELAXED) >> DEFAULT_FLAGS_SHIFT;
+}
+
+/* Whether a batch may be applied by protocol @id with @flags. */
+static enum patch_status check_protocol(enum patch_protocol_id id, unsigned flags)
 {
     if (!protocol_exists(id)) {
         return PATCH_ERR_PROTOCOL;
     }
-    __atomic_store_n(&default_protocol, id, __ATOMIC_RELAXED);
-    return PATCH_OK;
+    return protocols[id]->facts.is_unsafe && !(flags & PATCH_ALLOW_UNSAFE) ? PATCH_ERR_UNSAFE
+                                                                           : PATCH_OK;
+}
+
+enum patch_status patch_protocol_set_default(enum patch_protocol_id id, unsigned flags)
+{
+    enum patch_status status = check_protocol(id, flags);
+
+    if (status == PATCH_OK) {
+        __atomic_store_n(&default_protocol, (uint32_t)id | flags << DEFAULT_FLAGS_SHIFT,
+                         __ATOMIC_RELAXED);
+    }
+    return status;
+}
+
+const struct patch_protocol_facts *patch_protocol_facts(enum patch_protocol_id id)
+{
+    return protocol_exists(id) ? &protocols[id]->facts : NULL;
 }
 
 const char *patch_protocol_name(enum patch_protocol_id id)
 {
-    return protocol_exists(id) ? protocols[id]->name : "?";
-}
-
-const char *patch_protocol_summary(enum patch_protocol_id id)
-{
-    return protocol_exists(id) ? protocols[id]->summary : "?";
+    return protocol_exists(id) ? protocols[id]->facts.name : "?";
 }
 
 enum patch_protocol_id patch_protocol_find(const char *name)
 {
     enum patch_protocol_id id = 0;
 
-    while (id < PATCH_PROTOCOL_COUNT && text_compare(protocols[id]->name, name) != 0) {
+    while (id < PATCH_PROTOCOL_COUNT && text_compare(protocols[id]->facts.name, name) != 0) {
         id++;
     }
     return id;
@@ -62,6 +86,7 @@ __attribute__((noinline)) void patch_batch_initialize(struct patch_batch *batch,
     batch->who = who;
     batch->caller = (uint64_t)__builtin_return_address(0);
     batch->protocol = patch_protocol_default();
+    batch->flags = patch_protocol_default_flags();
     batch->count = 0;
     bytes_clear(&batch->error, sizeof(batch->error));
     bytes_clear(&batch->record, sizeof(batch->record));
@@ -137,6 +162,7 @@ static enum patch_status check_site(struct patch_batch *batch, struct patch_site
     }
     site->kind = (uint8_t)instruction.kind;
     site->condition = instruction.condition;
+    site->is_quadword = false; /* a plan by another protocol may have set it */
     site->target = instruction.target != 0 ? instruction.target : site->address + site->length;
     return PATCH_OK;
 }
@@ -185,8 +211,11 @@ static enum patch_status check_all(struct patch_batch *batch)
 {
     enum patch_status status = batch->error.status;
 
-    if (status == PATCH_OK && !protocol_exists(batch->protocol)) {
-        status = batch_refuse(batch, PATCH_ERR_PROTOCOL, 0, 0);
+    if (status == PATCH_OK) {
+        status = check_protocol(batch->protocol, batch->flags);
+    }
+    if (status != PATCH_OK && batch->error.status == PATCH_OK) {
+        batch_refuse(batch, status, 0, 0);
     }
     if (status == PATCH_OK && !platform_may_patch()) {
         status = batch_refuse(batch, PATCH_ERR_CONTEXT, 0, 0);
@@ -241,6 +270,28 @@ static void build_index(struct patch_batch *batch)
     }
 }
 
+/* Everything that comes before the first write: checks, and what protocol and handler need. */
+static enum patch_status batch_prepare(struct patch_batch *batch)
+{
+    enum patch_status status = check_all(batch);
+
+    batch->record.quadwords = 0;
+    if (status != PATCH_OK) {
+        return status;
+    }
+    drop_unchanged_sites(batch);
+
+    const struct patch_protocol *protocol = protocols[batch->protocol];
+
+    if (batch->count > 0 && protocol->prepare != NULL) {
+        status = protocol->prepare(batch);
+    }
+    if (batch->count > 0 && status == PATCH_OK) {
+        build_index(batch);
+    }
+    return status;
+}
+
 static void require_lock(const struct patch_batch *batch)
 {
     if (!platform_lock_is_held()) {
@@ -279,13 +330,9 @@ enum patch_status patch_batch_apply_locked(struct patch_batch *batch)
     record->caller = batch->caller;
     record->protocol = patch_protocol_name(batch->protocol);
     record->wall_ns = platform_wall_ns();
-    record->status = check_all(batch);
-    if (record->status == PATCH_OK) {
-        drop_unchanged_sites(batch);
-        record->sites = batch->count;
-    }
+    record->status = batch_prepare(batch);
+    record->sites = record->status == PATCH_OK ? batch->count : 0;
     if (record->status == PATCH_OK && batch->count > 0) {
-        build_index(batch);
         record->status = protocols[batch->protocol]->apply(batch);
         if (platform_text_needs_refresh()) {
             refresh_translations(batch);
@@ -314,14 +361,10 @@ enum patch_status patch_batch_plan_locked(struct patch_batch *batch, unsigned *r
     require_lock(batch);
     *rounds = 0;
 
-    enum patch_status status = check_all(batch);
+    enum patch_status status = batch_prepare(batch);
 
     if (status == PATCH_OK) {
-        drop_unchanged_sites(batch);
         *rounds = protocols[batch->protocol]->count_rounds(batch);
-    }
-    if (status == PATCH_OK && batch->count > 0) {
-        build_index(batch);
     }
     return status;
 }

@@ -28,10 +28,19 @@ enum {
     PATCH_INDEX_BUCKETS = 256,
 };
 
+/* Those that need PATCH_ALLOW_UNSAFE stand last. */
 enum patch_protocol_id {
     PATCH_PROTOCOL_INT3,       /* the three steps, one site after the other */
     PATCH_PROTOCOL_INT3_BATCH, /* each step over all sites, then one sync */
+    PATCH_PROTOCOL_QWORD,      /* one aligned 8-byte store a site, else int3-batch */
+    PATCH_PROTOCOL_STOP,       /* all other CPUs parked meanwhile */
+    PATCH_PROTOCOL_NAIVE,      /* byte by byte, no sync: wrong, to be seen failing */
     PATCH_PROTOCOL_COUNT
+};
+
+enum patch_flag {
+    PATCH_ALLOW_UNSAFE = 1, /* naive is refused without it */
+    PATCH_STRICT = 2,       /* no falling back: qword refuses a site that does not fit */
 };
 
 /* 32 bytes: two share a cache line, none straddles one. */
@@ -44,7 +53,7 @@ struct patch_site {
     uint8_t length;
     uint8_t kind; /* enum instruction_kind of the new instruction */
     uint8_t condition;
-    uint8_t unused;
+    uint8_t is_quadword; /* set by a protocol that will write it whole, in its aligned quadword */
 };
 _Static_assert(sizeof(struct patch_site) == 32, "two sites share a cache line");
 
@@ -60,6 +69,7 @@ struct patch_batch {
     const char *who;
     uint64_t caller;
     enum patch_protocol_id protocol; /* initialize: the default; may be set before apply */
+    unsigned flags;                  /* enum patch_flag; likewise */
     uint32_t count;
     struct patch_error error;   /* status PATCH_OK as long as nothing went wrong */
     struct patch_record record; /* valid after apply */
@@ -94,13 +104,26 @@ PATCH_MUST_CHECK enum patch_status patch_batch_apply_locked(struct patch_batch *
 PATCH_MUST_CHECK enum patch_status patch_batch_plan_locked(struct patch_batch *batch,
                                                            unsigned *rounds);
 
-/* The protocol of batches that name none. Set: no effect on batches already initialized; returns
- * PATCH_ERR_PROTOCOL for an unknown one. Context: any. */
+/* The protocol and flags of batches that name none. Set: no effect on batches already initialized;
+ * returns PATCH_ERR_PROTOCOL for an unknown one, PATCH_ERR_UNSAFE for an unsafe one without
+ * PATCH_ALLOW_UNSAFE in @flags. Context: any. */
 enum patch_protocol_id patch_protocol_default(void);
-PATCH_MUST_CHECK enum patch_status patch_protocol_set_default(enum patch_protocol_id id);
+unsigned patch_protocol_default_flags(void);
+PATCH_MUST_CHECK enum patch_status patch_protocol_set_default(enum patch_protocol_id id,
+                                                              unsigned flags);
 
-/* Name of a protocol ("int3-batch"; "?" if unknown), one line about it, and the way back; find
- * returns PATCH_PROTOCOL_COUNT if there is none of that name. Context: any. */
+/* What a protocol tells about itself. */
+struct patch_protocol_facts {
+    const char *name;
+    const char *rounds;  /* sync rounds of a batch of n sites, as a formula */
+    const char *ipis;    /* the same for IPIs, c: CPUs other than the patcher's */
+    const char *limits;  /* which sites, and what is not promised */
+    const char *summary; /* its steps, one line */
+    bool is_unsafe;
+};
+
+/* Facts about a protocol; NULL if there is none of that id. Its name ("?" if unknown), and the way
+ * back: find returns PATCH_PROTOCOL_COUNT if there is none of that name. Context: any. */
+const struct patch_protocol_facts *patch_protocol_facts(enum patch_protocol_id id);
 const char *patch_protocol_name(enum patch_protocol_id id);
-const char *patch_protocol_summary(enum patch_protocol_id id);
 enum patch_protocol_id patch_protocol_find(const char *name);

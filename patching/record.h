@@ -5,14 +5,12 @@
 #pragma once
 
 #include "patching/status.h"
+#include "patching/step.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum {
-    PATCH_RECORD_RING = 256,
-    PATCH_STEPS = 3,
-};
+enum { PATCH_RECORD_RING = 256 };
 
 struct patch_record {
     uint64_t seq;         /* 1, 2, 3, ... */
@@ -21,14 +19,14 @@ struct patch_record {
     const char *protocol; /* name */
     uint64_t wall_ns;     /* time of day when the batch began */
     uint64_t total_ns;    /* checks, writes and syncs; waiting for the patch lock excluded */
-    uint64_t step_ns[PATCH_STEPS]; /* per step of the protocol: writes and sync, summed up */
+    uint64_t step_ns[PATCH_STEPS]; /* per step: writes and sync, summed up over its groups */
     uint64_t traps;                /* emulated by the breakpoint handler during the batch */
     uint32_t sites;                /* sites that had to change */
     uint32_t bytes;                /* bytes written, int3 included */
-    uint32_t rounds;               /* times all CPUs were serialised */
+    uint32_t rounds;               /* times all CPUs were serialised, or parked */
     uint32_t ipis;                 /* IPIs those rounds sent */
     enum patch_status status;      /* PATCH_OK, or why nothing changed */
-    uint32_t unused;
+    uint32_t quadwords;            /* of the sites, those written whole by one aligned store */
 };
 
 /* Adds @record with the next number, which it writes into @record->seq; overwrites the oldest.

@@ -26,6 +26,7 @@
 #pragma once
 
 #include "patching/poke.h"
+#include "patching/site_placement.h"
 #include "patching/status.h"
 
 #include <stdbool.h>
@@ -85,10 +86,10 @@ struct static_key {
         __label__ elsewhere;                                                                       \
         bool branch_value = (inline_value);                                                        \
         __asm__ goto(                                                                              \
-            "1:\t" jump ".pushsection static_key_sites, \"aw\"\n\t"                                \
-            ".balign 8\n\t"                                                                        \
-            ".quad 1b, %l[elsewhere], %c[key] + %c[likely], 0\n\t"                                 \
-            ".popsection"                                                                          \
+            PATCH_SITE_PLACE "1:\t" jump ".pushsection static_key_sites, \"aw\"\n\t"               \
+                             ".balign 8\n\t"                                                       \
+                             ".quad 1b, %l[elsewhere], %c[key] + %c[likely], 0\n\t"                \
+                             ".popsection"                                                         \
             :                                                                                      \
             : [key] "i"(key_pointer), [likely] "i"((inline_value) ? STATIC_KEY_LIKELY : 0u)        \
             :                                                                                      \

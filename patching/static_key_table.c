@@ -187,8 +187,12 @@ enum patch_status static_key_initialize(struct patch_error *error)
         status = attach_sites(error);
     }
     if (status == PATCH_OK) {
+        struct platform_round round = {0};
+
         status = write_initial_state(error);
-        platform_sync_cores(); /* before interrupts come back on (facts: bug 7) */
+        if (!platform_sync_cores(&round)) { /* before interrupts come back on (facts: bug 7) */
+            platform_fatal_silent_cpu(round.silent_cpu);
+        }
     }
     ready = status == PATCH_OK;
     return status;

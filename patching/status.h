@@ -25,6 +25,9 @@ enum patch_status {
     PATCH_ERR_PROTOCOL,        /* unknown protocol */
     PATCH_ERR_CONTEXT,         /* interrupts off, a spinlock held, or inside a handler */
     PATCH_ERR_WRITE,           /* a write did not read back; the text was put back */
+    PATCH_ERR_SILENT_CPU,      /* a CPU did not take part in a round; the text was put back */
+    PATCH_ERR_UNSAFE,          /* protocol needs PATCH_ALLOW_UNSAFE */
+    PATCH_ERR_QUADWORD,        /* PATCH_STRICT, and a site crosses an aligned quadword's end */
     PATCH_ERR_IN_USE,          /* disable of a key with more than one user */
     PATCH_ERR_NOT_ENABLED,     /* decrement of a key that has no user */
     PATCH_ERR_OVERFLOW,        /* increment of a key that has INT32_MAX users */
@@ -38,6 +41,7 @@ struct patch_error {
     const char *name; /* static key concerned, or NULL */
     uint64_t address; /* site concerned, or 0 */
     uint64_t other;   /* the site it collides with, or the target out of reach, or 0 */
+    unsigned cpu;     /* the silent one, or 0 */
     uint8_t length;   /* valid bytes in the two arrays below */
     uint8_t expected[PATCH_SITE_LENGTH_MAX];
     uint8_t actual[PATCH_SITE_LENGTH_MAX];

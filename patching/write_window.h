@@ -19,5 +19,8 @@ struct write_window { /* all zero = closed */
 bool write_window_write(struct write_window *window, uint64_t address, const uint8_t *bytes,
                         size_t length);
 
+/* The same for the aligned quadword at @address, with one store. */
+bool write_window_write_quadword(struct write_window *window, uint64_t address, uint64_t value);
+
 /* Closes the window, if it is open. */
 void write_window_close(struct write_window *window);

@@ -114,5 +114,5 @@ int keys_group_setup(void **state)
     if (static_key_enable(&key_off) != PATCH_ERR_NOT_INITIALIZED) {
         return -1;
     }
-    return static_key_initialize(&error) == PATCH_OK && recorder.syncs == 1 ? 0 : -1;
+    return static_key_initialize(&error) == PATCH_OK && recorder.rounds == 1 ? 0 : -1;
 }

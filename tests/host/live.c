@@ -86,12 +86,37 @@ bool platform_text_write(void *address, const void *bytes, size_t length)
     return memcmp(address, bytes, length) == 0;
 }
 
-unsigned platform_sync_cores(void)
+bool platform_sync_cores(struct platform_round *round)
 {
     if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE) != 0) {
         platform_fatal("membarrier failed", NULL, 0, 0);
     }
-    return LIVE_CPU_MAX - 1;
+    round->ipis = LIVE_CPU_MAX - 1;
+    return true;
+}
+
+bool platform_text_write_quadword(uint64_t *address, uint64_t value)
+{
+    __atomic_store_n(address, value, __ATOMIC_RELAXED);
+    return *address == value;
+}
+
+/* Threads are not parked here yet: said as a CPU that does not come. */
+bool platform_stop_cpus(struct platform_round *round)
+{
+    round->silent_cpu = cpu_index;
+    return false;
+}
+
+void platform_release_cpus(void)
+{
+    abort();
+}
+
+void platform_step_reached(enum patch_step step, enum patch_moment moment)
+{
+    (void)step;
+    (void)moment;
 }
 
 void platform_lock(void)
@@ -152,6 +177,11 @@ bool platform_text_needs_refresh(void)
 void platform_relax(void)
 {
     __builtin_ia32_pause();
+}
+
+_Noreturn void platform_fatal_silent_cpu(unsigned cpu)
+{
+    platform_fatal("silent CPU", NULL, cpu, 0);
 }
 
 _Noreturn void platform_fatal(const char *what, const void *address, uint64_t expected,

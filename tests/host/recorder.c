@@ -18,6 +18,7 @@ static char log_text[LOG_SIZE];
 static size_t log_length;
 static bool text_is_open;
 static bool lock_is_held;
+static bool cpus_are_stopped;
 static unsigned current_cpu;
 static uint64_t ticks;
 
@@ -46,6 +47,7 @@ void recorder_reset(void)
     log_text[0] = '\0';
     text_is_open = false;
     lock_is_held = false;
+    cpus_are_stopped = false;
     watcher_reset();
 }
 
@@ -90,12 +92,19 @@ static size_t bytes_that_arrive(size_t length, bool fails)
     return recorder.fault == FAULT_HALF_WRITTEN ? length / 2 : 0;
 }
 
-bool platform_text_write(void *address, const void *bytes, size_t length)
+/* Counts a write; tells whether it is one that shall fail. */
+static bool write_fails(void)
 {
     unsigned number = ++recorder.writes;
-    bool fails =
-        recorder.fail_write != 0 && (number == recorder.fail_write ||
-                                     (recorder.fail_later_writes && number > recorder.fail_write));
+
+    return recorder.fail_write != 0 &&
+           (number == recorder.fail_write ||
+            (recorder.fail_later_writes && number > recorder.fail_write));
+}
+
+bool platform_text_write(void *address, const void *bytes, size_t length)
+{
+    bool fails = write_fails();
 
     assert_true(text_is_open);
     log_call('w');
@@ -106,16 +115,70 @@ bool platform_text_write(void *address, const void *bytes, size_t length)
     return !fails;
 }
 
-unsigned platform_sync_cores(void)
+bool platform_text_write_quadword(uint64_t *address, uint64_t value)
 {
-    assert_false(text_is_open);
+    uint64_t old_value = *address;
+    bool fails = write_fails();
+
+    assert_true(text_is_open);
+    assert_int_equal((uint64_t)address % sizeof(*address), 0);
+    log_call('q');
+    if (bytes_that_arrive(sizeof(value), fails) == sizeof(value)) { /* a store is not torn */
+        *address = value;
+        watcher_note_quadword((uint64_t)address, old_value);
+    }
+    return !fails;
+}
+
+/* Counts a round; tells whether all CPUs take part. */
+static bool begin_round(struct platform_round *round)
+{
+    bool silent = ++recorder.rounds >= recorder.silent_round && recorder.silent_round != 0;
+
+    round->ipis = recorder.cpus - 1;
+    round->silent_cpu = silent ? RECORDER_SILENT_CPU : 0;
+    return !silent;
+}
+
+bool platform_sync_cores(struct platform_round *round)
+{
+    bool all_answer = begin_round(round);
+
+    assert_false(text_is_open || cpus_are_stopped);
     log_call('S');
-    recorder.syncs++;
     if (recorder.on_sync != NULL) {
         recorder.on_sync();
     }
+    if (all_answer) {
+        watcher_note_sync();
+    }
+    return all_answer;
+}
+
+bool platform_stop_cpus(struct platform_round *round)
+{
+    assert_false(text_is_open || cpus_are_stopped);
+    log_call('[');
+    cpus_are_stopped = begin_round(round);
+    watcher_note_stop(cpus_are_stopped);
+    return cpus_are_stopped;
+}
+
+void platform_release_cpus(void)
+{
+    assert_true(cpus_are_stopped && !text_is_open);
+    log_call(']');
+    cpus_are_stopped = false;
+    watcher_note_stop(false);
     watcher_note_sync();
-    return recorder.cpus - 1;
+}
+
+void platform_step_reached(enum patch_step step, enum patch_moment moment)
+{
+    assert_false(text_is_open);
+    if (recorder.on_step != NULL) {
+        recorder.on_step(step, moment);
+    }
 }
 
 void recorder_expect_synced(void)
@@ -187,6 +250,12 @@ void platform_relax(void)
     if (recorder.on_relax != NULL) {
         recorder.on_relax();
     }
+}
+
+_Noreturn void platform_fatal_silent_cpu(unsigned cpu)
+{
+    recorder.fatal_cpu = cpu;
+    platform_fatal("silent CPU", NULL, cpu, 0);
 }
 
 _Noreturn void platform_fatal(const char *what, const void *address, uint64_t expected,

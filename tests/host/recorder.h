@@ -27,27 +27,35 @@ enum recorder_fault {
     FAULT_COUNT
 };
 
+enum { RECORDER_SILENT_CPU = 2 };
+
 struct recorder {
     /* set by tests: */
     unsigned fail_write; /* number of the write that fails, from 1; 0: none */
     enum recorder_fault fault;
     bool fail_later_writes; /* all writes behind it fail too */
+    unsigned silent_round;  /* from this round on, counted from 1, RECORDER_SILENT_CPU does not
+                             * answer; 0: it does */
     bool may_patch;
+    bool tolerates_mixtures; /* counts them instead of failing */
     bool text_needs_refresh; /* see platform_text_needs_refresh() */
     bool early_boot; /* one CPU, interrupts off: mixtures between writes are nobody's business */
     unsigned cpus;
     uint64_t text_start, text_end; /* what is patchable; the arena by default */
     void (*on_sync)(void);         /* called before the CPUs have serialised */
     void (*on_relax)(void);
+    void (*on_step)(enum patch_step step, enum patch_moment moment);
     void (*on_lock)(void); /* called while platform_lock() waits for its turn */
     jmp_buf *on_fatal;     /* where platform_fatal() goes; NULL: it fails the test */
 
     /* counted: */
     unsigned writes;
-    unsigned syncs;
+    unsigned rounds; /* syncs and stops */
     unsigned relaxes;
+    unsigned mixtures;
     uint64_t traps; /* simulated and emulated */
     const char *fatal_what;
+    unsigned fatal_cpu;
     const void *fatal_address;
 };
 extern struct recorder recorder;
@@ -62,7 +70,8 @@ void recorder_watch(uint64_t address, const uint8_t *old_bytes, const uint8_t *n
 /* Fails unless every CPU has serialised since the last write to a site watched. */
 void recorder_expect_synced(void);
 
-/* Calls so far: ( open, w write, ) close, S sync. Empty: the text was not touched. */
+/* Calls so far: ( open, w write, q quadword, ) close, S sync, [ stop, ] release. Empty: the text
+ * was not touched. */
 const char *recorder_log(void);
 
 /* True if a jump on @condition (0..15) is taken with @flags: asks the real CPU. */

@@ -119,7 +119,7 @@ static unsigned relaxes_until_handler_leaves;
 
 static void enter_handler_on_cpu_2(void)
 {
-    if (recorder.syncs == 3) {
+    if (recorder.rounds == 3) {
         patch_trap_cpus[2].references++;
     }
 }

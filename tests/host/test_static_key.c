@@ -41,12 +41,12 @@ static void flipping_changes_what_is_executed_in_three_rounds(void **state)
 {
     (void)state;
     assert_int_equal(static_key_enable(&key_off), PATCH_OK);
-    assert_int_equal(recorder.syncs, 3);
+    assert_int_equal(recorder.rounds, 3);
     recorder_expect_synced();
     EXPECT_EXECUTION(off_functions, 1);
     EXPECT_EXECUTION(on_functions, 1);
     assert_int_equal(static_key_disable(&key_off), PATCH_OK);
-    assert_int_equal(recorder.syncs, 6);
+    assert_int_equal(recorder.rounds, 6);
     EXPECT_EXECUTION(off_functions, 0);
 
     assert_int_equal(static_key_disable(&key_on), PATCH_OK);
@@ -78,7 +78,7 @@ static void only_the_first_user_and_the_last_one_patch(void **state)
     for (unsigned users = 1; users <= 4; users++) {
         assert_int_equal(static_key_increment(&key_off), PATCH_OK);
         assert_int_equal(static_key_count(&key_off), users);
-        assert_int_equal(recorder.syncs, 3);
+        assert_int_equal(recorder.rounds, 3);
         EXPECT_EXECUTION(off_functions, 1);
     }
     assert_int_equal(static_key_disable(&key_off), PATCH_ERR_IN_USE);
@@ -86,11 +86,11 @@ static void only_the_first_user_and_the_last_one_patch(void **state)
     assert_int_equal(static_key_count(&key_off), 4);
     for (unsigned users = 4; users > 1; users--) {
         assert_int_equal(static_key_decrement(&key_off), PATCH_OK);
-        assert_int_equal(recorder.syncs, 3);
+        assert_int_equal(recorder.rounds, 3);
         EXPECT_EXECUTION(off_functions, 1);
     }
     assert_int_equal(static_key_decrement(&key_off), PATCH_OK);
-    assert_int_equal(recorder.syncs, 6);
+    assert_int_equal(recorder.rounds, 6);
     EXPECT_EXECUTION(off_functions, 0);
 }
 

@@ -70,7 +70,7 @@ static void transaction_flips_many_keys_in_three_rounds(void **state)
     struct patch_record record;
 
     assert_int_equal(static_key_transaction("several", changes, 4, NULL), PATCH_OK);
-    assert_int_equal(recorder.syncs, 3);
+    assert_int_equal(recorder.rounds, 3);
     EXPECT_EXECUTION(long_functions, 1);
     EXPECT_EXECUTION(off_functions, 1);
     EXPECT_EXECUTION(on_functions, 0);
@@ -207,8 +207,8 @@ static void plan_shows_byte_for_byte_what_the_flip_does(void **state)
         assert_memory_equal((void *)log.sites[i].address, log.sites[i].old_bytes, 5);
     }
     assert_int_equal(static_key_enable(&key_long), PATCH_OK);
-    assert_int_equal(plan.rounds, recorder.syncs);
-    assert_int_equal(plan.ipis, recorder.syncs * 3);
+    assert_int_equal(plan.rounds, recorder.rounds);
+    assert_int_equal(plan.ipis, recorder.rounds * 3);
     for (unsigned i = 0; i < 2; i++) {
         assert_memory_equal((void *)log.sites[i].address, log.sites[i].new_bytes, 5);
     }

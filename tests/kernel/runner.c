@@ -116,13 +116,13 @@ static bool boot_state_enter(void)
         }
     }
     return keys_change("test begins", boot_state.undo, boot_state.changed) &&
-           patch_protocol_set_default(PATCH_PROTOCOL_INT3_BATCH) == PATCH_OK;
+           patch_protocol_set_default(PATCH_PROTOCOL_INT3_BATCH, 0) == PATCH_OK;
 }
 
 static void boot_state_leave(void)
 {
     keys_change("test ends", boot_state.redo, boot_state.changed);
-    if (patch_protocol_set_default(boot_state.protocol) != PATCH_OK) {
+    if (patch_protocol_set_default(boot_state.protocol, 0) != PATCH_OK) {
         console_print("# the default protocol could not be put back\n");
     }
 }

@@ -21,7 +21,8 @@ static void first_byte_write(struct test *test, uint64_t address, uint8_t byte)
     platform_text_open();
     EXPECT(test, platform_text_write((void *)address, &byte, 1));
     platform_text_close();
-    platform_sync_cores();
+    struct platform_round round = {0};
+    EXPECT(test, platform_sync_cores(&round));
 }
 
 /* Arms a batch that turns the site into @new_bytes and puts int3 there. The patch lock is held

@@ -84,7 +84,7 @@ static bool suspect_flip(struct suspect *suspect)
 static void protocol_alternate(struct test *test, unsigned i)
 {
     enum patch_protocol_id protocol = i % 2 == 0 ? PATCH_PROTOCOL_INT3_BATCH : PATCH_PROTOCOL_INT3;
-    EXPECT_EQUAL(test, patch_protocol_set_default(protocol), PATCH_OK);
+    EXPECT_EQUAL(test, patch_protocol_set_default(protocol, 0), PATCH_OK);
 }
 
 static void torture_flip_until(struct test *test, uint64_t deadline)
@@ -113,14 +113,14 @@ static void call_sites_survive_ten_seconds_under_fire(struct test *test)
         return;
     }
     torture_flip_until(test, clock_now_ns() + TORTURE_NS);
-    EXPECT_EQUAL(test, patch_protocol_set_default(PATCH_PROTOCOL_INT3_BATCH), PATCH_OK);
+    EXPECT_EQUAL(test, patch_protocol_set_default(PATCH_PROTOCOL_INT3_BATCH, 0), PATCH_OK);
     for (unsigned i = 0; i < SUSPECT_COUNT; i++) {
         if (torture.suspects[i].enabled) {
             torture.lost += !suspect_flip(&torture.suspects[i]);
         }
     }
     workers_join(&torture.workers);
-    EXPECT_EQUAL(test, patch_protocol_set_default(before), PATCH_OK);
+    EXPECT_EQUAL(test, patch_protocol_set_default(before, 0), PATCH_OK);
     EXPECT_EQUAL(test, torture.mixed, 0);
     EXPECT_EQUAL(test, torture.stale, 0);
     EXPECT_EQUAL(test, torture.lost, 0);

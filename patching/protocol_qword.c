@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+/* Protocol qword: a site inside an aligned quadword is replaced by one store; the others of the
+ * batch take the three steps. Invariant: a CPU that fetches a site gets the whole old instruction
+ * or the whole new one (or int3, where three_steps.c says so). Called by: poke.c.
+ *
+ *     patcher                                   a CPU that runs through the site
+ *     quadword = new instruction + neighbours   old, or new
+ *       sync ------------------------------->   new from here on
+ *
+ * The stores belong to the last of the three steps, so that both kinds share its sync: a mixed
+ * batch takes 3 rounds, not 1 + 3.
+ *
+ * Why a quadword, and aligned: AMD64 Architecture Programmer's Manual, volume 2, "Cross-Modifying
+ * Code" (7.6.1), allows asynchronous modification by one store within a naturally aligned quadword
+ * if instruction boundaries agree before and after. "Within a cache line" is not enough: a store
+ * across a 32-byte boundary has been seen torn by the fetcher. Intel's manuals promise nothing of
+ * the kind without the int3: there this protocol rests on measurement (`make silicon`). */
+#include "patching/protocol.h"
+#include "patching/three_steps.h"
+
+static bool fits_quadword(const struct patch_site *site)
+{
+    return site->address / sizeof(uint64_t) ==
+           (site->address + site->length - 1) / sizeof(uint64_t);
+}
+
+static enum patch_status qword_prepare(struct patch_batch *batch)
+{
+    for (uint32_t i = 0; i < batch->count; i++) {
+        struct patch_site *site = &batch->sites[i];
+
+        site->is_quadword = fits_quadword(site);
+        if (!site->is_quadword && batch->flags & PATCH_STRICT) {
+            batch->error.status = PATCH_ERR_QUADWORD;
+            batch->error.address = site->address;
+            return PATCH_ERR_QUADWORD;
+        }
+        batch->record.quadwords += site->is_quadword;
+    }
+    return PATCH_OK;
+}
+
+static enum patch_status qword_apply(struct patch_batch *batch)
+{
+    return three_steps_apply(batch, PATCH_BATCH_MAX);
+}
+
+static unsigned qword_count_rounds(const struct patch_batch *batch)
+{
+    return three_steps_count_rounds(batch, PATCH_BATCH_MAX);
+}
+
+const struct patch_protocol patch_protocol_qword = {
+    .facts =
+        {
+            .name = "qword",
+            .rounds = "1; 3 with sites that do not fit",
+            .ipis = "c; 3c",
+            .limits = "inside an aligned quadword, else int3-batch; promised by AMD only",
+            .summary = "one aligned 8-byte store a site, then one sync",
+        },
+    .prepare = qword_prepare,
+    .apply = qword_apply,
+    .count_rounds = qword_count_rounds,
+};

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+/* Counted writes to sites. Invariant: see site_write.h. Called by: three_steps.c,
+ * protocol_stop.c, protocol_naive.c. */
+#include "patching/site_write.h"
+
+#include "patching/bytes.h"
+#include "patching/instruction.h"
+#include "patching/platform.h"
+
+static void note_failure(struct patch_batch *batch, const struct patch_site *site, uint64_t address,
+                         const uint8_t *bytes, size_t length)
+{
+    batch->error.status = PATCH_ERR_WRITE;
+    batch->error.address = site->address;
+    batch->error.length = (uint8_t)length;
+    bytes_copy(batch->error.expected, bytes, length);
+    bytes_copy(batch->error.actual, (const void *)address, length);
+}
+
+static bool write_counted(struct write_window *window, struct patch_batch *batch,
+                          const struct patch_site *site, size_t first, const uint8_t *bytes,
+                          size_t length)
+{
+    uint64_t address = site->address + first;
+
+    batch->record.bytes += (uint32_t)length;
+    if (!write_window_write(window, address, bytes, length)) {
+        note_failure(batch, site, address, bytes, length);
+        return false;
+    }
+    return true;
+}
+
+bool site_write(struct write_window *window, struct patch_batch *batch,
+                const struct patch_site *site, enum site_goal goal, size_t first, size_t length)
+{
+    return write_counted(window, batch, site, first, site_goal_bytes(site, goal) + first, length);
+}
+
+bool site_write_int3(struct write_window *window, struct patch_batch *batch,
+                     const struct patch_site *site)
+{
+    static const uint8_t int3 = INSN_INT3;
+
+    return write_counted(window, batch, site, 0, &int3, sizeof(int3));
+}
+
+bool site_write_quadword(struct write_window *window, struct patch_batch *batch,
+                         const struct patch_site *site, enum site_goal goal)
+{
+    const uint8_t *bytes = site_goal_bytes(site, goal);
+    uint64_t start = site->address & ~(uint64_t)(sizeof(uint64_t) - 1);
+    uint64_t value;
+
+    /* Nobody else writes text meanwhile: the patch lock is held. */
+    bytes_copy(&value, (const void *)start, sizeof(value));
+    bytes_copy((uint8_t *)&value + (site->address - start), bytes, site->length);
+    batch->record.bytes += sizeof(value);
+    if (!write_window_write_quadword(window, start, value)) {
+        note_failure(batch, site, site->address, bytes, site->length);
+        return false;
+    }
+    return true;
+}
+
+static uint64_t bytes_pack(const uint8_t *bytes, size_t length)
+{
+    uint64_t packed = 0;
+
+    bytes_copy(&packed, bytes, length);
+    return packed;
+}
+
+void site_fatal_not_put_back(const struct patch_batch *batch)
+{
+    const struct patch_error *error = &batch->error;
+
+    platform_fatal("text could be neither patched nor put back", (const void *)error->address,
+                   bytes_pack(error->expected, error->length),
+                   bytes_pack(error->actual, error->length));
+}
+
+enum patch_status sites_write_or_put_back(struct patch_batch *batch, sites_writer *write)
+{
+    if (!write(batch, SITE_GOAL_NEW)) {
+        struct patch_error cause;
+
+        bytes_copy(&cause, &batch->error, sizeof(cause));
+        if (!write(batch, SITE_GOAL_OLD)) {
+            site_fatal_not_put_back(batch);
+        }
+        bytes_copy(&batch->error, &cause, sizeof(cause));
+    }
+    return batch->error.status;
+}

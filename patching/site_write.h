@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+/* Writes to the sites of a batch. Invariant: each write is counted in batch->record, and the first
+ * one that does not read back is described in batch->error. Used by: the protocols. */
+#pragma once
+
+#include "patching/poke.h"
+#include "patching/write_window.h"
+
+enum site_goal { SITE_GOAL_NEW, SITE_GOAL_OLD }; /* OLD: putting a failed batch back */
+
+/* The bytes that @site is to have in the end. */
+static inline const uint8_t *site_goal_bytes(const struct patch_site *site, enum site_goal goal)
+{
+    return goal == SITE_GOAL_NEW ? site->new_bytes : site->old_bytes;
+}
+
+/* Writes bytes [@first, @first + @length) of @goal. Returns false if reading back shows others. */
+PATCH_MUST_CHECK bool site_write(struct write_window *window, struct patch_batch *batch,
+                                 const struct patch_site *site, enum site_goal goal, size_t first,
+                                 size_t length);
+
+/* Writes int3 over the first byte. Returns as site_write(). */
+PATCH_MUST_CHECK bool site_write_int3(struct write_window *window, struct patch_batch *batch,
+                                      const struct patch_site *site);
+
+/* Writes the aligned quadword that holds the whole of @site, with one store; the bytes around the
+ * site keep their values, those of other sites included. Returns as site_write(). */
+PATCH_MUST_CHECK bool site_write_quadword(struct write_window *window, struct patch_batch *batch,
+                                          const struct patch_site *site, enum site_goal goal);
+
+/* Writes all sites of a batch; returns false, with batch->error filled in, at the first failure. */
+typedef bool sites_writer(struct patch_batch *batch, enum site_goal goal);
+
+/* Writes the new bytes with @write; if that fails, the old ones. Returns batch->error.status, that
+ * of the first failure; stops the machine if putting back fails as well. */
+PATCH_MUST_CHECK enum patch_status sites_write_or_put_back(struct patch_batch *batch,
+                                                           sites_writer *write);
+
+/* Stops the machine: a batch that failed could not be put back; @batch->error tells where. */
+_Noreturn void site_fatal_not_put_back(const struct patch_batch *batch);

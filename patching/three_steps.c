@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+/* int3 over the first byte, then the tail, then the first byte, all CPUs serialised after each.
+ * Invariant: at every instant a CPU that fetches a site gets the whole old instruction, int3, or
+ * the whole new one. Called by: protocol_int3.c, protocol_qword.c.
+ *
+ *     patcher                                   a CPU that runs through the site
+ *     1 first byte = int3                       old, or int3: handler emulates the new instruction
+ *       sync ------------------------------->   int3 from here on; nobody stands behind old byte 0
+ *     2 tail = new tail                         int3: the tail is never fetched
+ *       sync ------------------------------->   whoever fetches byte 0 anew gets the new tail
+ *     3 first byte = new first byte             int3, or new
+ *       (a quadword site: all of it)            (a quadword site: old, or new)
+ *       sync ------------------------------->   new from here on
+ *
+ * Each step asks the text itself what is left to do, so putting a failed batch back is the same
+ * pass with the old bytes as its goal: a site that was not reached yet has nothing left to do. A
+ * change of the first byte alone goes through int3 as well: processors promise atomicity for int3
+ * over a first byte, not for any opcode over any other (facts: cross-modifying code).
+ *
+ * A CPU that does not acknowledge a sync may go on fetching whatever stood there since its last
+ * one. As long as no tail was written that is the old instruction, int3 or, of a quadword site, the
+ * new one: the batch is put back without asking the CPU again. Once a tail was written, the old
+ * first byte and the new one are both wrong for it: the machine stops while int3 still stands. */
+#include "patching/three_steps.h"
+
+#include "patching/breakpoint.h"
+#include "patching/bytes.h"
+#include "patching/instruction.h"
+#include "patching/platform.h"
+#include "patching/site_write.h"
+
+struct pass {
+    struct patch_batch *batch;
+    uint32_t group;
+    enum site_goal goal;
+    bool cpu_is_silent;   /* do not sync any more: it would not answer */
+    bool tail_is_written; /* some tail, since the batch began */
+};
+
+static bool tail_differs(const struct patch_site *site, const uint8_t *text, const uint8_t *bytes)
+{
+    return !bytes_equal(text + 1, bytes + 1, site->length - 1u);
+}
+
+/* What @step has left to write at one site; true also if there is nothing. */
+static bool site_run(struct pass *pass, struct write_window *window, const struct patch_site *site,
+                     enum patch_step step)
+{
+    const uint8_t *bytes = site_goal_bytes(site, pass->goal);
+    const uint8_t *text = (const uint8_t *)site->address;
+    bool first_is_left = text[0] != bytes[0];
+    bool tail_is_left = tail_differs(site, text, bytes);
+
+    if (!first_is_left && !tail_is_left) {
+        return true;
+    }
+    if (site->is_quadword) {
+        return step != PATCH_STEP_FIRST ||
+               site_write_quadword(window, pass->batch, site, pass->goal);
+    }
+    switch (step) {
+    case PATCH_STEP_INT3:
+        return text[0] == INSN_INT3 || site_write_int3(window, pass->batch, site);
+    case PATCH_STEP_TAIL:
+        pass->tail_is_written |= tail_is_left;
+        return !tail_is_left ||
+               site_write(window, pass->batch, site, pass->goal, 1, site->length - 1u);
+    default:
+        return !first_is_left || site_write(window, pass->batch, site, pass->goal, 0, 1);
+    }
+}
+
+/* Makes every CPU serialise. Returns false, with the CPU in batch->error, if one is silent and no
+ * harm is done yet. */
+static bool sync_run(struct pass *pass)
+{
+    struct patch_batch *batch = pass->batch;
+    struct platform_round round = {0};
+    bool all_answered = platform_sync_cores(&round);
+
+    batch->record.rounds++;
+    batch->record.ipis += round.ipis;
+    if (all_answered) {
+        return true;
+    }
+    if (pass->tail_is_written) {
+        platform_fatal_silent_cpu(round.silent_cpu);
+    }
+    pass->cpu_is_silent = true;
+    batch->error.status = PATCH_ERR_SILENT_CPU;
+    batch->error.cpu = round.silent_cpu;
+    return false;
+}
+
+/* One step over sites [first, end): writes, and a sync if anything was written.
+ * Returns false at the first thing that fails. */
+static bool step_run(struct pass *pass, uint32_t first, uint32_t end, enum patch_step step)
+{
+    struct patch_batch *batch = pass->batch;
+    struct write_window window = {0};
+    uint64_t start = platform_time_ticks();
+    uint32_t bytes_before = batch->record.bytes;
+    bool done = true;
+
+    for (uint32_t i = first; i < end && done; i++) {
+        done = site_run(pass, &window, &batch->sites[i], step);
+    }
+    write_window_close(&window);
+    if (batch->record.bytes > bytes_before) {
+        platform_step_reached(step, PATCH_MOMENT_WRITTEN);
+        if (!pass->cpu_is_silent && sync_run(pass)) {
+            platform_step_reached(step, PATCH_MOMENT_SYNCED);
+        }
+    }
+    batch->record.step_ns[step] += platform_ticks_to_ns(platform_time_ticks() - start);
+    return done;
+}
+
+/* All three steps over the whole batch, group by group. */
+static bool pass_run(struct pass *pass)
+{
+    uint32_t count = pass->batch->count;
+
+    for (uint32_t first = 0; first < count; first += pass->group) {
+        uint32_t end = count - first < pass->group ? count : first + pass->group;
+
+        for (enum patch_step step = PATCH_STEP_INT3; step <= PATCH_STEP_FIRST; step++) {
+            bool goes_on_silent = pass->cpu_is_silent;
+
+            if (!step_run(pass, first, end, step) || pass->cpu_is_silent != goes_on_silent) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* Makes the text what it was, after @pass failed. Keeps the error that made it necessary. */
+static void put_back(struct pass *pass)
+{
+    struct patch_batch *batch = pass->batch;
+    struct patch_error cause;
+
+    bytes_copy(&cause, &batch->error, sizeof(cause));
+    pass->goal = SITE_GOAL_OLD;
+    while (!pass_run(pass)) {
+        if (batch->error.status == PATCH_ERR_WRITE) {
+            site_fatal_not_put_back(batch);
+        }
+        /* A CPU has gone silent only now: once more, without asking it. */
+    }
+    bytes_copy(&batch->error, &cause, sizeof(cause));
+}
+
+enum patch_status three_steps_apply(struct patch_batch *batch, uint32_t group)
+{
+    struct pass pass = {.batch = batch, .group = group, .goal = SITE_GOAL_NEW};
+
+    patch_breakpoint_arm(batch);
+    if (!pass_run(&pass)) {
+        put_back(&pass);
+    }
+    patch_breakpoint_disarm();
+    return batch->error.status;
+}
+
+unsigned three_steps_count_rounds(const struct patch_batch *batch, uint32_t group)
+{
+    unsigned rounds = 0;
+
+    for (uint32_t first = 0; first < batch->count; first += group) {
+        bool has_int3 = false;
+        bool has_tail = false;
+
+        for (uint32_t i = first; i < batch->count && i - first < group; i++) {
+            const struct patch_site *site = &batch->sites[i];
+
+            has_int3 |= !site->is_quadword;
+            has_tail |= !site->is_quadword && tail_differs(site, site->old_bytes, site->new_bytes);
+        }
+        rounds += 1u + has_int3 + has_tail;
+    }
+    return rounds;
+}
