@@ -150,3 +150,13 @@ void sites_expect_new(void)
         site_expect(&made[i], made[i].new_bytes);
     }
 }
+
+void sites_expect_whole_or_int3(void)
+{
+    for (unsigned i = 0; i < made_count; i++) {
+        const uint8_t *text = (const uint8_t *)made[i].address;
+
+        assert_true(*text == INSN_INT3 || memcmp(text, made[i].old_bytes, made[i].length) == 0 ||
+                    memcmp(text, made[i].new_bytes, made[i].length) == 0);
+    }
+}

@@ -50,3 +50,6 @@ void sites_add_again(struct patch_batch *batch);
 /* All sites made by the two functions above since recorder_reset() show old / new bytes. */
 void sites_expect_old(void);
 void sites_expect_new(void);
+
+/* Each of them shows its old bytes, its new ones, or int3. */
+void sites_expect_whole_or_int3(void);
