@@ -13,6 +13,8 @@ import check_image
 import check_nopatch
 import check_rooms
 import check_style
+import coverage
+import mutant_table
 
 TOOLS = pathlib.Path(__file__).parent
 
@@ -300,3 +302,137 @@ def test_setup_names_what_is_missing(tmp_path):
     assert done.returncode == 1 and "broken not-there" in done.stderr
     (tmp_path / "packages.txt").write_text("there  true\n")
     assert subprocess.run(["sh", tmp_path / "setup.sh", "--check"]).returncode == 0
+
+
+COUNTED = """
+#include <stdlib.h>
+static inline int sign(int a) { return a < 0 ? -1 : 1; }
+int never(int a);
+int counted(int a)
+{
+    if (a > 3) {
+        abort();
+    }
+    return sign(a);
+}
+"""
+
+
+@pytest.fixture
+def counts(tmp_path, monkeypatch):
+    """Returns a function that builds COUNTED, a file nobody runs, and a program that calls
+    counted() with the arguments given; measures; and returns what coverage.measure() does."""
+    def measure_program(*arguments):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "patching").mkdir(exist_ok=True)
+        (tmp_path / "patching/a.c").write_text(COUNTED)
+        (tmp_path / "patching/b.c").write_text("int never(int a)\n{\n    return a ? 5 : 6;\n}\n")
+        calls = "".join(f"counted({argument});" for argument in arguments)
+        (tmp_path / "main.c").write_text(f"int counted(int); int main(void) {{ {calls} }}\n")
+        for name in "a", "b":
+            subprocess.run(["gcc", "--coverage", "-c", f"patching/{name}.c", "-o", f"{name}.o"],
+                           check=True)
+        subprocess.run(["gcc", "--coverage", "-c", "main.c", "-o", "main.o"], check=True)
+        subprocess.run(["gcc", "--coverage", "main.o", "a.o", "-o", "program"], check=True)
+        return coverage.measure(tmp_path, [tmp_path / "program"])
+    return measure_program
+
+
+def test_coverage_counts_what_was_reached_and_names_what_was_not(counts):
+    files = counts(1)
+    assert sorted(files) == ["patching/a.c", "patching/b.c"]
+    assert coverage.covered(files["patching/a.c"][1]) == (2, 4)
+    assert coverage.covered(files["patching/b.c"][1]) == (0, 2)
+    assert round(coverage.branch_percent(files), 1) == 33.3
+    assert coverage.table(files)[-1].split() == ["total", "4/7", "57.1", "2/6", "33.3"]
+    assert coverage.missing(files) == [
+        "patching/a.c:3: 1 of 2 branches not taken", "patching/a.c:7: 1 of 2 branches not taken",
+        "patching/a.c:8: line not reached", "patching/b.c:1: line not reached",
+        "patching/b.c:3: line not reached"]
+
+
+def test_coverage_adds_nothing_from_an_earlier_run(counts):
+    assert coverage.covered(counts(1, -1)["patching/a.c"][1]) == (3, 4)
+    assert coverage.covered(counts()["patching/a.c"][1]) == (0, 4)
+
+
+def test_coverage_of_a_program_that_fails_is_no_coverage(counts):
+    with pytest.raises(coverage.CoverageError, match="program: status -6"):
+        counts(4)
+
+
+@pytest.mark.parametrize("bar, status, last_line", [
+    ("33.3", 0, "ok 1 - branches_of_patching_are_covered"),
+    ("33.4", 1, "not ok 1 - branches_of_patching_are_covered")])
+def test_coverage_below_the_bar_fails(counts, tmp_path, bar, status, last_line):
+    counts(1)
+    done = subprocess.run([TOOLS / "coverage.py", "--counts", tmp_path, "--bar", bar, "--tap",
+                           tmp_path / "program"], cwd=tmp_path, text=True, capture_output=True)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (status, last_line)
+
+
+def test_coverage_of_nothing_fails(tmp_path):
+    done = subprocess.run([TOOLS / "coverage.py", "--counts", tmp_path, "/bin/true"], text=True,
+                          capture_output=True)
+    assert done.returncode == 1 and "no .gcno file" in done.stdout
+
+
+@pytest.fixture
+def mutants(tmp_path):
+    """Returns a function that runs mutant_table.py on four result files and a README."""
+    for where in mutant_table.RUNNERS:
+        mutant_table.save(tmp_path, where, [("b|c", "f.c", "t_b"), ("a", "f.c", f"t_{where}")])
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{mutant_table.BEGIN}\n{mutant_table.END}\nbehind\n")
+
+    def run(*options):
+        return subprocess.run([TOOLS / "mutant_table.py", *options, "--results", tmp_path, readme],
+                              text=True, capture_output=True)
+    return run
+
+
+def test_mutant_table_is_what_the_runs_produced(mutants, tmp_path):
+    readme = tmp_path / "README.md"
+    assert mutants("--check").returncode == 1
+    assert mutants().returncode == 0
+    lines = [line for line in readme.read_text().splitlines() if line]
+    assert (lines[0], lines[-1], len(lines)) == ("before", "behind", 2 + 2 + 2 + 8)
+    assert lines[4:6] == ["| fuzz | `f.c` | a | `t_fuzz` |", "| fuzz | `f.c` | b\\|c | `t_b` |"]
+    assert mutants("--check").returncode == 0
+    once = readme.read_text()
+    assert mutants().returncode == 0 and readme.read_text() == once
+
+
+@pytest.mark.parametrize("change, complaint", [
+    (lambda text: text.replace("t_host", "t_kernel"), "not in the table: | host | `f.c` | a |"),
+    (lambda text: text.replace("| model | `f.c` | a | `t_model` |\n", ""), "not in the table: | m"),
+    (lambda text: text.replace("| where", "| x\n| where"), "only in the table: | x"),
+    (lambda text: text.replace(mutant_table.END, ""), "needs one line"),
+    (lambda text: text.replace("|---|---|---|---|\n", "").replace(
+        "| where", "|---|---|---|---|\n| where"), "another order"),
+])
+def test_mutant_table_names_what_is_wrong_in_the_readme(mutants, tmp_path, change, complaint):
+    mutants()
+    readme = tmp_path / "README.md"
+    readme.write_text(change(readme.read_text()))
+    done = mutants("--check")
+    assert done.returncode == 1 and complaint in done.stderr
+
+
+@pytest.mark.parametrize("where, text, complaint", [
+    ("fuzz", None, "fuzz.tsv is missing: `make fuzz-mutants`"),
+    ("host", "", "host.tsv names no mutant"),
+    ("model", "model\ta\tb\n", "model.tsv:1: not 4 fields"),
+    ("model", "model\ta\tb\t \n", "model.tsv:1: not 4 fields"),
+    ("kernel", "kernel\ta\tb\tc\n" * 2, "listed twice: kernel: b: a"),
+])
+@pytest.mark.parametrize("options", [(), ("--check",)])
+def test_mutant_table_refuses_bad_results(mutants, tmp_path, options, where, text, complaint):
+    mutants()
+    before = (tmp_path / "README.md").read_text()
+    mutant_table.forget(tmp_path, where)
+    if text is not None:
+        (tmp_path / f"{where}.tsv").write_text(text)
+    done = mutants(*options)
+    assert done.returncode == 1 and complaint in done.stderr
+    assert (tmp_path / "README.md").read_text() == before
