@@ -96,6 +96,7 @@ help:
 	@echo "make kernel   $(ELF) alone (boots with qemu -kernel)"
 	@echo "make iso      $(ISO): CD or USB disk, BIOS and UEFI; takes CMD="
 	@echo "make check    host tests alone, seconds"
+	@echo "make coverage-lines  which lines and branches of patching/ the host tests do not reach"
 	@echo "make test     everything; ends with 'N passed, N failed, N skipped'"
 	@echo "make mutants  break the code on purpose: the tests must notice"
 	@echo "make lint     form, rooms, closed nopatch text, cppcheck, shellcheck"

@@ -67,3 +67,4 @@ $(foreach test,$(HOST_TESTS),$(eval $(call host_program,$(test))))
 -include $(wildcard $(HOST)/*.d $(HOST)/patching/*.d)
 
 include tests/host/kernel_tests.mk
+include tests/host/coverage.mk
