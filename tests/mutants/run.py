@@ -3,7 +3,8 @@
 """Breaks the kernel on purpose, one mutant after the other: the case named for it must fail.
 
 Usage: run.py [NAME...]. Invariant: the tree itself is never changed; each mutant is built in
-build/mutants/NAME from a copy that starts with the objects already built. Callers: make mutants.
+build/mutants/NAME from a copy that starts with the objects already built. A run of all mutants that
+notices each leaves build/mutants/kernel.tsv for tools/mutant_table.py. Callers: make mutants.
 """
 
 import pathlib
@@ -12,9 +13,10 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests/boot"), str(pathlib.Path(__file__).parent)]
+sys.path[:0] = [str(ROOT / "tests/boot"), str(ROOT / "tools"), str(pathlib.Path(__file__).parent)]
 
 import ktap  # noqa: E402
+import mutant_table  # noqa: E402
 from machine import BUILD, Machine  # noqa: E402
 from table import MUTANTS  # noqa: E402
 
@@ -76,9 +78,16 @@ def boot(mutant, image):
         return machine.text.replace("\r", ""), status
 
 
+def result_rows(mutants):
+    """Returns what the table in patching/README.md shows of each: name, file, what notices it."""
+    return [(mutant.name, mutant.file, f"{mutant.suite}: {mutant.case}") for mutant in mutants]
+
+
 def main():
     wanted = [mutant for mutant in MUTANTS if not sys.argv[1:] or mutant.name in sys.argv[1:]]
     failed = 0
+    if len(wanted) == len(MUTANTS):
+        mutant_table.forget(BUILD / "mutants", "kernel")
     for mutant in wanted:
         try:
             fault = judge(mutant, *boot(mutant, build(mutant)))
@@ -86,6 +95,8 @@ def main():
             fault = str(error)
         failed += fault is not None
         print(f"  MUTANT {mutant.name}: {fault or 'noticed'}", flush=True)
+    if len(wanted) == len(MUTANTS) and not failed:
+        mutant_table.save(BUILD / "mutants", "kernel", result_rows(MUTANTS))
     print(f"kernel mutants: {len(wanted) - failed} passed, {failed} failed, 0 skipped")
     sys.exit(1 if failed else 0)
 

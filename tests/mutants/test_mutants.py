@@ -51,3 +51,7 @@ def test_table_fits_the_tree(mutant):
     run.mutate((run.ROOT / mutant.file).read_text(), mutant)
     assert mutant.case in "".join(file.read_text()
                                   for file in (run.ROOT / "tests/kernel").glob("suite_*.c"))
+
+
+def test_result_names_suite_and_case():
+    assert run.result_rows([MUTANT]) == [("m", "a.c", "suite: case")]
