@@ -139,6 +139,43 @@ static bool site_before(const void *a, const void *b)
     return ((const struct patch_site *)a)->address < ((const struct patch_site *)b)->address;
 }
 
+/* Users mostly list their sites by address: then one look is enough. */
+static void sort_sites(struct patch_batch *batch)
+{
+    for (uint32_t i = 1; i < batch->count; i++) {
+        if (batch->sites[i].address < batch->sites[i - 1].address) {
+            heap_sort(batch->sites, batch->count, sizeof(batch->sites[0]), site_before);
+            return;
+        }
+    }
+}
+
+/* Builds the index of a sorted batch. */
+static void build_index(struct patch_batch *batch)
+{
+    struct patch_index *index = &batch->index;
+
+    if (batch->count == 0) {
+        return;
+    }
+
+    uint64_t span = batch->sites[batch->count - 1].address - batch->sites[0].address;
+    uint32_t i = 0;
+
+    index->base = batch->sites[0].address;
+    index->shift = 0;
+    while (span >> index->shift >= PATCH_INDEX_BUCKETS) {
+        index->shift++;
+    }
+    for (uint32_t bucket = 0; bucket <= PATCH_INDEX_BUCKETS; bucket++) {
+        index->bucket_start[bucket] = (uint16_t)i;
+        while (i < batch->count &&
+               (batch->sites[i].address - index->base) >> index->shift == bucket) {
+            i++;
+        }
+    }
+}
+
 /* Checks @site alone, and fills in what the handler needs to emulate its new instruction. */
 static enum patch_status check_site(struct patch_batch *batch, struct patch_site *site)
 {
@@ -167,12 +204,24 @@ static enum patch_status check_site(struct patch_batch *batch, struct patch_site
     return PATCH_OK;
 }
 
-/* The last site that starts at or before @address, or NULL; the sites are sorted. */
+/* The last site that starts at or before @address, or NULL; the sites are sorted and indexed. */
 static const struct patch_site *find_site_at_or_before(const struct patch_batch *batch,
                                                        uint64_t address)
 {
-    uint32_t low = 0;
-    uint32_t high = batch->count;
+    const struct patch_index *index = &batch->index;
+
+    if (address < index->base) {
+        return NULL;
+    }
+
+    uint64_t bucket = (address - index->base) >> index->shift;
+
+    if (bucket >= PATCH_INDEX_BUCKETS) {
+        bucket = PATCH_INDEX_BUCKETS - 1;
+    }
+
+    uint32_t low = index->bucket_start[bucket]; /* all sites in front of the bucket are lower */
+    uint32_t high = index->bucket_start[bucket + 1];
 
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
@@ -227,7 +276,8 @@ static enum patch_status check_all(struct patch_batch *batch)
         status = check_site(batch, &batch->sites[i]);
     }
     if (status == PATCH_OK) {
-        heap_sort(batch->sites, batch->count, sizeof(batch->sites[0]), site_before);
+        sort_sites(batch);
+        build_index(batch);
     }
     for (uint32_t i = 0; status == PATCH_OK && i < batch->count; i++) {
         status = check_collisions(batch, i);
@@ -235,6 +285,7 @@ static enum patch_status check_all(struct patch_batch *batch)
     return status;
 }
 
+/* Drops them; the index is that of the sites left. */
 static void drop_unchanged_sites(struct patch_batch *batch)
 {
     uint32_t kept = 0;
@@ -246,27 +297,9 @@ static void drop_unchanged_sites(struct patch_batch *batch)
             batch->sites[kept++] = *site;
         }
     }
-    batch->count = kept;
-}
-
-/* Builds the handler's index of a sorted batch that is not empty. */
-static void build_index(struct patch_batch *batch)
-{
-    struct patch_index *index = &batch->index;
-    uint64_t span = batch->sites[batch->count - 1].address - batch->sites[0].address;
-    uint32_t i = 0;
-
-    index->base = batch->sites[0].address;
-    index->shift = 0;
-    while (span >> index->shift >= PATCH_INDEX_BUCKETS) {
-        index->shift++;
-    }
-    for (uint32_t bucket = 0; bucket <= PATCH_INDEX_BUCKETS; bucket++) {
-        index->bucket_start[bucket] = (uint16_t)i;
-        while (i < batch->count &&
-               (batch->sites[i].address - index->base) >> index->shift == bucket) {
-            i++;
-        }
+    if (kept != batch->count) {
+        batch->count = kept;
+        build_index(batch);
     }
 }
 
@@ -285,9 +318,6 @@ static enum patch_status batch_prepare(struct patch_batch *batch)
 
     if (batch->count > 0 && protocol->prepare != NULL) {
         status = protocol->prepare(batch);
-    }
-    if (batch->count > 0 && status == PATCH_OK) {
-        build_index(batch);
     }
     return status;
 }

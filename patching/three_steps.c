@@ -42,16 +42,17 @@ static bool tail_differs(const struct patch_site *site, const uint8_t *text, con
     return !bytes_equal(text + 1, bytes + 1, site->length - 1u);
 }
 
-/* What @step has left to write at one site; true also if there is nothing. */
+/* Writes what @step has to write at one site; true also if that is nothing. On the way to the new
+ * bytes the old ones tell what that is; on the way back only the text does. */
 static bool site_run(struct pass *pass, struct write_window *window, const struct patch_site *site,
                      enum patch_step step)
 {
     const uint8_t *bytes = site_goal_bytes(site, pass->goal);
-    const uint8_t *text = (const uint8_t *)site->address;
-    bool first_is_left = text[0] != bytes[0];
-    bool tail_is_left = tail_differs(site, text, bytes);
+    bool goes_back = pass->goal == SITE_GOAL_OLD;
+    const uint8_t *from = goes_back ? (const uint8_t *)site->address : site->old_bytes;
+    bool tail_is_left = tail_differs(site, from, bytes);
 
-    if (!first_is_left && !tail_is_left) {
+    if (goes_back && from[0] == bytes[0] && !tail_is_left) {
         return true;
     }
     if (site->is_quadword) {
@@ -60,13 +61,13 @@ static bool site_run(struct pass *pass, struct write_window *window, const struc
     }
     switch (step) {
     case PATCH_STEP_INT3:
-        return text[0] == INSN_INT3 || site_write_int3(window, pass->batch, site);
+        return from[0] == INSN_INT3 || site_write_int3(window, pass->batch, site);
     case PATCH_STEP_TAIL:
         pass->tail_is_written |= tail_is_left;
         return !tail_is_left ||
                site_write(window, pass->batch, site, pass->goal, 1, site->length - 1u);
     default:
-        return !first_is_left || site_write(window, pass->batch, site, pass->goal, 0, 1);
+        return site_write(window, pass->batch, site, pass->goal, 0, 1);
     }
 }
 
@@ -156,11 +157,17 @@ enum patch_status three_steps_apply(struct patch_batch *batch, uint32_t group)
 {
     struct pass pass = {.batch = batch, .group = group, .goal = SITE_GOAL_NEW};
 
-    patch_breakpoint_arm(batch);
+    bool uses_int3 = batch->record.quadwords < batch->count;
+
+    if (uses_int3) {
+        patch_breakpoint_arm(batch);
+    }
     if (!pass_run(&pass)) {
         put_back(&pass);
     }
-    patch_breakpoint_disarm();
+    if (uses_int3) {
+        patch_breakpoint_disarm();
+    }
     return batch->error.status;
 }
 
