@@ -12,6 +12,11 @@ unsigned platform_cpu_index(void)
     return cpu_index();
 }
 
+unsigned platform_cpu_possible(void)
+{
+    return cpu_present_count();
+}
+
 uint64_t platform_time_ticks(void)
 {
     return read_tsc();

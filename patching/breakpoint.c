@@ -161,18 +161,22 @@ bool patch_breakpoint_handle(struct patch_registers *registers)
  * may trap. */
 void patch_breakpoint_arm(const struct patch_batch *batch)
 {
+    unsigned possible = platform_cpu_possible();
+
     in_flight = batch;
-    for (unsigned i = 0; i < PATCH_CPU_MAX; i++) {
+    for (unsigned i = 0; i < possible; i++) {
         __atomic_store_n(&patch_trap_cpus[i].references, 1, __ATOMIC_RELEASE);
     }
 }
 
 void patch_breakpoint_disarm(void)
 {
-    for (unsigned i = 0; i < PATCH_CPU_MAX; i++) {
+    unsigned possible = platform_cpu_possible();
+
+    for (unsigned i = 0; i < possible; i++) {
         reference_put(&patch_trap_cpus[i]);
     }
-    for (unsigned i = 0; i < PATCH_CPU_MAX; i++) {
+    for (unsigned i = 0; i < possible; i++) {
         while (__atomic_load_n(&patch_trap_cpus[i].references, __ATOMIC_ACQUIRE) != 0) {
             platform_relax();
         }

@@ -75,7 +75,11 @@ bool platform_lock_is_held(void); /* by this thread */
 bool platform_may_patch(void);
 
 unsigned platform_cpu_index(void); /* nopatch; below PATCH_CPU_MAX */
-unsigned platform_cpu_count(void); /* nopatch; CPUs online */
+unsigned platform_cpu_count(void); /* CPUs online */
+
+/* nopatch. CPUs that are online or may come online, PATCH_CPU_MAX at most: every index is below it.
+ * Does not change while a batch is in flight. */
+unsigned platform_cpu_possible(void);
 
 uint64_t platform_time_ticks(void); /* nopatch; raw time stamp */
 uint64_t platform_ticks_to_ns(uint64_t ticks);

@@ -22,7 +22,7 @@ uint64_t patch_traps_emulated_total(void)
 {
     uint64_t total = 0;
 
-    for (unsigned cpu = 0; cpu < PATCH_CPU_MAX; cpu++) {
+    for (unsigned cpu = 0; cpu < platform_cpu_possible(); cpu++) {
         total += patch_traps_emulated(cpu);
     }
     return total;
@@ -30,14 +30,14 @@ uint64_t patch_traps_emulated_total(void)
 
 void patch_trap_times_merge(struct histogram *into)
 {
-    for (unsigned cpu = 0; cpu < PATCH_CPU_MAX; cpu++) {
+    for (unsigned cpu = 0; cpu < platform_cpu_possible(); cpu++) {
         histogram_merge(into, &patch_trap_cpus[cpu].handler_ticks);
     }
 }
 
 void patch_trap_times_reset(void)
 {
-    for (unsigned cpu = 0; cpu < PATCH_CPU_MAX; cpu++) {
+    for (unsigned cpu = 0; cpu < platform_cpu_possible(); cpu++) {
         histogram_reset(&patch_trap_cpus[cpu].handler_ticks);
     }
 }

@@ -151,6 +151,11 @@ unsigned platform_cpu_count(void)
     return LIVE_CPU_MAX;
 }
 
+unsigned platform_cpu_possible(void)
+{
+    return LIVE_CPU_MAX;
+}
+
 uint64_t platform_time_ticks(void)
 {
     return __builtin_ia32_rdtsc();

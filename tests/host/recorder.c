@@ -223,6 +223,11 @@ unsigned platform_cpu_count(void)
     return recorder.cpus;
 }
 
+unsigned platform_cpu_possible(void)
+{
+    return PATCH_CPU_MAX;
+}
+
 uint64_t platform_time_ticks(void)
 {
     return ticks += 10;
