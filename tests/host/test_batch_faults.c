@@ -64,6 +64,20 @@ static void one_failing_write_leaves_text_as_it_was(void **state)
     }
 }
 
+/* The unsafe protocol promises that much: old text or new in the end. */
+static void naive_puts_text_back_too(void **state)
+{
+    (void)state;
+    for (unsigned write = 1; write <= 20; write++) {
+        prepare(PATCH_PROTOCOL_NAIVE);
+        batch.flags = PATCH_ALLOW_UNSAFE;
+        recorder.tolerates_mixtures = true;
+        recorder.fail_write = write;
+        assert_int_equal(patch_batch_apply(&batch), PATCH_ERR_WRITE);
+        sites_expect_old();
+    }
+}
+
 static void failing_write_names_its_site_and_its_bytes(void **state)
 {
     (void)state;
@@ -130,12 +144,13 @@ static void refresh_that_does_not_read_back_stops_the_machine(void **state)
     assert_non_null(strstr(recorder.fatal_what, "refreshed"));
 }
 
-static void rollback_that_fails_stops_the_machine(void **state)
+static void expect_rollback_to_fail(enum patch_protocol_id protocol)
 {
-    (void)state;
     jmp_buf fatal;
 
-    prepare(PATCH_PROTOCOL_INT3_BATCH);
+    prepare(protocol);
+    batch.flags = PATCH_ALLOW_UNSAFE;
+    recorder.tolerates_mixtures = true;
     recorder.fail_write = 2;
     recorder.fail_later_writes = true;
     recorder.on_fatal = &fatal;
@@ -148,8 +163,17 @@ static void rollback_that_fails_stops_the_machine(void **state)
     assert_in_range((uint64_t)recorder.fatal_address, recorder.text_start, recorder.text_end);
 }
 
+static void rollback_that_fails_stops_the_machine(void **state)
+{
+    (void)state;
+    for (enum patch_protocol_id protocol = 0; protocol < PATCH_PROTOCOL_COUNT; protocol++) {
+        expect_rollback_to_fail(protocol);
+    }
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup(one_failing_write_leaves_text_as_it_was, setup),
+    cmocka_unit_test_setup(naive_puts_text_back_too, setup),
     cmocka_unit_test_setup(failing_write_names_its_site_and_its_bytes, setup),
     cmocka_unit_test_setup(batch_succeeds_when_tried_again_after_a_failure, setup),
     cmocka_unit_test_setup(unwritable_text_is_an_error_not_a_panic, setup),
