@@ -7,6 +7,7 @@
 #include "arch/clock.h"
 #include "arch/features.h"
 #include "arch/instructions.h"
+#include "arch/ipi.h"
 #include "arch/paging.h"
 #include "arch/traps.h"
 #include "boot/boot_facts.h"
@@ -17,6 +18,7 @@
 #include "kernel/log.h"
 #include "kernel/page_allocator.h"
 #include "kernel/panic.h"
+#include "kernel/protocol_danger.h"
 #include "kernel/shell.h"
 #include "kernel/text_snapshot.h"
 #include "kernel/thread.h"
@@ -32,14 +34,24 @@ static void keys_initialize(void)
     }
 }
 
-/* Takes protocol= from the command line. */
-static void protocol_initialize(void)
+/* Takes protocol= and sync_timeout_ms= from the command line. */
+static void patching_initialize(void)
 {
     const char *name = command_line_get("protocol");
-    if (name != NULL && patch_protocol_set_default(patch_protocol_find(name), 0) != PATCH_OK) {
+    enum patch_protocol_id id = name != NULL ? patch_protocol_find(name) : patch_protocol_default();
+    const char *danger = protocol_danger(id);
+    uint64_t patience_ms = IPI_PATIENCE_NS / 1000000;
+
+    if (danger != NULL) {
+        log_warning("command line: protocol=%s is refused: %s", name, danger);
+        log_warning("using %s; the shell takes it: protocol %s --unsafe",
+                    patch_protocol_name(patch_protocol_default()), name);
+    } else if (patch_protocol_set_default(id, 0) != PATCH_OK) {
         log_warning("command line: protocol=%s is not a patch protocol; using %s", name,
                     patch_protocol_name(patch_protocol_default()));
     }
+    command_line_get_number("sync_timeout_ms", 1, 59999, &patience_ms);
+    ipi_set_patience_ns(patience_ms * 1000000);
 }
 
 static void clock_compare_on_cpu(void *argument)
@@ -94,7 +106,7 @@ void kernel_main(const struct boot_facts *facts)
     apic_initialize();
     clock_initialize();
     apic_timer_initialize();
-    protocol_initialize();
+    patching_initialize();
     thread_initialize();
     cross_call_initialize();
     console_start_input();

@@ -56,8 +56,7 @@ bool platform_text_needs_refresh(void)
 
 bool platform_sync_cores(struct platform_round *round)
 {
-    round->ipis = sync_cores_others();
-    return true;
+    return sync_cores_try(&round->ipis, &round->silent_cpu);
 }
 
 bool platform_stop_cpus(struct platform_round *round)
