@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-/* Shell commands about keys and what patching cost: keys, key, sites, plan, pokes, protocol. They
- * use the public API of patching/ alone. */
+/* Shell commands about keys and what patching cost: keys, key, sites, plan, pokes. They use the
+ * public API of patching/ alone. */
 #include "kernel/console.h"
 #include "kernel/format.h"
 #include "kernel/nearest_word.h"
 #include "kernel/options.h"
+#include "kernel/patch_error_text.h"
 #include "kernel/poke_table.h"
 #include "kernel/shell.h"
 #include "kernel/string.h"
@@ -12,16 +13,6 @@
 #include "kernel/table.h"
 #include "patching/instruction.h"
 #include "patching/static_key.h"
-
-#define BYTES_TEXT_SIZE (2 * PATCH_SITE_LENGTH_MAX + 1)
-
-static const char *bytes_text(const uint8_t *bytes, size_t length, char text[BYTES_TEXT_SIZE])
-{
-    for (size_t i = 0; i < length; i++) {
-        format_text(text + 2 * i, 3, "%02x", bytes[i]);
-    }
-    return text;
-}
 
 /* Finds the key that argv[1] names, or says that there is none. */
 static struct static_key *key_of(const char *command, const char *name)
@@ -90,15 +81,40 @@ const struct shell_command command_keys = {
     .run = keys_run,
 };
 
-/* What a key can be told, in the order of key_verbs[]. */
-typedef enum patch_status key_operation(struct static_key *key);
+/* What a key can be told. */
 static const char *const key_verbs[] = {"on", "off", "inc", "dec", NULL};
-static key_operation *const key_operations[] = {
-    static_key_enable,
-    static_key_disable,
-    static_key_increment,
-    static_key_decrement,
-};
+enum key_verb { KEY_ON, KEY_OFF, KEY_INCREMENT, KEY_DECREMENT };
+
+/* Returns the outcome. @error: the culprit, as far as the operation names one. */
+static enum patch_status key_change(struct static_key *key, enum key_verb verb,
+                                    struct patch_error *error)
+{
+    const struct static_key_change change = {.key = key, .enable = verb == KEY_ON};
+
+    *error = (struct patch_error){0};
+    switch (verb) {
+    case KEY_ON:
+    case KEY_OFF:
+        return static_key_transaction(key->name, &change, 1, error);
+    case KEY_INCREMENT:
+        error->status = static_key_increment(key);
+        return error->status;
+    default:
+        error->status = static_key_decrement(key);
+        return error->status;
+    }
+}
+
+/* Says why a change failed. Counting names no culprit: the log does, if a CPU is silent. */
+static void key_print_refusal(const struct static_key *key, const char *verb,
+                              const struct patch_error *error, bool has_culprit)
+{
+    char text[PATCH_ERROR_TEXT_MAX];
+
+    console_print("key: %s %s: %s (users: %u)\n", key->name, verb,
+                  has_culprit ? patch_error_text(error, text) : patch_status_text(error->status),
+                  static_key_count(key));
+}
 
 static int verb_index(const char *command, const char *word, const char *const *verbs)
 {
@@ -148,10 +164,9 @@ static enum command_result key_run(struct shell_session *session, int argc, char
             return COMMAND_USAGE;
         }
         uint64_t newest = patch_record_newest();
-        enum patch_status status = key_operations[verb](key);
-        if (status != PATCH_OK) {
-            console_print("key: %s %s: %s (users: %u)\n", key->name, argv[2],
-                          patch_status_text(status), static_key_count(key));
+        struct patch_error error;
+        if (key_change(key, (enum key_verb)verb, &error) != PATCH_OK) {
+            key_print_refusal(key, argv[2], &error, verb == KEY_ON || verb == KEY_OFF);
             return COMMAND_FAILED;
         }
         key_print_cost(key, newest, json);
@@ -187,7 +202,7 @@ static void site_print_row(struct table *table, const struct static_key *key,
                            const struct static_key_site *site)
 {
     char symbol[SYMBOL_TEXT_MAX];
-    char bytes[BYTES_TEXT_SIZE];
+    char bytes[PATCH_BYTES_TEXT_MAX];
     char text[INSTRUCTION_TEXT_SIZE];
     uint8_t copy[PATCH_SITE_LENGTH_MAX];
     struct instruction instruction;
@@ -198,7 +213,7 @@ static void site_print_row(struct table *table, const struct static_key *key,
     table_hex(table, "addr", 18, site->address);
     table_text(table, "symbol", 34, symbol_describe(site->address, symbol, sizeof(symbol)));
     table_number(table, "len", 3, site->length);
-    table_text(table, "bytes", 12, bytes_text(copy, site->length, bytes));
+    table_text(table, "bytes", 12, patch_bytes_text(copy, site->length, bytes));
     table_text(table, "insn", 0,
                known ? instruction_text(&instruction, text, sizeof(text)) : "(being patched)");
     table_end_row(table);
@@ -239,13 +254,13 @@ static void plan_print_site(void *context, const struct patch_site *site)
 {
     struct table *table = context;
     char symbol[SYMBOL_TEXT_MAX];
-    char old_text[BYTES_TEXT_SIZE];
-    char new_text[BYTES_TEXT_SIZE];
+    char old_text[PATCH_BYTES_TEXT_MAX];
+    char new_text[PATCH_BYTES_TEXT_MAX];
     table_row(table);
     table_hex(table, "addr", 18, site->address);
     table_text(table, "symbol", 34, symbol_describe(site->address, symbol, sizeof(symbol)));
-    table_text(table, "old", 12, bytes_text(site->old_bytes, site->length, old_text));
-    table_text(table, "new", 12, bytes_text(site->new_bytes, site->length, new_text));
+    table_text(table, "old", 12, patch_bytes_text(site->old_bytes, site->length, old_text));
+    table_text(table, "new", 12, patch_bytes_text(site->new_bytes, site->length, new_text));
     table_end_row(table);
 }
 
@@ -288,8 +303,9 @@ static enum command_result plan_run(struct shell_session *session, int argc, cha
         static_key_plan(key, verb == 0, plan_print_site, &table, &plan, &error);
     table_end(&table);
     if (status != PATCH_OK) {
+        char text[PATCH_ERROR_TEXT_MAX];
         console_print("plan: %s %s would be refused: %s\n", key->name, argv[2],
-                      patch_status_text(status));
+                      patch_error_text(&error, text));
         return COMMAND_FAILED;
     }
     plan_print_total(key->name, &plan, json);
@@ -310,7 +326,9 @@ const struct shell_command command_plan = {
     .summary = "what a flip would write, byte for byte, without doing it",
     .usage = "plan NAME on|off [-j]",
     .example = "plan bench_4 on",
-    .details = "rounds: times all CPUs would be serialised; ipis: interrupts that would take.",
+    .details =
+        "rounds: times all CPUs would be serialised (or parked) by the default protocol; ipis:\n"
+        "interrupts that would take.",
     .run = plan_run,
     .complete = plan_complete,
 };
@@ -346,56 +364,10 @@ const struct shell_command command_pokes = {
     .usage = "pokes [-n N] [-j]",
     .example = "pokes -n 5",
     .details =
-        "rounds: times all CPUs were serialised. ipis: interrupts sent for that. traps: int3 hits\n"
+        "quadwords: of the sites, those written whole by one aligned store. rounds: times all\n"
+        "CPUs were serialised, or parked. ipis: interrupts sent for that. traps: int3 hits\n"
         "emulated meanwhile. total and step: time of the batch and of its three steps (int3,\n"
-        "tails, first bytes), each with its sync; waiting for the patch lock is not in it.",
+        "tails, first bytes or whole instructions), each with its sync; waiting for the patch\n"
+        "lock is not in it.",
     .run = pokes_run,
-};
-
-static enum command_result protocol_run(struct shell_session *session, int argc, char **argv)
-{
-    (void)session;
-    bool json = false;
-    const struct option options[] = {OPTION_JSON(&json)};
-    if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 1)) {
-        return COMMAND_USAGE;
-    }
-    if (argc == 2 && patch_protocol_set_default(patch_protocol_find(argv[1]), 0) != PATCH_OK) {
-        console_print("protocol: '%s' is not one of", argv[1]);
-        for (enum patch_protocol_id id = 0; id < PATCH_PROTOCOL_COUNT; id++) {
-            console_print(" %s", patch_protocol_name(id));
-        }
-        console_print("\n");
-        return COMMAND_FAILED;
-    }
-    struct table table;
-    table_begin(&table, "protocol", json);
-    for (enum patch_protocol_id id = 0; id < PATCH_PROTOCOL_COUNT; id++) {
-        table_row(&table);
-        table_text(&table, "name", 12, patch_protocol_name(id));
-        table_bool(&table, "default", 7, id == patch_protocol_default());
-        table_text(&table, "summary", 0, patch_protocol_facts(id)->summary);
-        table_end_row(&table);
-    }
-    table_end(&table);
-    return COMMAND_OK;
-}
-
-static void protocol_complete(struct shell_completion *completion, int argument, char **argv)
-{
-    (void)argv;
-    for (enum patch_protocol_id id = 0; argument == 1 && id < PATCH_PROTOCOL_COUNT; id++) {
-        shell_completion_offer(completion, patch_protocol_name(id));
-    }
-}
-
-const struct shell_command command_protocol = {
-    .name = "protocol",
-    .summary = "list the patch protocols, set the default one",
-    .usage = "protocol [NAME] [-j]",
-    .example = "protocol int3",
-    .details =
-        "A round makes every CPU serialise once. Also protocol=NAME on the kernel command line.",
-    .run = protocol_run,
-    .complete = protocol_complete,
 };

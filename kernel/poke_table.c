@@ -34,6 +34,7 @@ void poke_table_row(struct table *table, const struct patch_record *record)
     table_text(table, "caller", 20, symbol_describe(record->caller, caller, sizeof(caller)));
     table_text(table, "protocol", 10, record->protocol);
     table_number(table, "sites", 5, record->sites);
+    table_number(table, "quadwords", 5, record->quadwords);
     table_number(table, "bytes", 5, record->bytes);
     table_number(table, "rounds", 6, record->rounds);
     table_number(table, "ipis", 5, record->ipis);
