@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "kernel/bench_keys.h"
+#include "kernel/bench_sites.h"
 #include "kernel/shell.h"
 #include "patching/histogram.h"
 #include "patching/poke.h"
@@ -25,6 +25,9 @@ enum command_result bench_ipi_run(struct shell_session *session, int argc, char 
 enum command_result bench_poke_run(struct shell_session *session, int argc, char **argv);
 enum command_result bench_seeds_run(struct shell_session *session, int argc, char **argv);
 
+/* `bench poke --hold STEP`: the words as `bench poke` got them; in bench_hold.c. */
+enum command_result bench_hold_run(struct shell_session *session, int argc, char **argv);
+
 /* What the other CPUs do while something is measured, for --load and --peer. */
 enum bench_load { BENCH_LOAD_IDLE, BENCH_LOAD_BUSY };
 extern const char *const bench_load_names[]; /* ended by NULL */
@@ -40,21 +43,26 @@ uint64_t bench_load_stop(void);
 struct poke_measurement {
     uint32_t flips;
     uint64_t rounds, ipis, traps; /* sums over the flips; rounds and IPIs are the same for each */
+    uint64_t wrong_passes;        /* of busy CPUs: not each site run exactly once */
     struct histogram total_ns;    /* one sample a flip */
+    struct histogram stolen_ns;   /* one a flip and busy CPU: bench_runners.h */
     struct histogram handler_ticks;
 };
 
 struct poke_request {
-    const struct bench_key *key;
+    uint32_t sites; /* 1 to PATCH_BATCH_MAX */
+    enum bench_placement placement;
     enum patch_protocol_id protocol;
-    enum bench_load load;
-    uint32_t flips;     /* this many, */
-    uint64_t budget_ns; /* but after this time stop at BENCH_FLIPS_LEAST; 0: no budget */
+    unsigned protocol_flags; /* enum patch_flag */
+    unsigned busy;           /* other CPUs that run through the sites */
+    uint32_t flips;          /* this many, */
+    uint64_t budget_ns;      /* but after this time stop at BENCH_FLIPS_LEAST; 0: no budget */
 };
 #define BENCH_FLIPS_LEAST 2u
 
-/* Flips the key and adds up the batches' records. Returns COMMAND_FAILED with a message when a flip
- * failed, the key is in use, or Ctrl-C came. Context: thread. */
+/* Flips the sites to and fro and adds up the batches' records; then puts them back by int3-batch.
+ * Each batch names its own protocol: the default one is not touched. Returns COMMAND_FAILED with a
+ * message when a flip failed or Ctrl-C came. Context: thread. */
 enum command_result bench_poke_measure(struct shell_session *session,
                                        const struct poke_request *request,
                                        struct poke_measurement *result);

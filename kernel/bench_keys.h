@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Keys with a known number of sites, and functions that run through all of them. Invariant: a call
- * passes each site of its key exactly once, taken or skipped. Callers: bench_poke.c, tests/kernel.
- */
+ * passes each site of its key exactly once, taken or skipped. Callers: tests/kernel, and
+ * whoever flips them in the shell. `bench poke` has sites of its own: bench_sites.h. */
 #pragma once
 
 #include <stddef.h>

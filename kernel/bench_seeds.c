@@ -31,9 +31,9 @@ static bool pair_measure(struct shell_session *session, uint32_t sites, enum ben
                          struct pair *pair)
 {
     struct poke_request request = {
-        .key = bench_key_find(sites),
+        .sites = sites,
         .protocol = PATCH_PROTOCOL_INT3,
-        .load = load,
+        .busy = load == BENCH_LOAD_BUSY ? cpu_count() - 1 : 0,
         .flips = SEED_FLIPS,
         .budget_ns = SEED_BUDGET_NS,
     };

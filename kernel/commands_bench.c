@@ -7,7 +7,9 @@
 
 const struct bench benches[] = {
     {"ipi", "ipi [-n N] [-j]", bench_ipi_run},
-    {"poke", "poke [--sites LIST] [--protocol LIST] [--load idle|busy] [--flips N] [-j]",
+    {"poke",
+     "poke [--sites LIST] [--protocol LIST] [--load idle|busy] [--busy N] [--flips N]\n"
+     "             [--placement quadword|across] [--strict] [--unsafe] [-j]",
      bench_poke_run},
     {"seeds", "seeds [-j]", bench_seeds_run},
     {NULL, NULL, NULL},
@@ -51,16 +53,27 @@ static void bench_complete(struct shell_completion *completion, int argument, ch
 const struct shell_command command_bench = {
     .name = "bench",
     .summary = "measure: IPIs, pokes, the seeds' figures beside ours",
-    .usage = "bench ipi|poke|seeds [--sites LIST] [--protocol LIST] [--load idle|busy] [--flips N] "
-             "[-n N] [-j]",
-    .example = "bench poke --sites 1,56 --load busy",
+    .usage = "bench ipi|poke|seeds [--sites LIST] [--protocol LIST] [--load idle|busy] [--busy N] "
+             "[--flips N] [--placement quadword|across] [--strict] [--unsafe] [-n N] [-j]",
+    .example = "bench poke --sites 1,56,4096 --load busy --busy 1",
     .details =
         "ipi: round trips; without -n, up to 1000 or 2 s a row.\n"
-        "poke: flips keys with that many sites and adds up the records; without --flips, up to\n"
-        "100 flips or 1.5 s a row, 2 flips at least. busy: every other CPU runs through the\n"
-        "sites. Counts are exact; times compare only within one run. min and\n"
-        "max are exact, p50 and p99 are upper edges of buckets at most 6 % wide. Ctrl-C acts\n"
-        "between two flips; unbatched flips of many sites under load take seconds each.",
+        "poke: flips that many sites (1 to 4096) as one batch and adds up the records; without\n"
+        "--flips, up to 100 flips or 1 s a row, 2 flips at least, and a row that would take\n"
+        "longer than 10 s is left out by name. --load busy: N other CPUs (--busy; all if not\n"
+        "given) run through the sites. --placement across: no site lies inside an aligned\n"
+        "quadword; --strict: qword then refuses instead of falling back. --unsafe: naive, too,\n"
+        "and under load what `protocol` calls unsafe; that may crash the kernel.\n"
+        "traps: int3 hits emulated; handler_p50: time of one. stolen: what one flip takes from a\n"
+        "busy CPU, measured there: the passes through the sites that overlap the flip, less what\n"
+        "the same number of passes takes undisturbed (median of the 31 before the flip); median\n"
+        "and maximum over flips and busy CPUs; \"-\" where no CPU was busy. wrong_passes: passes\n"
+        "that did not run each site exactly once.\n"
+        "Counts are exact; times compare only within one run, and with more busy CPUs (the\n"
+        "patcher is one) than the host has cores they are the host's time slices: --busy 1 for\n"
+        "two cores. With ACCEL=icount all CPUs take turns on one clock: stolen holds the turns of\n"
+        "the others, too. min and max are exact, p50 and p99 are upper edges of buckets at most\n"
+        "6 % wide. Ctrl-C acts between two flips.",
     .run = bench_run,
     .complete = bench_complete,
 };

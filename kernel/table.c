@@ -223,6 +223,12 @@ void table_numbers(struct table *table, const char *name, unsigned width, const 
 
 void table_time(struct table *table, const char *name, unsigned width, uint64_t nanoseconds)
 {
+    table_time_or_none(table, name, width, true, nanoseconds);
+}
+
+void table_time_or_none(struct table *table, const char *name, unsigned width, bool is_one,
+                        uint64_t nanoseconds)
+{
     char json[24];
     char human[24];
     char human_name[NAME_MAX];
@@ -231,10 +237,11 @@ void table_time(struct table *table, const char *name, unsigned width, uint64_t 
     format_text(human, sizeof(human), "%llu.%03llu", (unsigned long long)(nanoseconds / 1000),
                 (unsigned long long)(nanoseconds % 1000));
     format_text(human_name, sizeof(human_name), "%.*s_us", (int)strlen(name) - 3, name);
-    put_field(
-        table,
-        &(struct field){
-            .name = name, .human_name = human_name, .width = width, .json = json, .human = human});
+    put_field(table, &(struct field){.name = name,
+                                     .human_name = human_name,
+                                     .width = width,
+                                     .json = is_one ? json : "null",
+                                     .human = is_one ? human : "-"});
 }
 
 /* Writes the end of a line into the room that is always left for it, and prints the line. */

@@ -65,6 +65,10 @@ void table_numbers(struct table *table, const char *name, unsigned width, const 
  * "..._us": 12.345. */
 void table_time(struct table *table, const char *name, unsigned width, uint64_t nanoseconds);
 
+/* The same; null / "-" unless there @is_one: what was not measured is not a number. */
+void table_time_or_none(struct table *table, const char *name, unsigned width, bool is_one,
+                        uint64_t nanoseconds);
+
 /* Prints the row, and the header before the first one. Fields that did not fit are left out, and
  * the row says so: "truncated":true / "...". */
 void table_end_row(struct table *table);

@@ -11,7 +11,7 @@ import pytest
 from machine import ALL_OK, SOME_FAILED, Machine, loader_options
 
 COMMANDS = ("help ver cpus mem threads log cmdline ipi keys key sites plan pokes protocol test"
-            " bench exit panic reboot").split()
+            " bench spin exit panic reboot").split()
 UP, DOWN, LEFT, HOME, END = "\x1b[A", "\x1b[B", "\x1b[D", "\x1b[H", "\x1b[F"
 CTRL_C, BACKSPACE, TAB = "\x03", "\x7f", "\t"
 
@@ -52,11 +52,31 @@ def test_help_explains_with_an_example(shell, command):
     ("log -n 99999999999999999999", "99999999999999999999"),
     ("log -l loud", "loud"),
     ("protocol magic", "magic"),
+    ("protocol naive", "half-written instructions"),
+    ("protocol naive --strict", "--unsafe"),
+    ("protocol qword", "half an old"),
+    ("protocol --unsafe", "--unsafe: name the protocol"),
+    ("protocol --strict", "--strict: name the protocol"),
+    ("protocol int3 stop", "stop"),
+    ("spin", "(none)"),
+    ("spin 1", "argument missing"),
+    ("spin 4 100", "'4'"),
+    ("spin x 100", "'x'"),
+    ("spin 1 0", "'0'"),
+    ("spin 1 50001", "'50001'"),
+    ("spin --no-interrupts", "argument missing"),
     ("test nosuch", "nosuch"),
     ("bench", "bench"),
     ("bench nosuch", "nosuch"),
     ("bench poke --sites 12x", "12x"),
-    ("bench poke --sites 3", "3"),
+    ("bench poke --sites 0", "'0' is out of range"),
+    ("bench poke --sites 4097", "'4097' is out of range"),
+    ("bench poke --sites 1,4097", "'4097' is out of range"),
+    ("bench poke --protocol naive", "half-written instructions"),
+    ("bench poke --protocol int3,naive", "naive is refused without --unsafe"),
+    ("bench poke --busy 4", "'4' is out of range"),
+    ("bench poke --busy 0", "'0' is out of range"),
+    ("bench poke --placement askew", "askew"),
     ("bench poke --sites", "--sites"),
     ("bench poke --sites 1,,4", "--sites"),
     ("bench poke --protocol magic", "magic"),
@@ -212,7 +232,8 @@ def test_grub_shows_no_error(loader):
 
 @pytest.mark.parametrize("command_line, culprit", [
     ("fliptable=on", "fliptable"), ("loglevel=shout", "shout"), ("cpus=many", "many"),
-    ("protocol=magic", "magic"), ("cpus=0", "cpus"), ('loglevel="info', "quote"),
+    ("protocol=magic", "magic"), ("sync_timeout_ms=0", "sync_timeout_ms"),
+    ("cpus=0", "cpus"), ('loglevel="info', "quote"),
     ("=5 ,;| \x01 run", "=5"), ("a" * 3000, "aaa"),
 ], ids=lambda text: text[:12])
 def test_nonsense_on_the_kernel_command_line_is_named(command_line, culprit):
@@ -247,6 +268,76 @@ def test_protocol_option_sets_the_default():
         assert [row["name"] for row in machine.json("protocol -j") if row["default"]] == ["int3"]
         assert machine.json("key bench_4 on -j")[0]["rounds"] == 12
         assert machine.exit() == ALL_OK
+
+
+@pytest.mark.parametrize("name, why", [
+    ("naive", "half-written instructions"), ("qword", "half an old")])
+def test_protocol_option_refuses_what_is_unsafe_and_says_why(name, why):
+    """qword is unsafe on this emulator: it fetches instructions byte by byte."""
+    with Machine(f"protocol-{name}", command_line=f"protocol={name}") as machine:
+        machine.wait_prompt()
+        text = machine.text
+        assert f"protocol={name} is refused" in text and why in text and "--unsafe" in text
+        rows = machine.json("protocol -j")
+        assert [row["name"] for row in rows if row["default"]] == ["int3-batch"]
+        assert machine.exit() == ALL_OK
+
+
+def test_protocols_are_listed_set_and_planned(shell):
+    """plan tells the rounds of the default protocol, the flip then takes them."""
+    expected = {"int3": 24, "int3-batch": 3, "qword": 1, "stop": 1, "naive": 0}
+    assert sorted(row["name"] for row in shell.json("protocol -j")) == sorted(expected)
+    for name, rounds in expected.items():
+        rows = shell.json(f"protocol {name} --unsafe -j")
+        assert [row["name"] for row in rows if row["default"]] == [name]
+        for state in ("on", "off"):
+            plan = shell.json(f"plan bench_8 {state} -j")[-1]
+            poke = shell.json(f"key bench_8 {state} -j")[0]
+            assert (plan["rounds"], plan["ipis"]) == (poke["rounds"], poke["ipis"])
+            assert (poke["protocol"], poke["rounds"], poke["ipis"]) == (name, rounds, 3 * rounds)
+            assert poke["quadwords"] == (8 if name == "qword" else 0)
+    shell.run("protocol int3-batch")
+
+
+@pytest.mark.parametrize("protocol, what", [
+    ("int3", "a sync"), ("int3-batch", "a sync"), ("qword", "a sync"), ("stop", "a stop")])
+def test_cpu_that_does_not_answer_fails_the_flip_by_name(protocol, what):
+    """Its interrupts are off for longer than the limit: the text is put back, the kernel lives on,
+    and once the CPU answers, the same command succeeds; no IPI is lost or counted twice. Would
+    miss what a CPU with a stale pipeline fetches: an emulator has none."""
+    with Machine(f"silent-{protocol}", command_line="sync_timeout_ms=400") as machine:
+        machine.wait_prompt()
+        machine.run(f"protocol {protocol} --unsafe")
+        before = machine.json("sites bench_8 -j")
+        machine.run("spin 2 4000 --no-interrupts")
+        for _ in range(3):
+            text = machine.run("key bench_8 on")
+            assert "cpu 2 does not answer; text was put back" in text
+            assert f"cpu 2: no answer to {what}" in text and "given up" in text
+            assert "spin_thread" in text
+        assert machine.json("sites bench_8 -j") == before
+        assert not machine.json("key bench_8 -j")[0]["enabled"]
+        while machine.json("spin -j"):
+            time.sleep(0.2)
+        assert machine.json("key bench_8 on -j")[-1]["enabled"]
+        assert not machine.json("key bench_8 off -j")[-1]["enabled"]
+        rows = machine.json("ipi -j")
+        for kind in ("sync", "stop"):
+            assert (sum(row[f"{kind}_sent"] for row in rows)
+                    == sum(row[f"{kind}_received"] for row in rows))
+        assert rows[2][f"{what.split()[1]}_received"] > 0
+        assert machine.exit() == SOME_FAILED
+
+
+def test_spin_keeps_a_cpu_for_as_long_as_asked(shell):
+    started = time.monotonic()
+    assert shell.json("spin 3 1500 -j")[0]["cpu"] == 3
+    assert "spins already" in shell.run("spin 3 1500")
+    assert shell.json("key bench_4 on -j")[0]["rounds"] == 3  # it takes interrupts
+    shell.run("key bench_4 off")
+    while shell.json("spin -j"):
+        time.sleep(0.1)
+    assert 1.0 < time.monotonic() - started < 10
 
 
 def test_reboot_resets_the_machine():
