@@ -4,8 +4,9 @@
 
 Multiboot 1 (QEMU -kernel) loads a 64-bit ELF by the addresses in the header, as one flat piece:
 header, segments and file offsets must agree. Multiboot 2 (GRUB) needs its header in the first 32
-KiB. No part of the image may be writable and executable. Callers: the Makefile after each link;
-make lint.
+KiB. No part of the image may be writable and executable. Every site of a static key is a jump
+inside an aligned quadword, so that the protocol qword takes it with one store. Callers: the
+Makefile after each link; make lint.
 """
 
 import struct
@@ -14,6 +15,7 @@ import sys
 from elf import PF_W, PF_X, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, Elf
 
 MULTIBOOT1_MAGIC, MULTIBOOT1_RANGE, MULTIBOOT1_ADDRESSES = 0x1BADB002, 8192, 1 << 16
+JUMP_LENGTHS, QUADWORD = {0xEB: 2, 0xE9: 5}, 8
 MULTIBOOT2_MAGIC, MULTIBOOT2_RANGE = 0xE85250D6, 32768
 
 
@@ -68,6 +70,17 @@ def check_permissions(elf):
                      for section in elf.sections if section.flags & mixed == mixed]
 
 
+def check_place(elf, address):
+    """In the image a site is the jump that the compiler made: its first byte tells its length."""
+    opcode = elf.read(address, address + 1)[0]
+    length = JUMP_LENGTHS.get(opcode)
+    if length is None:
+        return f"{address:#x}: {opcode:#04x} is not a jump"
+    if address // QUADWORD != (address + length - 1) // QUADWORD:
+        return f"{address:#x}: its {length} bytes cross the end of an aligned quadword"
+    return None
+
+
 def check_sites(elf):
     """A static-key entry opens with the site's address and target; both must be kernel text."""
     start, end = elf.range("text")
@@ -76,9 +89,11 @@ def check_sites(elf):
     entry_size = 32
     if len(table) % entry_size:
         return [f"static_key_sites: {len(table)} bytes are not a multiple of {entry_size}"]
-    return [f"static_key_sites: entry {index}: {address:#x} is not in text"
-            for index, entry in enumerate(struct.iter_unpack("<4Q", table))
-            for address in entry[:2] if not start <= address < end]
+    entries = list(struct.iter_unpack("<4Q", table))
+    faults = [f"{address:#x} is not in text"
+              for entry in entries for address in entry[:2] if not start <= address < end]
+    faults = faults or filter(None, (check_place(elf, entry[0]) for entry in entries))
+    return [f"static_key_sites: {fault}" for fault in faults]
 
 
 def check(path):

@@ -31,7 +31,7 @@ entry: jmp patchable
 extern bss_end, data_end
 BASE equ 0xffffffff80000000
 section .text
-patchable: nop dword [rax + rax]
+patchable: {instruction}
     ret
 {outside}
 section .text.nopatch
@@ -74,7 +74,7 @@ def build(tmp_path):
     """Returns a function that assembles and links KERNEL with some of its parts replaced."""
     def build_kernel(segment_flags="5", **parts):
         defaults = {"flags": "0x10003", "load_end": "data_end - BASE", "extra": "nop",
-                    "site": "patchable", "outside": "", "inside": entries()}
+                    "site": "patchable", "instruction": "jmp strict near $ + 5", "outside": "", "inside": entries()}
         (tmp_path / "k.asm").write_text("bits 64\n" + KERNEL.format(**{**defaults, **parts}))
         (tmp_path / "k.ld").write_text(SCRIPT % segment_flags)
         elf = tmp_path / "k.elf"
@@ -131,6 +131,9 @@ def test_nopatch_refuses_a_handler_entry_outside(build, name):
     ({"segment_flags": "7"}, "writable and executable"),
     ({"site": "patchable, 0"}, "not a multiple of 32"),
     ({"site": "0"}, "not in text"),
+    ({"instruction": "nop dword [rax + rax]"}, "0x0f is not a jump"),
+    ({"instruction": "times 4 nop\njmp strict near $ + 5", "site": "patchable + 4"}, "its 5 bytes"),
+    ({"instruction": "times 7 nop\njmp short $ + 2", "site": "patchable + 7"}, "its 2 bytes"),
 ])
 def test_image_refuses(build, parts, complaint):
     assert any(complaint in fault for fault in check_image.check(build(**parts)))
