@@ -329,6 +329,32 @@ def test_cpu_that_does_not_answer_fails_the_flip_by_name(protocol, what):
         assert machine.exit() == SOME_FAILED
 
 
+@pytest.mark.parametrize("protocol", ["stop", "qword"])
+def test_answers_that_are_always_late_do_no_harm(protocol):
+    """A limit of 1 ms, and CPUs that are deaf for longer or shorter: rounds are given up while
+    answers are on their way, in every order. Each IPI must arrive once, and text be whole. int3 is
+    left out: a CPU that goes silent behind a written tail rightly stops the machine."""
+    with Machine(f"late-{protocol}", command_line="sync_timeout_ms=1 loglevel=error") as machine:
+        machine.wait_prompt()
+        machine.run(f"protocol {protocol} --unsafe")
+        before, failures = machine.json("sites bench_16 -j"), 0
+        for turn in range(12):
+            machine.run("; ".join(f"spin {cpu} {20 * cpu + 7 * turn} --no-interrupts"
+                                  for cpu in (1, 2, 3) if (cpu + turn) % 3))
+            text = machine.run("; ".join(["key bench_16 on; key bench_16 off"] * 4), 60)
+            failures += text.count("does not answer")
+        assert failures > 0
+        while machine.json("spin -j"):
+            time.sleep(0.1)
+        for _ in range(20):
+            machine.run("key bench_16 off")
+        assert machine.json("sites bench_16 -j") == before
+        rows = machine.json("ipi -j")
+        for kind in ("sync", "stop"):
+            assert (sum(row[f"{kind}_sent"] for row in rows)
+                    == sum(row[f"{kind}_received"] for row in rows))
+
+
 def test_spin_keeps_a_cpu_for_as_long_as_asked(shell):
     started = time.monotonic()
     assert shell.json("spin 3 1500 -j")[0]["cpu"] == 3
