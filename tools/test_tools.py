@@ -74,7 +74,8 @@ def build(tmp_path):
     """Returns a function that assembles and links KERNEL with some of its parts replaced."""
     def build_kernel(segment_flags="5", **parts):
         defaults = {"flags": "0x10003", "load_end": "data_end - BASE", "extra": "nop",
-                    "site": "patchable", "instruction": "jmp strict near $ + 5", "outside": "", "inside": entries()}
+                    "site": "patchable", "instruction": "jmp strict near $ + 5", "outside": "",
+                    "inside": entries()}
         (tmp_path / "k.asm").write_text("bits 64\n" + KERNEL.format(**{**defaults, **parts}))
         (tmp_path / "k.ld").write_text(SCRIPT % segment_flags)
         elf = tmp_path / "k.elf"

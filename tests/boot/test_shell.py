@@ -331,10 +331,10 @@ def test_cpu_that_does_not_answer_fails_the_flip_by_name(protocol, what):
 
 @pytest.mark.parametrize("protocol", ["stop", "qword"])
 def test_answers_that_are_always_late_do_no_harm(protocol):
-    """A limit of 1 ms, and CPUs that are deaf for longer or shorter: rounds are given up while
+    """A limit of 3 ms, and CPUs that are deaf for longer or shorter: rounds are given up while
     answers are on their way, in every order. Each IPI must arrive once, and text be whole. int3 is
     left out: a CPU that goes silent behind a written tail rightly stops the machine."""
-    with Machine(f"late-{protocol}", command_line="sync_timeout_ms=1 loglevel=error") as machine:
+    with Machine(f"late-{protocol}", command_line="sync_timeout_ms=3 loglevel=error") as machine:
         machine.wait_prompt()
         machine.run(f"protocol {protocol} --unsafe")
         before, failures = machine.json("sites bench_16 -j"), 0
@@ -346,8 +346,10 @@ def test_answers_that_are_always_late_do_no_harm(protocol):
         assert failures > 0
         while machine.json("spin -j"):
             time.sleep(0.1)
-        for _ in range(20):
+        deadline = time.monotonic() + 100
+        while machine.json("key bench_16 -j")[0]["enabled"]:
             machine.run("key bench_16 off")
+            assert time.monotonic() < deadline
         assert machine.json("sites bench_16 -j") == before
         rows = machine.json("ipi -j")
         for kind in ("sync", "stop"):
