@@ -98,6 +98,7 @@ help:
 	@echo "make check    host tests alone, seconds"
 	@echo "make coverage-lines  which lines and branches of patching/ the host tests do not reach"
 	@echo "make test     everything; ends with 'N passed, N failed, N skipped'"
+	@echo "make fuzz     fuzz patching/ for FUZZ_SECONDS=600; fuzz-check: one minute, fuzz-mutants"
 	@echo "make mutants  break the code on purpose: the tests must notice"
 	@echo "make lint     form, rooms, closed nopatch text, cppcheck, shellcheck"
 	@echo "make format   clang-format everything"
@@ -164,3 +165,4 @@ clean:
 	rm -rf $(BUILD)
 
 -include tests/host/host.mk
+-include tests/fuzz/fuzz.mk

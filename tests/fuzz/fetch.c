@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: MIT
+/* See fetch.h. Called by: machine.c, fuzz_batch.c. */
+#include "tests/fuzz/fetch.h"
+
+#include "tests/fuzz/check.h"
+#include "tests/fuzz/machine.h"
+#include "tests/fuzz/oracle.h"
+
+#include <string.h>
+
+enum { INT3 = 0xcc, QUADWORD = sizeof(uint64_t) };
+
+/* What one byte of a site may be fetched as; both bits if old and new are the same. */
+enum seen { SEEN_OLD = 1, SEEN_NEW = 2, SEEN_INT3 = 4 };
+
+struct fetched_site {
+    uint64_t address;
+    uint8_t length;
+    uint8_t old_bytes[PATCH_SITE_LENGTH_MAX];
+    uint8_t new_bytes[PATCH_SITE_LENGTH_MAX];
+    uint8_t seen[PATCH_SITE_LENGTH_MAX]; /* since the last sync, byte by byte */
+    bool is_touched;                     /* written since the last sync */
+    bool is_replaced;                    /* as a whole, by one store */
+};
+
+static struct fetched_site sites[PATCH_BATCH_MAX];
+static uint32_t site_count;
+static uint16_t owner[ARENA_SIZE]; /* of each byte: index + 1 */
+static uint16_t touched[PATCH_BATCH_MAX];
+static uint32_t touched_count;
+static unsigned turn; /* varies CPU, flags and stack from trap to trap */
+static unsigned emulated;
+static bool any_mixture_goes;
+
+void fetch_reset(bool is_naive)
+{
+    site_count = touched_count = 0;
+    emulated = 0;
+    any_mixture_goes = is_naive;
+    memset(owner, 0, sizeof(owner));
+}
+
+static void see_current(struct fetched_site *site)
+{
+    const uint8_t *text = (const uint8_t *)site->address;
+
+    for (size_t i = 0; i < site->length; i++) {
+        bool is_int3 = i == 0 && text[i] == INT3;
+
+        site->seen[i] =
+            (uint8_t)((text[i] == site->old_bytes[i] ? SEEN_OLD : 0) |
+                      (text[i] == site->new_bytes[i] ? SEEN_NEW : 0) | (is_int3 ? SEEN_INT3 : 0));
+    }
+    site->is_touched = site->is_replaced = false;
+}
+
+void fetch_watch(uint64_t address, const uint8_t *old_bytes, const uint8_t *new_bytes,
+                 size_t length)
+{
+    struct fetched_site *site = &sites[site_count++];
+
+    site->address = address;
+    site->length = (uint8_t)length;
+    memcpy(site->old_bytes, old_bytes, length);
+    memcpy(site->new_bytes, new_bytes, length);
+    see_current(site);
+    for (size_t i = 0; i < length; i++) {
+        owner[address - ARENA_ADDRESS + i] = (uint16_t)site_count;
+    }
+}
+
+unsigned fetch_emulated(void)
+{
+    return emulated;
+}
+
+static struct fetched_site *touch(uint64_t address)
+{
+    uint16_t index = owner[address - ARENA_ADDRESS];
+
+    FUZZ_CHECK(index != 0, "write outside all sites: %#llx", (unsigned long long)address);
+    if (!sites[index - 1].is_touched) {
+        sites[index - 1].is_touched = true;
+        touched[touched_count++] = (uint16_t)(index - 1);
+    }
+    return &sites[index - 1];
+}
+
+/* An old byte and a new one of the same fetch: of two places where they differ. */
+static void check_mixtures(const struct fetched_site *site)
+{
+    bool old_before = false, new_before = false;
+
+    if (!(site->seen[0] & (SEEN_OLD | SEEN_NEW))) {
+        return; /* only int3: what stands behind it is not fetched */
+    }
+    for (size_t i = 0; i < site->length; i++) {
+        bool differs = site->old_bytes[i] != site->new_bytes[i];
+        bool may_be_old = differs && site->seen[i] & SEEN_OLD;
+        bool may_be_new = differs && site->seen[i] & SEEN_NEW;
+
+        FUZZ_CHECK(!(old_before && may_be_new) && !(new_before && may_be_old),
+                   "a CPU may fetch mixed bytes at %#llx", (unsigned long long)site->address);
+        old_before |= may_be_old;
+        new_before |= may_be_new;
+    }
+}
+
+/* Intel SDM, volume 1, appendix B, "EFLAGS Condition Codes". */
+static bool condition_holds(unsigned condition, uint64_t flags)
+{
+    bool c = flags & 1, p = flags >> 2 & 1, z = flags >> 6 & 1, s = flags >> 7 & 1,
+         o = flags >> 11 & 1;
+    const bool holds[16] = {o, !o, c, !c, z,      !z,     c || z,        !c && !z,
+                            s, !s, p, !p, s != o, s == o, z || (s != o), !z && s == o};
+
+    return holds[condition];
+}
+
+/* A CPU runs into the int3 of @site, or into one it fetched before that went away. */
+static void run_into(const struct fetched_site *site)
+{
+    uint64_t stack[4] = {1, 2, 0x1122334455667788, 3};
+    uint64_t ip, sp = (uint64_t)&stack[2], ax = 77;
+    uint64_t flags = (++turn * 0x9e3779b9u) >> 7;
+    uint64_t next = site->address + site->length;
+    bool int3_stands = *(const uint8_t *)site->address == INT3;
+    struct instruction instruction;
+
+    if (any_mixture_goes || !(site->seen[0] & SEEN_INT3)) {
+        return;
+    }
+    FUZZ_CHECK(machine_trap(turn % machine.possible_cpus, site->address, &ip, &sp, flags, &ax),
+               "int3 at %#llx is not resolved", (unsigned long long)site->address);
+    if (!int3_stands) {
+        FUZZ_CHECK(ip == site->address && sp == (uint64_t)&stack[2], "retry goes astray");
+        return;
+    }
+    FUZZ_CHECK(oracle_decode(site->new_bytes, site->length, site->address, &instruction),
+               "in flight, but no instruction");
+    enum instruction_kind kind = instruction.kind;
+    uint64_t to = kind == INSTRUCTION_RETURN ? stack[2] : next;
+    uint64_t pushed = kind == INSTRUCTION_CALL ? (uint64_t)&stack[1] : (uint64_t)&stack[2];
+
+    if (oracle_has_target(kind) &&
+        (kind != INSTRUCTION_JUMP_IF || condition_holds(instruction.condition, flags))) {
+        to = instruction.target;
+    }
+    FUZZ_CHECK(ip == to, "emulation goes to %#llx instead of %#llx", (unsigned long long)ip,
+               (unsigned long long)to);
+    FUZZ_CHECK(sp == (kind == INSTRUCTION_RETURN ? (uint64_t)&stack[3] : pushed), "wrong stack");
+    FUZZ_CHECK(stack[1] == (kind == INSTRUCTION_CALL ? next : 2), "wrong return address");
+    FUZZ_CHECK(ax == (kind == INSTRUCTION_RETURN_ZERO ? 0 : 77), "wrong result");
+    emulated++;
+}
+
+void fetch_note_byte(uint64_t address, uint8_t value, bool is_parked)
+{
+    struct fetched_site *site = touch(address);
+    size_t i = address - site->address;
+    uint8_t seen = (uint8_t)((value == site->old_bytes[i] ? SEEN_OLD : 0) |
+                             (value == site->new_bytes[i] ? SEEN_NEW : 0) |
+                             (value == INT3 && i == 0 ? SEEN_INT3 : 0));
+
+    FUZZ_CHECK(seen != 0, "byte %#x at %#llx is neither old nor new nor int3", value,
+               (unsigned long long)address);
+    FUZZ_CHECK(!site->is_replaced || value == *(const uint8_t *)address,
+               "single byte after a quadword, without a sync");
+    *(uint8_t *)address = value;
+    site->seen[i] |= seen;
+    if (!is_parked && !any_mixture_goes) {
+        check_mixtures(site);
+        run_into(site);
+    }
+}
+
+void fetch_note_quadword(uint64_t address, uint64_t value)
+{
+    uint8_t bytes[QUADWORD];
+    struct fetched_site *site = NULL;
+
+    memcpy(bytes, &value, QUADWORD);
+    for (size_t i = 0; i < QUADWORD; i++) {
+        if (bytes[i] != *(uint8_t *)(address + i)) {
+            struct fetched_site *changed = touch(address + i);
+
+            FUZZ_CHECK(site == NULL || site == changed, "one store changes two sites");
+            site = changed;
+        }
+    }
+    memcpy((void *)address, bytes, QUADWORD);
+    if (site == NULL) {
+        return;
+    }
+    FUZZ_CHECK(memcmp((void *)site->address, site->old_bytes, site->length) == 0 ||
+                   memcmp((void *)site->address, site->new_bytes, site->length) == 0,
+               "store leaves mixed bytes at %#llx", (unsigned long long)site->address);
+    FUZZ_CHECK(site->is_replaced || !(site->seen[0] & SEEN_INT3),
+               "quadword over an int3, without a sync");
+    site->is_replaced = true;
+}
+
+void fetch_note_sync(void)
+{
+    fetch_run_into_all();
+    for (uint32_t i = 0; i < touched_count; i++) {
+        see_current(&sites[touched[i]]);
+        check_mixtures(&sites[touched[i]]);
+    }
+    touched_count = 0;
+}
+
+void fetch_run_into_all(void)
+{
+    for (uint32_t i = 0; i < touched_count; i++) {
+        run_into(&sites[touched[i]]);
+    }
+    if (site_count > 0) { /* and one that was touched earlier */
+        run_into(&sites[turn++ % site_count]);
+    }
+    fetch_run_into_stranger(ARENA_ADDRESS + machine.stranger);
+}
+
+void fetch_run_into_stranger(uint64_t address)
+{
+    uint16_t index = owner[address - ARENA_ADDRESS];
+    uint64_t stack[2] = {0}, ip, sp = (uint64_t)&stack[1], ax = 1;
+    bool is_int3 = *(const uint8_t *)address == INT3;
+
+    if (index != 0 && sites[index - 1].address == address) {
+        return;
+    }
+    turn++;
+    bool resolved = machine_trap(turn % machine.possible_cpus, address, &ip, &sp, turn, &ax);
+
+    FUZZ_CHECK(resolved != is_int3, "int3 of nobody resolved, or a vanished one not");
+    FUZZ_CHECK(ip == (is_int3 ? address + 1 : address) && sp == (uint64_t)&stack[1] && ax == 1,
+               "registers changed for a stranger");
+}

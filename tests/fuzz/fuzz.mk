@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+# Fuzzing with clang's libFuzzer: `make fuzz` for FUZZ_SECONDS, `make fuzz-check` as CI does it,
+# `make fuzz-mutants` shows that the fuzzers find bugs. Included by the root Makefile;
+# `make -f tests/fuzz/fuzz.mk fuzz` works alone. Without a clang that can link a fuzzer: skipped.
+# Invariant: nothing is written outside $(BUILD)/fuzz and $(BUILD)/mutants.
+
+BUILD ?= build
+PYTHON ?= /usr/bin/python3
+FUZZ_CC ?= clang
+FUZZ_SECONDS ?= 600
+FUZZ_CHECK_SECONDS ?= 60
+
+FUZZ := $(BUILD)/fuzz
+FUZZ_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -I. -D_GNU_SOURCE \
+    -fsanitize=address,undefined -fno-sanitize-recover=all
+# What libFuzzer is to explore: patching/ and the interpreters of its inputs, not the oracles.
+FUZZ_EXPLORED := -fsanitize=fuzzer-no-link
+# A batch takes thousands of comparisons that say nothing about the input.
+FUZZ_BATCH_EXPLORED := $(FUZZ_EXPLORED) -fno-sanitize-coverage=trace-cmp
+
+FUZZ_TARGETS := fuzz_instruction fuzz_batch
+fuzz_instruction_OBJECTS := $(addprefix $(FUZZ)/,fuzz_instruction.o oracle.o) \
+    $(FUZZ)/patching/instruction.o
+fuzz_batch_OBJECTS := $(addprefix $(FUZZ)/,fuzz_batch.o oracle.o machine.o fetch.o model.o) \
+    $(patsubst patching/%.c,$(FUZZ)/batch/%.o,\
+        $(filter-out patching/static_key%,$(wildcard patching/*.c)))
+FUZZ_PROGRAMS := $(FUZZ_TARGETS:%=$(FUZZ)/%)
+FUZZ_MAKE := --make "$(MAKE) -s -f tests/fuzz/fuzz.mk FUZZ_CC=$(FUZZ_CC) BUILD=$(BUILD)" \
+    --build $(BUILD) --clang $(FUZZ_CC)
+
+.PHONY: fuzz fuzz-check fuzz-mutants fuzz-programs fuzz-mutant
+fuzz:
+	@$(PYTHON) tests/fuzz/run_fuzzers.py $(FUZZ_MAKE) --seconds $(FUZZ_SECONDS)
+fuzz-check:
+	@$(PYTHON) tests/fuzz/run_fuzzers.py $(FUZZ_MAKE) --seconds $(FUZZ_CHECK_SECONDS)
+mutants: fuzz-mutants
+fuzz-mutants:
+	@$(PYTHON) tests/fuzz/fuzz_mutants.py $(FUZZ_MAKE)
+
+fuzz-programs: $(FUZZ_PROGRAMS)
+
+# For fuzz_mutants.py: program $(TARGET) with the mutated file $(MUTANT).c in the place of $(FILE).
+fuzz-mutant:
+	@$(FUZZ_CC) $(FUZZ_CFLAGS) -w $(FUZZ_BATCH_EXPLORED) -c $(MUTANT).c -o $(MUTANT).o
+	@$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer $(MUTANT).o \
+	    $(filter-out %/$(FILE:.c=.o),$($(TARGET)_OBJECTS)) -lZydis -o $(MUTANT)
+
+$(FUZZ)/fuzz_%.o: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.mk
+	@mkdir -p $(@D)
+	@$(FUZZ_CC) $(FUZZ_CFLAGS) $(FUZZ_EXPLORED) -MMD -MP -c $< -o $@
+
+$(FUZZ)/%.o: tests/fuzz/%.c tests/fuzz/fuzz.mk
+	@mkdir -p $(@D)
+	@$(FUZZ_CC) $(FUZZ_CFLAGS) -MMD -MP -c $< -o $@
+
+$(FUZZ)/patching/%.o: patching/%.c tests/fuzz/fuzz.mk
+	@mkdir -p $(@D)
+	@$(FUZZ_CC) $(FUZZ_CFLAGS) $(FUZZ_EXPLORED) -MMD -MP -c $< -o $@
+
+$(FUZZ)/batch/%.o: patching/%.c tests/fuzz/fuzz.mk
+	@mkdir -p $(@D)
+	@$(FUZZ_CC) $(FUZZ_CFLAGS) $(FUZZ_BATCH_EXPLORED) -MMD -MP -c $< -o $@
+
+define fuzz_program
+$(FUZZ)/$(1): $($(1)_OBJECTS)
+	@$$(FUZZ_CC) $$(FUZZ_CFLAGS) -fsanitize=fuzzer $$^ -lZydis -o $$@
+endef
+$(foreach target,$(FUZZ_TARGETS),$(eval $(call fuzz_program,$(target))))
+
+-include $(wildcard $(FUZZ)/*.d $(FUZZ)/patching/*.d $(FUZZ)/batch/*.d)

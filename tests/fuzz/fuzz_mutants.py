@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Breaks patching/ in one place at a time and shows that a fuzzer finds it within seconds.
+
+Invariant: the source is never touched; a mutant is a copy of one file, under
+$(BUILD)/fuzz/mutants. Each starts from the seeds alone, never from what earlier runs learnt. Fails
+if a mutant survives, if its search text does not stand in the file exactly once, or if the original
+does not survive the seeds. A run that notices all leaves $(BUILD)/mutants/fuzz.tsv. Called by:
+fuzz.mk.
+"""
+
+import collections
+import concurrent.futures
+import os
+import pathlib
+import shutil
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(pathlib.Path(__file__).parent), str(ROOT / "tools")]
+
+import mutant_table  # noqa: E402
+import run_fuzzers as run  # noqa: E402
+import seeds  # noqa: E402
+
+MUTANT_SECONDS = 20
+ORIGINAL_RUNS = 1000
+
+Mutant = collections.namedtuple("Mutant", "name file search replacement target")
+
+MUTANTS = [
+    Mutant("short displacement not sign-extended", "instruction.c", "(int64_t)(int8_t)wide",
+           "(int64_t)wide", "fuzz_instruction"),
+    Mutant("reach off by one", "instruction.c", "displacement < -reach - 1",
+           "displacement < -reach - 2", "fuzz_instruction"),
+    Mutant("padding behind ret not looked at", "instruction.c", "if (bytes[i] != INSN_INT3) {",
+           "if (false) {", "fuzz_instruction"),
+    Mutant("text one byte too long", "instruction.c", "buffer + size - 1", "buffer + size",
+           "fuzz_instruction"),
+    Mutant("site 4097 accepted", "poke.c", "batch->count == PATCH_BATCH_MAX",
+           "batch->count > PATCH_BATCH_MAX", "fuzz_batch"),
+    Mutant("overlap of one byte accepted", "poke.c",
+           "before->address + before->length > site->address",
+           "before->address + before->length > site->address + 1", "fuzz_batch"),
+    Mutant("end of a site not looked at", "poke.c",
+           "platform_text_is_patchable(text, site->length)", "platform_text_is_patchable(text, 1)",
+           "fuzz_batch"),
+    Mutant("no sync behind the tails", "three_steps.c",
+           "if (!pass->cpu_is_silent && sync_run(pass))",
+           "if (step != PATCH_STEP_TAIL && !pass->cpu_is_silent && sync_run(pass))", "fuzz_batch"),
+    Mutant("silent CPU behind a tail put back", "three_steps.c", "if (pass->tail_is_written) {",
+           "if (false) {", "fuzz_batch"),
+    Mutant("quadword over a boundary", "protocol_qword.c", "(site->address + site->length - 1)",
+           "(site->address + site->length - 2)", "fuzz_batch"),
+]
+
+
+def try_seeds(program, target, log, folder, limit):
+    """Runs a fuzzer from the seeds; returns (reproducer found?, its words)."""
+    corpus = log.with_suffix(".corpus")
+    shutil.rmtree(corpus, ignore_errors=True)
+    corpus.mkdir(parents=True)
+    process = run.start(program, target, log, [corpus, folder], ["-seed=1", limit])
+    try:
+        run.wait([process], 2 * MUTANT_SECONDS)
+    finally:
+        run.stop([process])
+    shutil.rmtree(corpus, ignore_errors=True)
+    text = log.read_text(errors="replace")
+    return run.REPRODUCER.search(text) is not None, text
+
+
+def build(options, number, mutant):
+    """Writes and builds the mutant; returns (program, None) or (None, what is wrong)."""
+    text = (ROOT / "patching" / mutant.file).read_text(encoding="utf-8")
+    if text.count(mutant.search) != 1:
+        return None, f"search text stands {text.count(mutant.search)} times in {mutant.file}"
+    base = options.build / "fuzz/mutants" / f"{number:02}_{mutant.file.removesuffix('.c')}"
+    base.parent.mkdir(parents=True, exist_ok=True)
+    base.with_suffix(".c").write_text(text.replace(mutant.search, mutant.replacement),
+                                      encoding="utf-8")
+    failure = run.make(options.make, "fuzz-mutant", f"TARGET={mutant.target}", f"MUTANT={base}",
+                       f"FILE={mutant.file}")
+    return (None, f"does not build:\n{failure}") if failure else (base, None)
+
+
+def judge(options, folders, number, mutant):
+    """Returns None if a fuzzer finds the mutant, else what is wrong."""
+    program, wrong = build(options, number, mutant)
+    if wrong:
+        return wrong
+    found, _ = try_seeds(program, mutant.target, program.with_suffix(".log"),
+                         folders[mutant.target], f"-max_total_time={MUTANT_SECONDS}")
+    for leftover in program.parent.glob(program.name + "-*"):
+        leftover.unlink()
+    return None if found else f"SURVIVES {MUTANT_SECONDS} s"
+
+
+def check_originals(options, folders):
+    """Returns what is wrong with the originals, by target."""
+    wrong = {}
+    for target, folder in folders.items():
+        log = options.build / "fuzz/mutants" / f"{target}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        found, text = try_seeds(options.build / "fuzz" / target, target, log, folder,
+                                f"-runs={ORIGINAL_RUNS}")
+        if found or not run.figures(text)[0]:
+            culprit = run.CULPRIT.search(text)
+            wrong[target] = "the original fails: " + (culprit.group(0) if culprit else text[-500:])
+    return wrong
+
+
+def main():
+    options = run.arguments(__doc__.splitlines()[0]).parse_args()
+    results = options.build / "mutants"
+    mutant_table.forget(results, "fuzz")
+    reason = run.why_skip(options.build, options.clang)
+    if reason:
+        print(f"  SKIP  {options.clang} can link no fuzzer: {reason}")
+        print(f"fuzz mutants: 0 passed, 0 failed, {len(MUTANTS)} skipped")
+        return
+    failure = run.make(options.make, "fuzz-programs")
+    if failure:
+        print(f"{failure}\nfuzz mutants: 0 passed, {len(MUTANTS)} failed, 0 skipped")
+        sys.exit(1)
+    folders = seeds.write(options.build / "fuzz/mutants/seeds")
+    originals = check_originals(options, folders)
+    bad = 0
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        verdicts = pool.map(lambda item: originals.get(item[1].target)
+                            or judge(options, folders, *item), enumerate(MUTANTS))
+        for mutant, wrong in zip(MUTANTS, verdicts):
+            bad += wrong is not None
+            print(f"  {'BAD ' if wrong else 'dead'}  {mutant.file[:-2]}: {mutant.name}"
+                  f"  <- {wrong or mutant.target}", flush=True)
+    if not bad:
+        mutant_table.save(results, "fuzz", [(mutant.name, f"patching/{mutant.file}", mutant.target)
+                                            for mutant in MUTANTS])
+    print(f"fuzz mutants: {len(MUTANTS) - bad} passed, {bad} failed, 0 skipped")
+    sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""Self-test of the fuzz runner: a fuzzer that found something, or did nothing, must not pass.
+
+The fuzzers here are shell scripts that print what libFuzzer would. Run by make test."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+import fuzz_mutants  # noqa: E402
+import run_fuzzers  # noqa: E402
+import seeds  # noqa: E402
+
+GOOD = "echo '#9 DONE cov: 500 ft: 1'; echo 'stat::number_of_executed_units: 900'"
+
+
+@pytest.fixture
+def fuzz(tmp_path, monkeypatch):
+    """Returns a function that fuzzes for a second with the script given."""
+    def run(script):
+        monkeypatch.setattr(run_fuzzers, "TARGETS", {"fuzz_batch": (9, 20, 400)})
+        monkeypatch.setattr(run_fuzzers, "GRACE_SECONDS", 1)
+        program = tmp_path / "fuzz/fuzz_batch"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        return run_fuzzers.fuzz(tmp_path, 1)
+    return run
+
+
+def test_fuzzer_that_ran_and_found_nothing_passes(fuzz, capsys):
+    assert fuzz(GOOD) == 0
+    assert "fuzz_batch: 900 executions, 900 a second, 500 edges" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("script, complaint", [
+    ("true", "few executions"),
+    (GOOD.replace("900", "19"), "few executions"),
+    (GOOD.replace("500", "399"), "few edges"),
+    (GOOD + "; exit 1", "ended with status 1"),
+    (GOOD + "; kill -SEGV $$", "ended with status -11"),
+    (GOOD + "; sleep 30", "ended with status -9"),
+    ("echo 'tests/fuzz/model.c:7: not so'; echo 'Test unit written to x/crash-1'; exit 77",
+     "tests/fuzz/model.c:7: not so\n    input: x/crash-1\n    replay: "),
+])
+def test_fuzzer_that_failed_or_hardly_ran_does_not_pass(fuzz, capsys, script, complaint):
+    assert fuzz(script) == 1
+    assert complaint in capsys.readouterr().out
+
+
+def test_compiler_that_cannot_link_a_fuzzer_skips_with_a_reason(tmp_path):
+    for script in "run_fuzzers.py", "fuzz_mutants.py":
+        words = ["--seconds", "1"] if script == "run_fuzzers.py" else []
+        done = subprocess.run(
+            [pathlib.Path(__file__).parent / script, "--make", "false", "--build", tmp_path,
+             "--clang", "no-such-clang", *words], text=True, capture_output=True, check=True)
+        assert "no no-such-clang: No such file" in done.stdout
+        assert "0 passed, 0 failed, " in done.stdout.splitlines()[-1]
+    assert not (tmp_path / "mutants/fuzz.tsv").exists()
+
+
+def test_seeds_fit_the_longest_input(tmp_path):
+    for target, folder in seeds.write(tmp_path).items():
+        sizes = [file.stat().st_size for file in folder.iterdir()]
+        assert len(sizes) > 50 and max(sizes) <= run_fuzzers.TARGETS[target][0]
+
+
+@pytest.mark.parametrize("mutant", fuzz_mutants.MUTANTS, ids=lambda mutant: mutant.name)
+def test_mutants_fit_the_tree(mutant):
+    text = (fuzz_mutants.ROOT / "patching" / mutant.file).read_text()
+    assert text.count(mutant.search) == 1 and mutant.search != mutant.replacement
