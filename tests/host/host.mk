@@ -23,12 +23,12 @@ HOST_PATCHING := $(patsubst patching/%.c,$(HOST)/patching/%.o,$(wildcard patchin
 HOST_TESTS := $(patsubst tests/host/%.c,%,$(wildcard tests/host/test_*.c))
 HOST_RECORDER := $(addprefix $(HOST)/,recorder.o watcher.o sites.o own_text.o single_step.o)
 HOST_KEYS := test_static_key test_static_key_changes
-HOST_LIVE := $(addprefix $(HOST)/,live.o own_text.o)
+HOST_LIVE := $(addprefix $(HOST)/,live.o live_clock.o live_sites.o live_stop.o live_text.o)
 
 # What a program is linked with besides itself and patching/.
-host_platform = $(if $(filter test_static_key_races,$(1)),$(HOST_LIVE),$(HOST_RECORDER)) \
+host_platform = $(if $(filter test_static_key_races test_live%,$(1)),$(HOST_LIVE),$(HOST_RECORDER)) \
     $(if $(filter $(HOST_KEYS),$(1)),$(HOST)/keys.o)
-host_sections = $(if $(filter test_static_key%,$(1)),$(HOST_KEY_SECTIONS))
+host_sections = $(if $(filter test_static_key% test_live,$(1)),$(HOST_KEY_SECTIONS))
 
 .PHONY: check mutants host-mutants mutant
 check: $(HOST_TESTS:%=$(HOST)/%)
@@ -68,3 +68,4 @@ $(foreach test,$(HOST_TESTS),$(eval $(call host_program,$(test))))
 
 include tests/host/kernel_tests.mk
 include tests/host/coverage.mk
+include tests/host/live.mk

@@ -5,22 +5,28 @@
 
 #include "patching/breakpoint.h"
 #include "patching/platform.h"
-#include "tests/host/own_text.h"
+#include "tests/host/live_clock.h"
+#include "tests/host/live_stop.h"
+#include "tests/host/live_text.h"
 
+#include <errno.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 static pthread_mutex_t patch_lock = PTHREAD_MUTEX_INITIALIZER;
 static __thread bool lock_is_held;
 static __thread unsigned cpu_index;
+
+/* Written while no batch is in flight: */
+static void (*hold)(enum patch_step step, enum patch_moment moment);
+static bool (*stranger)(ucontext_t *context);
+static bool sync_is_enabled = true;
 
 static long membarrier(int command)
 {
@@ -40,36 +46,88 @@ static void handle_trap(int signal_number, siginfo_t *information, void *context
     (void)signal_number;
     (void)information;
     if (!patch_breakpoint_handle(&registers)) {
-        abort();
+        if (stranger == NULL || !stranger(context)) {
+            platform_fatal("int3 of nobody", (const void *)(registers.ip - 1), 0, 0);
+        }
+        return;
     }
     machine[REG_RIP] = (greg_t)registers.ip;
     machine[REG_RSP] = (greg_t)registers.sp;
     machine[REG_RAX] = (greg_t)registers.ax;
 }
 
+/* Returns NULL, or "@what: the meaning of errno; @cure". */
+static const char *explain(bool done, const char *what, const char *cure)
+{
+    static char text[256];
+
+    if (done) {
+        return NULL;
+    }
+    snprintf(text, sizeof(text), "%s: %s; %s", what, strerror(errno), cure);
+    return text;
+}
+
+/* The order matters: what may be refused comes before what changes the program. */
 const char *live_initialize(void)
 {
-    struct sigaction action = {.sa_sigaction = handle_trap, .sa_flags = SA_SIGINFO | SA_NODEFER};
+    const char *why_not =
+        explain(membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE) == 0,
+                "membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE)",
+                "needs Linux 4.16 with CONFIG_MEMBARRIER, and a seccomp filter that allows it");
 
-    if (own_text_unprotect() != 0) {
-        return "text cannot be made writable";
+    if (why_not == NULL) {
+        const char *what = live_text_adopt_own();
+
+        why_not = explain(what == NULL, what, "needs an executable memfd (sysctl vm.memfd_noexec)");
     }
-    if (membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE) != 0) {
-        return "no membarrier(SYNC_CORE) here";
+    if (why_not == NULL) {
+        why_not =
+            explain(live_signal_install(SIGTRAP, handle_trap) == 0 && live_stop_initialize() == 0,
+                    "rt_sigaction", "needs a seccomp filter that allows it");
     }
-    return sigaction(SIGTRAP, &action, NULL) == 0 ? NULL : "no SIGTRAP handler";
+    if (why_not == NULL) {
+        live_clock_calibrate();
+    }
+    return why_not;
 }
 
 void live_enter_cpu(unsigned cpu)
 {
     cpu_index = cpu;
+    live_stop_register(cpu);
+}
+
+void live_leave_cpu(void)
+{
+    live_stop_unregister(cpu_index);
+}
+
+void live_set_hold(void (*new_hold)(enum patch_step step, enum patch_moment moment))
+{
+    hold = new_hold;
+}
+
+void live_set_stranger(bool (*new_stranger)(ucontext_t *context))
+{
+    stranger = new_stranger;
+}
+
+void live_set_sync(bool enabled)
+{
+    sync_is_enabled = enabled;
+}
+
+void platform_step_reached(enum patch_step step, enum patch_moment moment)
+{
+    if (hold != NULL) {
+        hold(step, moment);
+    }
 }
 
 bool platform_text_is_patchable(const void *address, size_t length)
 {
-    uint64_t start = (uint64_t)address;
-
-    return start >= own_text_start() && start + length <= own_text_end();
+    return live_text_writable(address, length) != NULL;
 }
 
 void platform_text_open(void)
@@ -80,43 +138,36 @@ void platform_text_close(void)
 {
 }
 
+/* A byte at a time is as good as any: nothing is promised about the order within one write. */
 bool platform_text_write(void *address, const void *bytes, size_t length)
 {
-    memcpy(address, bytes, length);
+    memcpy(live_text_writable(address, length), bytes, length);
     return memcmp(address, bytes, length) == 0;
-}
-
-bool platform_sync_cores(struct platform_round *round)
-{
-    if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE) != 0) {
-        platform_fatal("membarrier failed", NULL, 0, 0);
-    }
-    round->ipis = LIVE_CPU_MAX - 1;
-    return true;
 }
 
 bool platform_text_write_quadword(uint64_t *address, uint64_t value)
 {
-    __atomic_store_n(address, value, __ATOMIC_RELAXED);
-    return *address == value;
+    uint64_t *writable = live_text_writable(address, sizeof(value));
+
+    /* Relaxed: one store of eight bytes is all that is asked; the sync that follows orders it. */
+    __atomic_store_n(writable, value, __ATOMIC_RELAXED);
+    return __atomic_load_n(address, __ATOMIC_RELAXED) == value;
 }
 
-/* Threads are not parked here yet: said as a CPU that does not come. */
-bool platform_stop_cpus(struct platform_round *round)
+bool platform_text_needs_refresh(void)
 {
-    round->silent_cpu = cpu_index;
     return false;
 }
 
-void platform_release_cpus(void)
+/* Interrupts every CPU that runs a thread of this program just now; the others serialise when they
+ * come back to one. */
+bool platform_sync_cores(struct platform_round *round)
 {
-    abort();
-}
-
-void platform_step_reached(enum patch_step step, enum patch_moment moment)
-{
-    (void)step;
-    (void)moment;
+    if (sync_is_enabled && membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE) != 0) {
+        platform_fatal("membarrier failed", NULL, 0, (uint64_t)errno);
+    }
+    round->ipis = live_stop_others();
+    return true;
 }
 
 void platform_lock(void)
@@ -148,7 +199,7 @@ unsigned platform_cpu_index(void)
 
 unsigned platform_cpu_count(void)
 {
-    return LIVE_CPU_MAX;
+    return live_stop_others() + 1;
 }
 
 unsigned platform_cpu_possible(void)
@@ -161,11 +212,6 @@ uint64_t platform_time_ticks(void)
     return __builtin_ia32_rdtsc();
 }
 
-uint64_t platform_ticks_to_ns(uint64_t ticks)
-{
-    return ticks;
-}
-
 uint64_t platform_wall_ns(void)
 {
     struct timespec now;
@@ -174,19 +220,9 @@ uint64_t platform_wall_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-bool platform_text_needs_refresh(void)
-{
-    return false;
-}
-
 void platform_relax(void)
 {
     __builtin_ia32_pause();
-}
-
-_Noreturn void platform_fatal_silent_cpu(unsigned cpu)
-{
-    platform_fatal("silent CPU", NULL, cpu, 0);
 }
 
 _Noreturn void platform_fatal(const char *what, const void *address, uint64_t expected,
@@ -194,5 +230,11 @@ _Noreturn void platform_fatal(const char *what, const void *address, uint64_t ex
 {
     fprintf(stderr, "fatal: %s at %p: expected %#lx, actual %#lx\n", what, address,
             (unsigned long)expected, (unsigned long)actual);
+    abort();
+}
+
+_Noreturn void platform_fatal_silent_cpu(unsigned cpu)
+{
+    fprintf(stderr, "fatal: CPU %u is silent while text is half written\n", cpu);
     abort();
 }

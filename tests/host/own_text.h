@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The text of the test program itself, made writable so that its own static branches can be
  * patched. Invariant: after own_text_unprotect() text is readable, writable and executable. Called
- * by: test_static_key.c, live.c. */
+ * by: keys.c, test_static_key_table.c. (The live platform does better: live_text.h.) */
 #pragma once
 
 #include <stdint.h>

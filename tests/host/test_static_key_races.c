@@ -65,6 +65,7 @@ static void *count_up_and_down(void *argument)
         errors += static_key_decrement(&contested) != PATCH_OK;
         usleep(next_random(&random) % 100); /* users gone most of the time: many first enables */
     }
+    live_leave_cpu();
     return (void *)errors;
 }
 
@@ -76,6 +77,7 @@ static void *execute_all_the_time(void *argument)
         toggled_branches();
         __atomic_store_n(&executions, executions + 1, __ATOMIC_RELEASE);
     }
+    live_leave_cpu();
     return NULL;
 }
 
@@ -149,6 +151,7 @@ static void *toggle_or_be_refused(void *argument)
 
         errors += static_key_transaction("toggle", changes, 1, NULL) != PATCH_OK;
     }
+    live_leave_cpu();
     return (void *)errors;
 }
 

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+/* See live_text.h. Invariant: the table of regions only grows, and before threads start. */
+#include "tests/host/live_text.h"
+
+#include <errno.h>
+#include <link.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { REGIONS_MAX = 4 };
+
+#define PAGE_SIZE           4096ull
+#define MEMFD_IS_EXECUTABLE 0x10u /* MFD_EXEC, Linux 6.3; older ones refuse it and need it not */
+
+static struct region {
+    uint64_t start, end; /* executable */
+    uint8_t *writable;
+} regions[REGIONS_MAX];
+static unsigned region_count;
+
+static int memory_open(size_t length)
+{
+    int file = memfd_create("livetext", MFD_CLOEXEC | MEMFD_IS_EXECUTABLE);
+
+    if (file < 0 && errno == EINVAL) {
+        file = memfd_create("livetext", MFD_CLOEXEC);
+    }
+    if (file >= 0 && ftruncate(file, (off_t)length) != 0) {
+        close(file);
+        file = -1;
+    }
+    return file;
+}
+
+/* Not by mmap(): ThreadSanitizer's would write to its shadow of text, which is read-only. */
+static void *text_map(void *address, int file, size_t length)
+{
+    int flags = MAP_SHARED | (address != NULL ? MAP_FIXED : 0);
+
+    return (void *)syscall(SYS_mmap, address, length, PROT_READ | PROT_EXEC, flags, file, 0);
+}
+
+/* Maps new memory twice: writable somewhere, executable at @address or, if that is NULL, anywhere.
+ * @content (may be NULL) fills it first. Returns the executable address, or NULL and errno. */
+static void *region_map(void *address, const void *content, size_t length)
+{
+    int file = memory_open(length);
+
+    if (file < 0 || region_count == REGIONS_MAX) {
+        return NULL;
+    }
+
+    struct region *region = &regions[region_count];
+    void *writable = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    void *text = MAP_FAILED;
+
+    if (writable != MAP_FAILED) {
+        if (content != NULL) {
+            memcpy(writable, content, length);
+        }
+        text = text_map(address, file, length);
+    }
+    close(file);
+    if (text == MAP_FAILED) {
+        return NULL;
+    }
+    *region = (struct region){(uint64_t)text, (uint64_t)text + length, writable};
+    region_count++;
+    return text;
+}
+
+uint8_t *live_text_create(size_t length)
+{
+    return region_map(NULL, NULL, (length + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1));
+}
+
+struct span {
+    uint64_t start, end;
+};
+
+/* Finds the executable segment of the program itself, which is the first object. */
+static int find_own_text(struct dl_phdr_info *object, size_t size, void *result)
+{
+    struct span *span = result;
+
+    (void)size;
+    for (unsigned i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+
+        if (segment->p_type == PT_LOAD && (segment->p_flags & PF_X) != 0) {
+            span->start = (object->dlpi_addr + segment->p_vaddr) & ~(PAGE_SIZE - 1);
+            span->end = object->dlpi_addr + segment->p_vaddr + segment->p_memsz;
+            span->end = (span->end + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
+        }
+    }
+    return 1;
+}
+
+const char *live_text_adopt_own(void)
+{
+    struct span own = {0};
+
+    dl_iterate_phdr(find_own_text, &own);
+    if (own.end == 0) {
+        errno = ENOEXEC;
+        return "the program's executable segment was not found";
+    }
+    return region_map((void *)own.start, (const void *)own.start, own.end - own.start) != NULL
+               ? NULL
+               : "the program's text cannot be mapped from memfd_create()";
+}
+
+void *live_text_writable(const void *address, size_t length)
+{
+    uint64_t start = (uint64_t)address;
+
+    for (unsigned i = 0; i < region_count; i++) {
+        const struct region *region = &regions[i];
+
+        if (start >= region->start && start < region->end && length <= region->end - start) {
+            return region->writable + (start - region->start);
+        }
+    }
+    return NULL;
+}
