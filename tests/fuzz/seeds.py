@@ -43,10 +43,11 @@ def place(number, kind, way=CLOSE, target=0, condition=0):
 
 
 def sites():
-    """Sites of all forms, unsorted: nearly all of them change."""
+    """Sites of all forms, unsorted: nearly all of them change, and no jump leads into another."""
     text = b""
     for number in reversed(range(2 * PLACES)):
-        text += place(number, number % 6, (number // 6) % 4, number, number % 16)
+        way = (number // 6) % 4
+        text += place(number, number % 6, way, 0x1000000 if way == ANYWHERE else 0, number % 16)
     return text
 
 
@@ -63,6 +64,10 @@ def batch_seeds():
         for number in (1, 2, 3):
             yield start + sites() + bytes([SILENT, number, 1, 2, APPLY, TRAP, 0, 0])
         yield start + bytes([MANY, 255, 4, PLAN, APPLY])
+        yield start + bytes([MACHINE, 2, 3, 0]) + sites() + bytes([APPLY])
+        for kind in range(6):  # one after the other, each over the one before
+            start += place(0, kind) + place(2, kind) + bytes([APPLY_LOCKED])
+        yield start
     yield bytes([MANY, 255, 7, APPLY])
     yield bytes([MANY, 31, MANY, 31, APPLY])
     yield bytes([PROTOCOL, QWORD, FLAGS, STRICT]) + sites() + bytes([APPLY])
