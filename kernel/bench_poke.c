@@ -63,59 +63,73 @@ static void row_print(struct table *table, const struct poke_request *request,
     table_end_row(table);
 }
 
-/* Says that a row is left out and why: for people a line between the rows, else an object of a kind
- * of its own. */
+/* Says which row is left out and why (@request->sites 0: all rows of this protocol under this
+ * load): for people a line between the rows, else an object of a kind of its own. */
 static void row_left_out(const struct poke_request *request, const char *reason, bool json)
 {
     const char *load = bench_load_names[request->busy != 0];
     struct table table;
 
     if (!json) {
-        console_print("%s, %u sites, %s: left out: %s\n", patch_protocol_name(request->protocol),
-                      request->sites, load, reason);
+        console_print("%s, ", patch_protocol_name(request->protocol));
+        if (request->sites != 0) {
+            console_print("%u sites, ", request->sites);
+        }
+        console_print("%s: left out: %s\n", load, reason);
         return;
     }
     table_begin(&table, "bench.poke.left_out", true);
     table_row(&table);
     table_text(&table, "protocol", 0, patch_protocol_name(request->protocol));
-    table_number(&table, "sites", 0, request->sites);
+    if (request->sites != 0) {
+        table_number(&table, "sites", 0, request->sites);
+    }
     table_text(&table, "load", 0, load);
     table_text(&table, "reason", 0, reason);
     table_end_row(&table);
     table_end(&table);
 }
 
-/* Returns why the row should be left out, or NULL. @text: room for it. */
-static const char *reason_to_leave_out(const struct poke_request *request,
-                                       const struct estimate *estimate, char *text, size_t size)
+/* Whether CPUs that run the sites might execute a mixture, and the user has not insisted. */
+static bool rows_are_dangerous(const struct poke_request *request, bool json)
 {
     const char *danger = protocol_danger(request->protocol);
+    char text[256];
 
-    if (danger != NULL && request->busy != 0 && !(request->protocol_flags & PATCH_ALLOW_UNSAFE)) {
-        format_text(text, size, "%s (--unsafe runs it)", danger);
-        return text;
+    if (danger == NULL || request->busy == 0 || request->protocol_flags & PATCH_ALLOW_UNSAFE) {
+        return false;
     }
-    if (request->budget_ns != 0 && estimate->sites != 0) {
-        uint64_t flip_ns = estimate->flip_ns * request->sites / estimate->sites;
+    format_text(text, sizeof(text), "%s (--unsafe runs it)", danger);
+    row_left_out(request, text, json);
+    return true;
+}
 
-        if (flip_ns * BENCH_FLIPS_LEAST > ROW_LIMIT_NS) {
-            format_text(text, size, "one flip would take about %llu ms (--flips N runs it)",
-                        (unsigned long long)(flip_ns / 1000000));
-            return text;
-        }
+static bool row_takes_too_long(const struct poke_request *request, const struct estimate *estimate,
+                               bool json)
+{
+    char text[96];
+
+    if (request->budget_ns == 0 || estimate->sites == 0) {
+        return false;
     }
-    return NULL;
+
+    uint64_t flip_ns = estimate->flip_ns * request->sites / estimate->sites;
+
+    if (flip_ns * BENCH_FLIPS_LEAST <= ROW_LIMIT_NS) {
+        return false;
+    }
+    format_text(text, sizeof(text), "one flip would take about %llu ms (--flips N runs it)",
+                (unsigned long long)(flip_ns / 1000000));
+    row_left_out(request, text, json);
+    return true;
 }
 
 static enum command_result row_run(struct shell_session *session, struct table *table,
                                    const struct poke_request *request, struct estimate *estimate)
 {
     static struct poke_measurement result; /* three histograms are too large for a stack */
-    char text[256];
-    const char *reason = reason_to_leave_out(request, estimate, text, sizeof(text));
 
-    if (reason != NULL) {
-        row_left_out(request, reason, table->json);
+    if (row_takes_too_long(request, estimate, table->json)) {
         return COMMAND_OK;
     }
 
@@ -210,23 +224,25 @@ static bool options_read(struct poke_options *o, int argc, char **argv)
 static enum command_result rows_run(struct shell_session *session, struct table *table,
                                     const struct poke_options *o, size_t protocol, size_t load)
 {
+    bool is_busy = o->loads.values[load] == BENCH_LOAD_BUSY;
     struct estimate estimate = {0};
+    struct poke_request request = {
+        .placement = (enum bench_placement)o->placement,
+        .protocol = (enum patch_protocol_id)o->protocols.values[protocol],
+        .protocol_flags = (o->unsafe ? PATCH_ALLOW_UNSAFE : 0u) | (o->strict ? PATCH_STRICT : 0u),
+        .busy = !is_busy       ? 0
+                : o->busy != 0 ? (unsigned)o->busy
+                               : cpu_count() - 1,
+        .flips = o->flips != 0 ? (uint32_t)o->flips : DEFAULT_FLIPS,
+        .budget_ns = o->flips != 0 ? 0 : DEFAULT_BUDGET_NS,
+    };
     enum command_result outcome = COMMAND_OK;
 
+    if (rows_are_dangerous(&request, o->json)) {
+        return COMMAND_OK;
+    }
     for (size_t i = 0; i < o->sites.count && outcome == COMMAND_OK; i++) {
-        struct poke_request request = {
-            .sites = (uint32_t)o->sites.values[i],
-            .placement = (enum bench_placement)o->placement,
-            .protocol = (enum patch_protocol_id)o->protocols.values[protocol],
-            .protocol_flags =
-                (o->unsafe ? PATCH_ALLOW_UNSAFE : 0u) | (o->strict ? PATCH_STRICT : 0u),
-            .flips = o->flips != 0 ? (uint32_t)o->flips : DEFAULT_FLIPS,
-            .budget_ns = o->flips != 0 ? 0 : DEFAULT_BUDGET_NS,
-        };
-
-        if (o->loads.values[load] == BENCH_LOAD_BUSY) {
-            request.busy = o->busy != 0 ? (unsigned)o->busy : cpu_count() - 1;
-        }
+        request.sites = (uint32_t)o->sites.values[i];
         outcome = row_run(session, table, &request, &estimate);
     }
     return outcome;
