@@ -8,6 +8,7 @@
 #include "kernel/format.h"
 #include "kernel/options.h"
 #include "kernel/protocol_danger.h"
+#include "kernel/string.h"
 #include "kernel/table.h"
 #include "kernel/thread.h"
 
@@ -248,8 +249,23 @@ static enum command_result rows_run(struct shell_session *session, struct table 
     return outcome;
 }
 
+/* Whether the words belong to `bench poke --hold STEP`, which has options of its own. */
+static bool is_hold(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--hold") == 0 || strncmp(argv[i], "--hold=", 7) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 enum command_result bench_poke_run(struct shell_session *session, int argc, char **argv)
 {
+    if (is_hold(argc, argv)) {
+        return bench_hold_run(session, argc, argv);
+    }
+
     static struct poke_options o;
     struct table table;
 

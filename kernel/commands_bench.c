@@ -9,7 +9,8 @@ const struct bench benches[] = {
     {"ipi", "ipi [-n N] [-j]", bench_ipi_run},
     {"poke",
      "poke [--sites LIST] [--protocol LIST] [--load idle|busy] [--busy N] [--flips N]\n"
-     "             [--placement quadword|across] [--strict] [--unsafe] [-j]",
+     "             [--placement quadword|across] [--strict] [--unsafe] [-j]\n"
+     "  bench poke --hold int3|tail|first [--protocol NAME] [--hold-ms N] [--unsafe] [-j]",
      bench_poke_run},
     {"seeds", "seeds [-j]", bench_seeds_run},
     {NULL, NULL, NULL},
@@ -54,7 +55,8 @@ const struct shell_command command_bench = {
     .name = "bench",
     .summary = "measure: IPIs, pokes, the seeds' figures beside ours",
     .usage = "bench ipi|poke|seeds [--sites LIST] [--protocol LIST] [--load idle|busy] [--busy N] "
-             "[--flips N] [--placement quadword|across] [--strict] [--unsafe] [-n N] [-j]",
+             "[--flips N] [--placement quadword|across] [--strict] [--unsafe] "
+             "[--hold int3|tail|first] [--hold-ms N] [-n N] [-j]",
     .example = "bench poke --sites 1,56,4096 --load busy --busy 1",
     .details =
         "ipi: round trips; without -n, up to 1000 or 2 s a row.\n"
@@ -69,6 +71,9 @@ const struct shell_command command_bench = {
         "the same number of passes takes undisturbed (median of the 31 before the flip); median\n"
         "and maximum over flips and busy CPUs; \"-\" where no CPU was busy. wrong_passes: passes\n"
         "that did not run each site exactly once.\n"
+        "poke --hold STEP: stops one batch at that step for N ms (10), once its bytes are written\n"
+        "and once all CPUs are synced, and counts what the others execute there meanwhile: old,\n"
+        "emulated, new; a mixture is a failure.\n"
         "Counts are exact; times compare only within one run, and with more busy CPUs (the\n"
         "patcher is one) than the host has cores they are the host's time slices: --busy 1 for\n"
         "two cores. With ACCEL=icount all CPUs take turns on one clock: stolen holds the turns of\n"

@@ -32,6 +32,8 @@ FIELDS = {
         "bench.poke", "protocol sites cpus load busy flips rounds_per_flip ipis_per_flip traps "
         f"handler_p50_ns stolen_ns stolen_max_ns wrong_passes placement {HISTOGRAM}"),
 }
+FIELDS["bench poke --hold tail --hold-ms 1 -j"] = (
+    "bench.hold", "protocol step moment cpu holds rounds old emulated new mixed")
 MAY_BE_UNKNOWN = {"handler_p50_ns", "stolen_ns", "stolen_max_ns"}  # null, never a made-up 0
 BATCH = "int3-batch"
 
