@@ -13,7 +13,9 @@ COVERAGE_CFLAGS := $(filter-out -O2,$(HOST_CFLAGS)) -O0 --coverage -fprofile-upd
     -fprofile-abs-path
 
 COVERAGE_PATCHING := $(patsubst patching/%.c,$(COVERAGE)/%.o,$(wildcard patching/*.c))
-COVERAGE_PROGRAMS := $(HOST_TESTS:%=$(COVERAGE)/%)
+# Programs whose threads meet by chance are left out, so that the figure is the same in each run.
+COVERAGE_TESTS := $(filter-out test_live% test_static_key_races,$(HOST_TESTS))
+COVERAGE_PROGRAMS := $(COVERAGE_TESTS:%=$(COVERAGE)/%)
 COVERAGE_RUN := $(PYTHON) tools/coverage.py --counts $(COVERAGE) --bar $(COVERAGE_BAR)
 
 .PHONY: coverage coverage-lines
@@ -41,6 +43,6 @@ define coverage_program
 $(COVERAGE)/$(1): $(HOST)/$(1).o $(call host_platform,$(1)) $(COVERAGE)/libpatching.a
 	@$$(COVERAGE_CC) $$(COVERAGE_CFLAGS) -no-pie $(call host_sections,$(1)) $$^ -lcmocka -lZydis -o $$@
 endef
-$(foreach test,$(HOST_TESTS),$(eval $(call coverage_program,$(test))))
+$(foreach test,$(COVERAGE_TESTS),$(eval $(call coverage_program,$(test))))
 
 -include $(wildcard $(COVERAGE)/*.d)

@@ -74,7 +74,7 @@ static void try_all_targets(size_t stride, size_t last)
         place_nop(offsets[i]);
         memset(is_tail + offsets[i] + 1, true, LENGTH - 1);
     }
-    for (size_t target = 0; target < FIRST + SITES * stride + 16; target++) {
+    for (size_t target = FIRST - 16; target < FIRST + SITES * stride + 16; target++) {
         enum patch_status status = plan_jump(arena_address(target), offsets, SITES);
 
         assert_int_equal(status, is_tail[target] ? PATCH_ERR_TARGET_IN_SITE : PATCH_OK);
@@ -84,12 +84,15 @@ static void try_all_targets(size_t stride, size_t last)
         }
     }
     for (size_t i = 0; i < LENGTH; i++) {
-        assert_int_equal(plan_jump(arena_address(last + i), offsets, SITES),
-                         i > 0 ? PATCH_ERR_TARGET_IN_SITE : PATCH_OK);
+        enum patch_status wanted = i > 0 ? PATCH_ERR_TARGET_IN_SITE : PATCH_OK;
+
+        assert_int_equal(plan_jump(arena_address(JUMPER + i), offsets, SITES), wanted);
+        assert_int_equal(plan_jump(arena_address(last + i), offsets, SITES), wanted);
     }
     assert_int_equal(plan_jump(arena_address(last + LENGTH), offsets, SITES), PATCH_OK);
     assert_int_equal(plan_jump(arena_address(RECORDER_ARENA_SIZE + 0x1000000), offsets, SITES),
                      PATCH_OK);
+    assert_int_equal(plan_jump(arena_address(JUMPER - 1), offsets, SITES), PATCH_OK);
     assert_int_equal(plan_jump(1, offsets, SITES), PATCH_OK);
 }
 
