@@ -99,6 +99,7 @@ help:
 	@echo "make coverage-lines  which lines and branches of patching/ the host tests do not reach"
 	@echo "make test     everything; ends with 'N passed, N failed, N skipped'"
 	@echo "make fuzz     fuzz patching/ for FUZZ_SECONDS=600; fuzz-check: one minute, fuzz-mutants"
+	@echo "make model    the protocols in Spin, all interleavings; MODEL=name TRAIL=1 shows one"
 	@echo "make mutants  break the code on purpose: the tests must notice"
 	@echo "make lint     form, rooms, closed nopatch text, cppcheck, shellcheck"
 	@echo "make format   clang-format everything"
@@ -166,3 +167,4 @@ clean:
 
 -include tests/host/host.mk
 -include tests/fuzz/fuzz.mk
+-include tests/model/model.mk
