@@ -362,7 +362,7 @@ void hold_test_preempted(struct test *test, const struct hold_scenario *scenario
     flips_with_standers(test, scenario);
     if (EXPECT(test, workers_start(&hogs, false, hog_run, NULL))) {
         hold_test_flip(test, scenario, HOLD_FORM_SECOND, hold_visit_plain);
-        hold_test_flip(test, scenario, HOLD_FORM_FIRST, hold_visit_plain);
+        hold_test_flip(test, scenario, HOLD_FORM_FIRST, NULL);
         workers_join(&hogs);
     }
     hold_test_end(test, scenario);

@@ -22,7 +22,7 @@
 
 #define ROUNDS        8
 #define PARKED_NS     2000000ull
-#define STORM_NS      3000000ull
+#define STORM_ASKS    6
 #define STORM_REST_NS 50000ull
 #define MUTE_NS       10000000ull
 #define NMI_LIMIT_NS  10000000000ull
@@ -262,7 +262,9 @@ static struct storm {
     struct thread *thread;
     bool stop;                 /* atomic */
     uint64_t unanswered, sent; /* atomic */
-    uint64_t inside;           /* by the holder: int3 stood and nobody was interrupted otherwise */
+    /* by the holder: */
+    unsigned turn, asked;
+    uint64_t inside; /* while int3 stood */
 } storm;
 
 /* Returns whether the NMI found @cpu in text that may not be patched. */
@@ -277,47 +279,50 @@ static bool nmi_ask(unsigned cpu)
     return snapshot.rip >= (uint64_t)nopatch_start && snapshot.rip < (uint64_t)nopatch_end;
 }
 
-/* @inside: NULL, or counts those found there. */
-static bool nmi_ask_all(void *inside)
+/* One NMI to each other CPU in turn. */
+static bool nmi_ask_next(unsigned *turn)
 {
-    uint64_t found = 0;
-    for (unsigned cpu = 0; cpu < cpu_present_count(); cpu++) {
-        if (cpu != cpu_index() && cpu_index_is_online(cpu)) {
-            found += nmi_ask(cpu);
-        }
-    }
-    if (inside != NULL) {
-        *(uint64_t *)inside += found;
-    }
-    return true;
+    do {
+        *turn = (*turn + 1) % cpu_present_count();
+    } while (*turn == cpu_index() || !cpu_index_is_online(*turn));
+    return nmi_ask(*turn);
 }
 
 static void storm_run(void *argument)
 {
     (void)argument;
+    unsigned turn = 0;
     while (!__atomic_load_n(&storm.stop, __ATOMIC_RELAXED)) {
-        nmi_ask_all(NULL);
+        nmi_ask_next(&turn);
         thread_sleep_ns(STORM_REST_NS);
     }
 }
 
+/* By the holder. */
+static bool nmi_ask_while_held(void *argument)
+{
+    const struct hold_flip *flip = argument;
+    bool inside = nmi_ask_next(&storm.turn);
+    storm.asked++;
+    storm.inside += inside && flip->step != PATCH_STEP_FIRST;
+    return true;
+}
+
 static void visit_in_storm(struct hold_flip *flip)
 {
-    if (flip->protocol == PATCH_PROTOCOL_STOP) {
-        uint64_t end = clock_now_ns() + STORM_NS;
-        while (clock_now_ns() < end) {
-            nmi_ask_all(NULL);
-        }
-        check_parked(flip);
-        return;
+    storm.asked = 0;
+    if (flip->protocol != PATCH_PROTOCOL_STOP) {
+        hold_flip_count(flip, (struct hold_window){.rounds = ROUNDS,
+                                                   .timeout_ns = HOLD_TIMEOUT_NS,
+                                                   .meanwhile = nmi_ask_while_held,
+                                                   .argument = flip});
     }
-    const struct hold_window window = {.rounds = ROUNDS,
-                                       .least_ns = STORM_NS,
-                                       .timeout_ns = HOLD_TIMEOUT_NS,
-                                       .meanwhile = nmi_ask_all,
-                                       .argument =
-                                           flip->step != PATCH_STEP_FIRST ? &storm.inside : NULL};
-    hold_flip_count(flip, window);
+    while (storm.asked < STORM_ASKS) {
+        nmi_ask_while_held(flip);
+    }
+    if (flip->protocol == PATCH_PROTOCOL_STOP) {
+        check_parked(flip);
+    }
 }
 
 static unsigned last_cpu(void)

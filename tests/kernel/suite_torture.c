@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* Ten seconds under fire: every other CPU runs through the sites and checks each result while this
- * one flips keys, batched and unbatched. Two checks: during a flip each site is taken or skipped,
- * never both or neither; after a flip has returned only the new branch is run, anywhere.
+ * one flips keys, by one safe protocol after the other. Two checks: during a flip each site is
+ * taken or skipped, never both or neither; after a flip has returned only the new branch is run,
+ * anywhere.
  *
  *   flipper                                 runner
  *   epoch odd                               before = epoch (acquire)
@@ -15,6 +16,7 @@
 #include "arch/instructions.h"
 #include "arch/percpu.h"
 #include "kernel/bench_keys.h"
+#include "kernel/protocol_danger.h"
 #include "kernel/thread.h"
 #include "patching/poke.h"
 #include "tests/kernel/test.h"
@@ -36,6 +38,7 @@ static struct torture {
     struct suspect suspects[SUSPECT_COUNT];
     uint64_t runs, settled_runs; /* atomic */
     uint64_t mixed, stale, lost; /* atomic */
+    uint64_t flips[PATCH_PROTOCOL_COUNT];
 } torture;
 
 static void add(uint64_t *counter, uint64_t amount)
@@ -81,24 +84,43 @@ static bool suspect_flip(struct suspect *suspect)
     return status == PATCH_OK;
 }
 
-static void protocol_alternate(struct test *test, unsigned i)
+/* The protocols that keep their promise here; int3-batch, the default, twice as often. */
+static const enum patch_protocol_id protocols[] = {
+    PATCH_PROTOCOL_INT3_BATCH, PATCH_PROTOCOL_INT3,  PATCH_PROTOCOL_STOP,
+    PATCH_PROTOCOL_INT3_BATCH, PATCH_PROTOCOL_QWORD,
+};
+#define PROTOCOL_TURNS (sizeof(protocols) / sizeof(protocols[0]))
+
+/* The protocol of flip number @turn of suspect @which. int3 only for few sites: with more CPUs than
+ * the host has, a sync takes as long as the host's time slices. qword not where a fetch may tear
+ * it. */
+static enum patch_protocol_id protocol_choose(unsigned which, unsigned turn)
 {
-    enum patch_protocol_id protocol = i % 2 == 0 ? PATCH_PROTOCOL_INT3_BATCH : PATCH_PROTOCOL_INT3;
-    EXPECT_EQUAL(test, patch_protocol_set_default(protocol, 0), PATCH_OK);
+    enum patch_protocol_id id = protocols[turn % PROTOCOL_TURNS];
+    bool too_long = id == PATCH_PROTOCOL_INT3 && suspect_sites[which] > 4;
+    return too_long || protocol_danger(id) != NULL ? PATCH_PROTOCOL_INT3_BATCH : id;
 }
 
 static void torture_flip_until(struct test *test, uint64_t deadline)
 {
-    /* Few unbatched flips of many sites: with more CPUs than the host has, a sync takes as long as
-     * the host's time slices. */
     for (unsigned i = 0; clock_now_ns() < deadline; i++) {
         if (test_should_stop(test)) {
             test_skip(test, "stopped by Ctrl-C");
             return;
         }
         unsigned which = i % 16 < 12 ? i % 2 : i % SUSPECT_COUNT;
-        protocol_alternate(test, which < 2 ? i / 2 : 0);
+        enum patch_protocol_id protocol = protocol_choose(which, i / 2);
+        EXPECT_EQUAL(test, patch_protocol_set_default(protocol, 0), PATCH_OK);
         torture.lost += !suspect_flip(&torture.suspects[which]);
+        torture.flips[protocol]++;
+    }
+}
+
+/* Every protocol that should have had its turns has had them. */
+static void expect_all_protocols(struct test *test)
+{
+    for (unsigned i = 0; i < PROTOCOL_TURNS; i++) {
+        EXPECT(test, protocol_danger(protocols[i]) != NULL || torture.flips[protocols[i]] > 0);
     }
 }
 
@@ -124,6 +146,9 @@ static void call_sites_survive_ten_seconds_under_fire(struct test *test)
     EXPECT_EQUAL(test, torture.mixed, 0);
     EXPECT_EQUAL(test, torture.stale, 0);
     EXPECT_EQUAL(test, torture.lost, 0);
+    if (test->skip_reason == NULL) {
+        expect_all_protocols(test);
+    }
     EXPECT(test, cpu_count() == 1 || test->skip_reason != NULL || torture.settled_runs > 0);
 }
 
