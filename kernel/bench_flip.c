@@ -167,9 +167,6 @@ enum command_result bench_poke_measure(struct shell_session *session,
     enum command_result outcome = flips_run(session, request, &taken, result);
 
     patch_trap_times_merge(&result->handler_ticks);
-    if (!sites_put_back(request, taken)) {
-        outcome = COMMAND_FAILED;
-    }
     result->wrong_passes = runners_stop();
-    return outcome;
+    return sites_put_back(request, taken) ? outcome : COMMAND_FAILED;
 }
