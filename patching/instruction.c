@@ -212,7 +212,7 @@ char *instruction_text(const struct instruction *instruction, char *buffer, size
         text_append(&cursor, condition_names[instruction->condition & 15]);
         text_append(&cursor, " ");
     }
-    if (kind == INSTRUCTION_JUMP || kind == INSTRUCTION_JUMP_IF || kind == INSTRUCTION_CALL) {
+    if (instruction_has_target(kind)) {
         text_append_hex(&cursor, instruction->target);
     }
     *cursor.at = '\0';

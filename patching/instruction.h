@@ -8,6 +8,7 @@
 
 #include "patching/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -49,6 +50,12 @@ struct instruction {
     uint8_t condition; /* JUMP_IF: 0..15 as in the opcode (4 = e, 5 = ne, ...); else 0 */
     uint64_t target;   /* JUMP, JUMP_IF, CALL: absolute address; else 0 */
 };
+
+/* True for the kinds that have a target; it may be any address, 0 too. */
+static inline bool instruction_has_target(enum instruction_kind kind)
+{
+    return kind == INSTRUCTION_JUMP || kind == INSTRUCTION_JUMP_IF || kind == INSTRUCTION_CALL;
+}
 
 enum { INSTRUCTION_TEXT_SIZE = 32 };
 

@@ -200,7 +200,8 @@ static enum patch_status check_site(struct patch_batch *batch, struct patch_site
     site->kind = (uint8_t)instruction.kind;
     site->condition = instruction.condition;
     site->is_quadword = false; /* a plan by another protocol may have set it */
-    site->target = instruction.target != 0 ? instruction.target : site->address + site->length;
+    site->target = instruction_has_target(instruction.kind) ? instruction.target
+                                                            : site->address + site->length;
     return PATCH_OK;
 }
 

@@ -39,6 +39,8 @@ MUTANTS = [
            "fuzz_instruction"),
     Mutant("site 4097 accepted", "poke.c", "batch->count == PATCH_BATCH_MAX",
            "batch->count > PATCH_BATCH_MAX", "fuzz_batch"),
+    Mutant("jump to address 0 taken for none", "poke.c",
+           "instruction_has_target(instruction.kind) ?", "instruction.target != 0 ?", "fuzz_batch"),
     Mutant("overlap of one byte accepted", "poke.c",
            "before->address + before->length > site->address",
            "before->address + before->length > site->address + 1", "fuzz_batch"),

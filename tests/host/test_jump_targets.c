@@ -123,10 +123,32 @@ static void tail_behind_the_last_bucket_is_found(void **state)
     }
 }
 
+/* The recorder's CPUs run into each int3 and compare where they get with the bytes of the jump. */
+static void jump_to_address_zero_is_emulated(void **state)
+{
+    (void)state;
+    static const struct site_form nops[] = {{INSTRUCTION_NOP, 5, 0, 0}, {INSTRUCTION_NOP, 6, 0, 0}};
+    static const struct site_form jumps[] = {
+        {INSTRUCTION_JUMP, 5, 0, 0}, {INSTRUCTION_CALL, 5, 0, 0}, {INSTRUCTION_JUMP_IF, 6, 4, 0}};
+
+    for (size_t i = 0; i < ARRAY_COUNT(jumps); i++) {
+        struct site_form jump = jumps[i];
+
+        jump.distance = -(int32_t)(arena_address(JUMPER * i) + jump.length);
+        patch_batch_initialize(&batch, "zero");
+        struct test_site site = site_make(JUMPER * i, &nops[jump.length == 6], &jump);
+
+        site_add(&batch, &site);
+        assert_int_equal(patch_batch_apply(&batch), PATCH_OK);
+    }
+    assert_true(recorder.traps > 0);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup(jump_into_any_tail_is_refused_and_no_other, setup),
     cmocka_unit_test_setup(jump_into_any_tail_is_refused_with_many_sites_to_a_bucket, setup),
     cmocka_unit_test_setup(tail_behind_the_last_bucket_is_found, setup),
+    cmocka_unit_test_setup(jump_to_address_zero_is_emulated, setup),
 };
 
 HOST_TEST_MAIN(tests, NULL)
