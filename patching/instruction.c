@@ -204,7 +204,7 @@ char *instruction_text(const struct instruction *instruction, char *buffer, size
         return buffer;
     }
     struct text_cursor cursor = {.at = buffer, .last = buffer + size - 1};
-    text_append(&cursor, words[kind]);
+    text_append(&cursor, kind <= INSTRUCTION_RETURN_ZERO ? words[kind] : "?");
     if (kind == INSTRUCTION_NOP && instruction->length > 1) {
         text_append(&cursor, (const char[]){(char)('0' + instruction->length), '\0'});
     }

@@ -43,7 +43,7 @@ unsigned patch_protocol_default_flags(void)
 /* Whether a batch may be applied by protocol @id with @flags. */
 static enum patch_status check_protocol(enum patch_protocol_id id, unsigned flags)
 {
-    if (!protocol_exists(id)) {
+    if (!protocol_exists(id) || (flags & ~(unsigned)PATCH_FLAGS_ALL) != 0) {
         return PATCH_ERR_PROTOCOL;
     }
     return protocols[id]->facts.is_unsafe && !(flags & PATCH_ALLOW_UNSAFE) ? PATCH_ERR_UNSAFE
@@ -88,6 +88,7 @@ __attribute__((noinline)) void patch_batch_initialize(struct patch_batch *batch,
     batch->protocol = patch_protocol_default();
     batch->flags = patch_protocol_default_flags();
     batch->count = 0;
+    batch->added = 0;
     bytes_clear(&batch->error, sizeof(batch->error));
     bytes_clear(&batch->record, sizeof(batch->record));
 }
@@ -127,6 +128,7 @@ enum patch_status patch_batch_add(struct patch_batch *batch, uint64_t address,
 
     struct patch_site *site = &batch->sites[batch->count++];
 
+    batch->added++;
     site->address = address;
     site->length = (uint8_t)length;
     bytes_copy(site->old_bytes, old_bytes, length);
@@ -233,7 +235,7 @@ static const struct patch_site *find_site_at_or_before(const struct patch_batch 
             high = middle;
         }
     }
-    return low > 0 ? &batch->sites[low - 1] : NULL;
+    return &batch->sites[low - 1]; /* there is one: the first site starts at the base */
 }
 
 /* Checks site @i against the others: no byte shared, no jump into the middle of one. */
@@ -270,7 +272,7 @@ static enum patch_status check_all(struct patch_batch *batch)
     if (status == PATCH_OK && !platform_may_patch()) {
         status = batch_refuse(batch, PATCH_ERR_CONTEXT, 0, 0);
     }
-    if (status == PATCH_OK && batch->count == 0) {
+    if (status == PATCH_OK && batch->added == 0) {
         status = batch_refuse(batch, PATCH_ERR_EMPTY, 0, 0);
     }
     for (uint32_t i = 0; status == PATCH_OK && i < batch->count; i++) {

@@ -41,6 +41,7 @@ enum patch_protocol_id {
 enum patch_flag {
     PATCH_ALLOW_UNSAFE = 1, /* naive is refused without it */
     PATCH_STRICT = 2,       /* no falling back: qword refuses a site that does not fit */
+    PATCH_FLAGS_ALL = PATCH_ALLOW_UNSAFE | PATCH_STRICT,
 };
 
 /* 32 bytes: two share a cache line, none straddles one. */
@@ -70,7 +71,8 @@ struct patch_batch {
     uint64_t caller;
     enum patch_protocol_id protocol; /* initialize: the default; may be set before apply */
     unsigned flags;                  /* enum patch_flag; likewise */
-    uint32_t count;
+    uint32_t count;             /* sites below; those without a change are dropped by the checks */
+    uint32_t added;             /* sites ever added */
     struct patch_error error;   /* status PATCH_OK as long as nothing went wrong */
     struct patch_record record; /* valid after apply */
     struct patch_index index;
@@ -105,8 +107,8 @@ PATCH_MUST_CHECK enum patch_status patch_batch_plan_locked(struct patch_batch *b
                                                            unsigned *rounds);
 
 /* The protocol and flags of batches that name none. Set: no effect on batches already initialized;
- * returns PATCH_ERR_PROTOCOL for an unknown one, PATCH_ERR_UNSAFE for an unsafe one without
- * PATCH_ALLOW_UNSAFE in @flags. Context: any. */
+ * returns PATCH_ERR_PROTOCOL for an unknown one or an unknown flag, PATCH_ERR_UNSAFE for an unsafe
+ * one without PATCH_ALLOW_UNSAFE in @flags. Context: any. */
 enum patch_protocol_id patch_protocol_default(void);
 unsigned patch_protocol_default_flags(void);
 PATCH_MUST_CHECK enum patch_status patch_protocol_set_default(enum patch_protocol_id id,

@@ -16,7 +16,7 @@ const char *patch_status_text(enum patch_status status)
         [PATCH_ERR_NOT_TEXT] = "not patchable text",
         [PATCH_ERR_UNEXPECTED] = "current bytes differ from the expected ones",
         [PATCH_ERR_TARGET_IN_SITE] = "target lies inside a site",
-        [PATCH_ERR_PROTOCOL] = "unknown protocol",
+        [PATCH_ERR_PROTOCOL] = "unknown protocol or flag",
         [PATCH_ERR_CONTEXT] = "text cannot be patched from this context",
         [PATCH_ERR_WRITE] = "write did not read back; text was put back",
         [PATCH_ERR_SILENT_CPU] = "a CPU does not answer; text was put back",

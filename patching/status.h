@@ -22,7 +22,7 @@ enum patch_status {
     PATCH_ERR_NOT_TEXT,    /* outside patchable text */
     PATCH_ERR_UNEXPECTED,  /* the bytes that stand there are not the expected ones */
     PATCH_ERR_TARGET_IN_SITE,  /* new target lies in a site of the batch, behind its first byte */
-    PATCH_ERR_PROTOCOL,        /* unknown protocol */
+    PATCH_ERR_PROTOCOL,        /* unknown protocol or flag */
     PATCH_ERR_CONTEXT,         /* interrupts off, a spinlock held, or inside a handler */
     PATCH_ERR_WRITE,           /* a write did not read back; the text was put back */
     PATCH_ERR_SILENT_CPU,      /* a CPU did not take part in a round; the text was put back */

@@ -50,6 +50,7 @@ static void initialize(void)
     model.flags = default_flags;
     model.refused = PATCH_OK;
     model.count = 0;
+    model.is_empty = true;
     is_spent = false;
 }
 
@@ -174,8 +175,8 @@ static void set_flags(struct input *input)
 static void set_default(struct input *input)
 {
     unsigned protocol = (unsigned)input_take(input, 1) % 7;
-    unsigned flags = (unsigned)input_take(input, 1);
-    enum patch_status wanted = protocol >= 5 ? PATCH_ERR_PROTOCOL
+    unsigned flags = (unsigned)input_take(input, 1) % 8;
+    enum patch_status wanted = protocol >= 5 || flags > 3 ? PATCH_ERR_PROTOCOL
                                : protocol == PATCH_PROTOCOL_NAIVE && !(flags & PATCH_ALLOW_UNSAFE)
                                    ? PATCH_ERR_UNSAFE
                                    : PATCH_OK;

@@ -27,6 +27,7 @@ enum patch_status model_add(struct model *model, uint64_t address, const uint8_t
     if (model->refused == PATCH_OK) {
         struct model_site *site = &model->sites[model->count++];
 
+        model->is_empty = false;
         site->address = address;
         site->length = (uint8_t)length;
         memcpy(site->old_bytes, old_bytes, length);
@@ -141,13 +142,13 @@ uint32_t model_faults(const struct model *model)
     if (model->refused != PATCH_OK) {
         return faults | FAULT(model->refused);
     }
-    if (model->protocol >= 5) {
+    if (model->protocol >= 5 || model->flags > 3) {
         faults |= FAULT(PATCH_ERR_PROTOCOL);
     }
     if (model->protocol == PATCH_PROTOCOL_NAIVE && !(model->flags & PATCH_ALLOW_UNSAFE)) {
         faults |= FAULT(PATCH_ERR_UNSAFE);
     }
-    if (model->count == 0) {
+    if (model->is_empty) {
         faults |= FAULT(PATCH_ERR_EMPTY);
     }
     for (uint32_t i = 0; i < model->count; i++) {

@@ -20,6 +20,7 @@ struct model {
     unsigned flags;
     enum patch_status refused; /* an error that sticks */
     uint32_t count;
+    bool is_empty; /* no site was ever added */
     struct model_site sites[PATCH_BATCH_MAX];
 };
 

@@ -203,13 +203,18 @@ static void naive_is_refused_without_the_flag(void **state)
     assert_int_equal(patch_protocol_default(), PATCH_PROTOCOL_INT3_BATCH);
 }
 
-static void unknown_protocol_is_refused(void **state)
+static void unknown_protocol_or_flag_is_refused(void **state)
 {
     (void)state;
     begin(PATCH_PROTOCOL_COUNT, PATCH_ALLOW_UNSAFE);
     add(0, &nop2, &jump2);
     expect_status(PATCH_ERR_PROTOCOL);
+    begin(PATCH_PROTOCOL_STOP, 1u << 16);
+    add(8, &nop2, &jump2);
+    recorder.rounds = 0;
+    expect_status(PATCH_ERR_PROTOCOL);
     assert_string_equal(recorder_log(), "");
+    assert_int_equal(patch_protocol_set_default(PATCH_PROTOCOL_STOP, 1u << 16), PATCH_ERR_PROTOCOL);
 }
 
 static void default_carries_its_flags_into_batches(void **state)
@@ -303,7 +308,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup(naive_writes_byte_after_byte_and_never_syncs, setup),
     cmocka_unit_test_setup(naive_shows_mixed_bytes, setup),
     cmocka_unit_test_setup(naive_is_refused_without_the_flag, setup),
-    cmocka_unit_test_setup(unknown_protocol_is_refused, setup),
+    cmocka_unit_test_setup(unknown_protocol_or_flag_is_refused, setup),
     cmocka_unit_test_setup(default_carries_its_flags_into_batches, setup),
     cmocka_unit_test_setup(every_step_can_be_held_once_a_moment, setup),
     cmocka_unit_test_setup(protocols_are_found_by_name, setup),
