@@ -180,7 +180,7 @@ MUTANTS = [
            "bucket = PATCH_INDEX_BUCKETS - 1;", "return NULL;",
            "test_jump_targets", "tail_behind_the_last_bucket_is_found"),
     Mutant("site in a bucket before not looked at", "poke.c",
-           "return low > 0 ? &batch->sites[low - 1] : NULL;",
+           "return &batch->sites[low - 1];",
            "return low > index->bucket_start[bucket] ? &batch->sites[low - 1] : NULL;",
            "test_jump_targets", "jump_into_any_tail_is_refused_and_no_other"),
     Mutant("jump to address 0 taken for none", "poke.c",
