@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* Many threads count one key up and down while all of them, and one that does nothing else, execute
  * its branches on the real CPU. Detects an increment that returns before the text has changed, a
- * lost count, a decrement that disables under a user, a trap that is not resolved. The first batches
- * are held while int3 stands, so that the others meet a half-done flip on any machine. Could miss:
- * windows of a few instructions; hence the number of rounds. */
+ * lost count, a decrement that disables under a user, a trap that is not resolved. The first
+ * batches are held while int3 stands, so that the others meet a half-done flip on any machine.
+ * Could miss: windows of a few instructions; hence the number of rounds. */
 #include "patching/static_key.h"
 
 #include "patching/platform.h"
