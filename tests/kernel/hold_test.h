@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Held batches as test cases. Invariant: every case flips its sites there and back, and leaves them
- * in their first form. Callers: suite_hold.c, hold_company.c. */
+ * in their first form. Defined in suite_hold.c; callers: it and suite_hold_company.c. */
 #pragma once
 
 #include "kernel/hold_flip.h"
@@ -33,6 +33,13 @@ void hold_test_run(struct test *test, const struct hold_scenario *scenario,
  * too, on its own CPU. Protocol stop: nobody moves. */
 void hold_visit_plain(struct hold_flip *flip);
 
-/* The conditions of hold_company.c. */
-void hold_test_second_patcher(struct test *test, const struct hold_scenario *scenario);
-void hold_test_preempted(struct test *test, const struct hold_scenario *scenario);
+/* Nobody but the caller moves, but NMIs are taken. Context: protocol stop, held. */
+void hold_check_parked(struct hold_flip *flip);
+
+/* There and back while all CPUs are bombarded with NMIs; in hold_storm.c. */
+void hold_test_in_storm(struct test *test, const struct hold_scenario *scenario);
+
+/* All sites; where a protocol goes from site to site, few of them; where a second site would show
+ * nothing new, one. */
+extern const struct hold_scenario hold_int3_all, hold_int3, hold_int3_one;
+extern const struct hold_scenario hold_int3_batch, hold_qword, hold_stop;

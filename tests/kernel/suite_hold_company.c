@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* Held batches with other threads about: a second patcher, and threads that lost their CPU right
- * before, behind or inside what is being patched. Invariant: see hold_test.h. */
+/* Held batches with company: an NMI storm (hold_storm.c), a second patcher, and threads that lost
+ * their CPU right before, behind or inside what is being patched. What is checked, and what that
+ * could miss: see suite_hold.c. */
 #include "arch/clock.h"
 #include "arch/instructions.h"
 #include "arch/percpu.h"
@@ -44,7 +45,8 @@ static bool wait_until(const struct hold_flip *flip, bool (*is_so)(void))
 /* The second patcher: one thread wants other sites, one the very sites that are held. Both must be
  * found asleep on the patch lock in every later step; then the one succeeds, and the other is
  * refused because the bytes are not those it expects. A lock that lets them in shows as a batch
- * that returned while the first was held, as bytes out of place, or as a mixture. */
+ * that returned while the first was held, as bytes out of place, or as a mixture. Mutant:
+ * two-patchers-at-once. */
 static struct rivals {
     unsigned start_at; /* the hold at which they begin */
     bool go;           /* atomic */
@@ -151,7 +153,7 @@ static void flip_with_rivals(struct test *test, const struct hold_scenario *scen
                  PATCH_OK);
 }
 
-void hold_test_second_patcher(struct test *test, const struct hold_scenario *scenario)
+static void run_with_rivals(struct test *test, const struct hold_scenario *scenario)
 {
     if (!hold_test_begin(test)) {
         return;
@@ -171,7 +173,8 @@ void hold_test_second_patcher(struct test *test, const struct hold_scenario *sce
  * one (the last: after it). Whoever goes on before a site must get what is allowed there now;
  * whoever goes on behind it must find its way back. Nothing is left to luck but which other
  * instructions a thread might stand at: there the second part helps, in which a thread that never
- * sleeps takes every reader's CPU away at ends of time slices, wherever the reader is then. */
+ * sleeps takes every reader's CPU away at ends of time slices, wherever the reader is then. Mutant:
+ * emulated-call-returns-to-itself. */
 struct stander {
     struct thread *thread;
     unsigned site;
@@ -354,7 +357,7 @@ static void flips_with_standers(struct test *test, const struct hold_scenario *s
     }
 }
 
-void hold_test_preempted(struct test *test, const struct hold_scenario *scenario)
+static void run_preempted(struct test *test, const struct hold_scenario *scenario)
 {
     if (!hold_test_begin(test)) {
         return;
@@ -367,3 +370,40 @@ void hold_test_preempted(struct test *test, const struct hold_scenario *scenario
     }
     hold_test_end(test, scenario);
 }
+
+/* The same three claims of each protocol. */
+#define CLAIMS(name, few, one)                                                                     \
+    static void name##_stands_an_nmi_storm(struct test *test)                                      \
+    {                                                                                              \
+        hold_test_in_storm(test, &(few));                                                          \
+    }                                                                                              \
+    static void name##_keeps_a_second_patcher_waiting(struct test *test)                           \
+    {                                                                                              \
+        run_with_rivals(test, &(one));                                                             \
+    }                                                                                              \
+    static void name##_lets_preempted_threads_go_on(struct test *test)                             \
+    {                                                                                              \
+        run_preempted(test, &(one));                                                               \
+    }
+
+CLAIMS(int3, hold_int3, hold_int3_one)
+CLAIMS(int3_batch, hold_int3_batch, hold_int3_batch)
+CLAIMS(qword, hold_qword, hold_qword)
+CLAIMS(stop, hold_stop, hold_stop)
+
+static const struct test_case cases[] = {
+    TEST_CASE(int3_stands_an_nmi_storm),
+    TEST_CASE(int3_batch_stands_an_nmi_storm),
+    TEST_CASE(qword_stands_an_nmi_storm),
+    TEST_CASE(stop_stands_an_nmi_storm),
+    TEST_CASE(int3_keeps_a_second_patcher_waiting),
+    TEST_CASE(int3_batch_keeps_a_second_patcher_waiting),
+    TEST_CASE(qword_keeps_a_second_patcher_waiting),
+    TEST_CASE(stop_keeps_a_second_patcher_waiting),
+    TEST_CASE(int3_lets_preempted_threads_go_on),
+    TEST_CASE(int3_batch_lets_preempted_threads_go_on),
+    TEST_CASE(qword_lets_preempted_threads_go_on),
+    TEST_CASE(stop_lets_preempted_threads_go_on),
+};
+
+const struct test_suite suite_hold_company = TEST_SUITE("hold_company", cases);
