@@ -24,6 +24,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
+#include <unistd.h>
 
 enum {
     FLIPS = 100000,         /* LIVE_FLIPS in the environment overrides it */
@@ -37,6 +38,8 @@ enum {
     KEY_PATCHER_CPU,
     INT3_EVERY = 128, /* 3 syncs a site */
     STOP_EVERY = 256, /* waits until every runner has been on a CPU */
+    HELD = 64,        /* steps of each protocol */
+    HELD_US = 1000,   /* at most */
 };
 
 DEFINE_STATIC_KEY_FALSE(key_starts_off);
@@ -222,6 +225,23 @@ static bool has_two_cpus(void)
     return sched_getaffinity(0, sizeof(allowed), &allowed) == 0 && CPU_COUNT(&allowed) > 1;
 }
 
+/* Holds the first steps of each protocol while int3 stands, until somebody has run everything: on a
+ * busy machine no runner might be on a CPU in the microseconds of a flip. Called with the patch
+ * lock held, which orders the count. */
+static void hold_until_met(enum patch_step step, enum patch_moment moment)
+{
+    static unsigned held[PATCH_PROTOCOL_COUNT];
+    uint64_t enough = __atomic_load_n(&runs, __ATOMIC_RELAXED) + RUNNERS * SUSPECTS;
+
+    if (step != PATCH_STEP_INT3 || moment != PATCH_MOMENT_SYNCED ||
+        held[batch.protocol]++ >= HELD) {
+        return;
+    }
+    for (unsigned us = 0; us < HELD_US && __atomic_load_n(&runs, __ATOMIC_RELAXED) < enough; us++) {
+        usleep(1);
+    }
+}
+
 static void runners_begin(pthread_t threads[RUNNERS])
 {
     for (uintptr_t i = 0; i < RUNNERS; i++) {
@@ -256,6 +276,7 @@ static void threads_run_whole_and_current_instructions_through_all_flips(void **
     void *key_failures;
 
     (void)state;
+    live_set_hold(hold_until_met);
     runners_begin(runners);
     assert_int_equal(
         pthread_create(&patchers[0], NULL, apply_batches, (void *)(uintptr_t)BATCH_PATCHER_CPU), 0);
@@ -264,6 +285,7 @@ static void threads_run_whole_and_current_instructions_through_all_flips(void **
     assert_int_equal(pthread_join(patchers[0], NULL), 0);
     assert_int_equal(pthread_join(patchers[1], &key_failures), 0);
     runners_end(runners);
+    live_set_hold(NULL);
     report();
 
     assert_int_equal(mixed, 0);
