@@ -247,7 +247,7 @@ static void round_begin_locked(struct sync *sync)
     if (!interrupts_enabled()) {
         panic("sync with interrupts off: a CPU that syncs too would wait for ever");
     }
-    spinlock_lock(&sync_lock);
+    spinlock_lock_interruptible(&sync_lock);
     for (unsigned i = 0; owing != 0 && i < cpu_present_count(); i++) {
         debt_is_paid_locked(i, round_acknowledged(i));
     }

@@ -5,8 +5,8 @@
  *
  * Rule for the whole kernel: what is waited for with interrupts off is never held with interrupts
  * on. Otherwise its holder could be parked while another CPU, interrupts off, waits for it and
- * never comes. Every spinlock but one is taken with interrupts off; sync_lock (ipi.c) is held with
- * interrupts on, and waited for with interrupts on (asserted there), as is the console. */
+ * never comes. kernel/spinlock.h asserts it; the console, held with interrupts on, is not waited
+ * for with interrupts off. */
 #pragma once
 
 #include <stdbool.h>

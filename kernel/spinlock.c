@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The end of a spin that never ends. Invariant: a lock that is not released is reported, not waited
- * for in silence. Called by kernel/spinlock.h. */
+/* Locks that are misused. Invariant: a lock that is never released is reported, not waited for in
+ * silence; so is one taken in the wrong context. Called by kernel/spinlock.h. */
 #include "kernel/spinlock.h"
 
 #include "kernel/panic.h"
@@ -9,4 +9,10 @@ _Noreturn void spinlock_report_stuck(const struct spinlock *lock)
 {
     panic("spinlock '%s' is never released: ticket %u is served, %u were drawn", lock->name,
           lock->serving, lock->next);
+}
+
+_Noreturn void spinlock_report_interrupts(const struct spinlock *lock)
+{
+    panic("spinlock '%s': taken with interrupts %s", lock->name,
+          interrupts_enabled() ? "on" : "off");
 }

@@ -2,7 +2,12 @@
 /* Ticket spinlocks: first come, first served. Invariant: the CPU whose ticket is `serving` owns the
  * lock; a lock is held for a short, bounded time and never across anything that waits for another
  * CPU (but for sync_lock in arch/ipi.c, taken with interrupts on for that reason). Called by every
- * room. A lock that an interrupt handler takes must be taken with the _save form everywhere. */
+ * room.
+ *
+ * A lock is held either always with interrupts off or always with interrupts on, asserted at each
+ * taking: an interrupt handler could wait for a lock of the CPU it interrupted; and a holder with
+ * interrupts on may be parked (arch/stop_cpus.h) while another CPU, interrupts off, waits for it
+ * and is never parked. */
 #pragma once
 
 #include <stdbool.h>
@@ -29,11 +34,13 @@ struct spinlock {
 /* Panics with the lock's name: its owner never released it. */
 _Noreturn void spinlock_report_stuck(const struct spinlock *lock);
 
-/* Takes the lock.
- * Context: preemption off or interrupts off, by the caller.
+/* Panics with the lock's name: interrupts were on where they must be off, or the other way. */
+_Noreturn void spinlock_report_interrupts(const struct spinlock *lock);
+
+/* Draws a ticket and waits until it is served. For the two functions below.
  * Ordering: acquire; pairs with the release in spinlock_unlock(), without which this CPU could read
  * fields that the previous owner has not finished writing. */
-static inline void spinlock_lock(struct spinlock *lock)
+static inline void spinlock_wait(struct spinlock *lock)
 {
     uint32_t ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_RELAXED);
     uint64_t spins = 0;
@@ -46,14 +53,23 @@ static inline void spinlock_lock(struct spinlock *lock)
     }
 }
 
-/* Takes the lock if that needs no waiting. Context and ordering as spinlock_lock().
- * Returns whether the lock is now held. */
-static inline bool spinlock_try_lock(struct spinlock *lock)
+/* Takes the lock. Context: interrupts off. Ordering: as spinlock_wait(). */
+static inline void spinlock_lock(struct spinlock *lock)
 {
-    uint32_t ticket = __atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE);
+    if (interrupts_enabled()) {
+        spinlock_report_interrupts(lock);
+    }
+    spinlock_wait(lock);
+}
 
-    return __atomic_compare_exchange_n(&lock->next, &ticket, ticket + 1, false, __ATOMIC_ACQUIRE,
-                                       __ATOMIC_RELAXED);
+/* The same for a lock that is never taken with interrupts off. Context: preemption off, interrupts
+ * on. */
+static inline void spinlock_lock_interruptible(struct spinlock *lock)
+{
+    if (!interrupts_enabled()) {
+        spinlock_report_interrupts(lock);
+    }
+    spinlock_wait(lock);
 }
 
 /* Serves the next ticket. Ordering: release; pairs with the acquire in spinlock_lock(). */
