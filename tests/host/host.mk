@@ -26,7 +26,8 @@ HOST_KEYS := test_static_key test_static_key_changes
 HOST_LIVE := $(addprefix $(HOST)/,live.o live_clock.o live_sites.o live_stop.o live_text.o)
 
 # What a program is linked with besides itself and patching/.
-host_platform = $(if $(filter test_static_key_races test_live%,$(1)),$(HOST_LIVE),$(HOST_RECORDER)) \
+host_platform = \
+    $(if $(filter test_static_key_races test_live%,$(1)),$(HOST_LIVE),$(HOST_RECORDER)) \
     $(if $(filter $(HOST_KEYS),$(1)),$(HOST)/keys.o)
 host_sections = $(if $(filter test_static_key% test_live,$(1)),$(HOST_KEY_SECTIONS))
 

@@ -12,17 +12,12 @@ LIVE_tsan := -fsanitize=thread
 # The parking signal may interrupt the runtime of the sanitizer: see live_stop.c.
 LIVE_UNINSTRUMENTED := live_stop
 
-# ThreadSanitizer follows each of the 768 operations on references that a batch takes: about 300 us a flip.
-LIVE_FLIPS_asan := 100000
-LIVE_FLIPS_tsan := 20000
-
 # Without randomized addresses: kernels of today spread them wider than the shadow memory of
 # compilers of yesterday allows.
 .PHONY: live-sanitized live-asan live-tsan
 live-sanitized: live-asan live-tsan
 live-asan live-tsan: live-%:
-	@LIVE_FLIPS=$(LIVE_FLIPS_$*) setarch --addr-no-randomize \
-	    $(PYTHON) tests/host/run_tests.py $^
+	@setarch --addr-no-randomize $(PYTHON) tests/host/run_tests.py $^
 $(foreach kind,asan tsan,$(eval live-$(kind): $(LIVE_TESTS:%=$(BUILD)/host-$(kind)/%)))
 
 define live_build
