@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+/* See loops.h. */
+#include "tests/silicon/loops.h"
+
+#include "patching/platform.h"
+#include "tests/host/live_clock.h"
+#include "tests/silicon/report.h"
+#include "tests/silicon/samples.h"
+
+enum {
+    ITERATIONS = 2000,
+    LOOPS_MOST = 3000,
+    CHAIN = 16, /* additions an iteration */
+};
+
+static struct samples samples;
+static struct samples empties;
+static double cycle_ns;
+
+/* Each addition waits for the one before; the loop's own instructions run beside them. */
+static void chain(unsigned iterations)
+{
+    uint64_t value = 1;
+
+    for (; iterations > 0; iterations--) {
+        __asm__ volatile(".rept %c1\n\t"
+                         "add %0, %0\n\t"
+                         ".endr"
+                         : "+r"(value)
+                         : "i"(CHAIN)
+                         : "cc");
+    }
+}
+
+static void nothing(unsigned iterations)
+{
+    (void)iterations;
+}
+
+/* ns an iteration. */
+static double time_once(void (*loop)(unsigned))
+{
+    uint64_t start = platform_time_ticks();
+
+    loop(ITERATIONS);
+    return live_clock_ns((double)(platform_time_ticks() - start)) / ITERATIONS;
+}
+
+/* Fills samples with ns an iteration. */
+static void time_net(void (*loop)(unsigned), void (*empty)(unsigned))
+{
+    time_once(loop); /* learns its branches */
+    samples_begin(&samples);
+    samples_begin(&empties);
+    while (samples_wanted(&samples, LOOPS_MOST)) {
+        samples_start(&samples);
+
+        double without = time_once(empty);
+
+        samples_keep(&samples, time_once(loop));
+        if (samples_accept(&samples)) {
+            samples_add(&empties, without);
+        }
+    }
+    samples_subtract(&samples, samples_quantile(&empties, 500));
+}
+
+void loops_begin(const char *kind, const char *title)
+{
+    report_progress("%s: the length of a cycle", kind);
+    time_net(chain, nothing);
+    cycle_ns = samples_quantile(&samples, 500) / CHAIN;
+    report_begin(kind, title);
+}
+
+void loops_row(const char *what, void (*loop)(unsigned), void (*empty)(unsigned))
+{
+    report_progress("%s", what);
+    time_net(loop, empty);
+    report_text("what", what);
+    samples_report_ns(&samples);
+    samples_report_derived(&samples, "p50_cycles", samples_quantile(&samples, 500) / cycle_ns);
+    report_row();
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+/* Times loops of something that takes a few cycles. Invariant: what a row shows is net: the time of
+ * an iteration less the median of the loop it is compared with, both measured in turn. Used by:
+ * measure_calls.c, measure_keys.c. */
+#pragma once
+
+/* Begins a table, and finds out how long a cycle of the core takes just now: a chain of additions
+ * takes one each. (The time stamp counter ticks at another rate than the core.) */
+void loops_begin(const char *kind, const char *title);
+
+/* One row: @loop less @empty, per iteration. Each runs as many iterations as it is told. */
+void loops_row(const char *what, void (*loop)(unsigned), void (*empty)(unsigned));

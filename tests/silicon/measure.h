@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+/* The measurements, and what they share. Invariant: each leaves all sites as it found them, old,
+ * and no executor behind. Called by: main.c. */
+#pragma once
+
+#include "tests/host/live_sites.h"
+
+void measure_sync(void);
+void measure_batch(void);
+void measure_calls(void);
+void measure_keys(void);
+void measure_handler(void);
+void measure_broken(void);
+
+/* Says which of the project's bars hold here, as far as they were measured. */
+void bars_report(void);
+
+/* What bars_report() wants to know; 0 or less: not measured. */
+struct bars {
+    double flat_percent; /* int3-batch: the dearest of 1..256 sites over the cheapest, less 100 % */
+    double qword_ratio;  /* int3-batch over qword, the worst of 1..256 sites */
+    double naive_bad;    /* per million updates across a line */
+    uint64_t batch_updates; /* int3-batch: all placements */
+    uint64_t batch_bad;
+    uint64_t qword_updates;
+    uint64_t qword_bad;
+    bool batch_was_measured; /* the two above */
+    bool naive_was_measured;
+};
+extern struct bars bars;
+
+enum { POOL_SITES = 256 };
+
+/* POOL_SITES sites at @placement, nop5 and jmp, of every split. */
+const struct live_site *pool_sites(enum live_placement placement);
+
+/* Returns NULL, or what failed. */
+const char *pool_initialize(void);
+
+/* Turns @count sites to @state by @protocol; ends the program if that is refused. The record of
+ * what it cost is in the batch returned. */
+const struct patch_batch *pool_flip(const struct live_site *sites, size_t count, unsigned state,
+                                    enum patch_protocol_id protocol);

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+/* See report.h. A row is kept until it is whole, because the first one prints the head as well. */
+#include "tests/silicon/report.h"
+
+#include "tests/silicon/options.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    CELLS_MAX = 20,
+    CELL_SIZE = 96,
+    TEXT_WIDTH = 21,
+    NUMBER_WIDTH = 9,
+    FRACTION_BELOW = 1000, /* hundredths of more say nothing */
+};
+
+#define HUNDREDTH 0.01
+
+static struct cell {
+    const char *name;
+    bool is_text;
+    char value[CELL_SIZE];
+} cells[CELLS_MAX];
+static unsigned cell_count;
+static const char *kind;
+static bool head_is_due;
+static bool progress_is_shown;
+
+static void progress_clear(void)
+{
+    if (progress_is_shown) {
+        fprintf(stderr, "\r\033[K");
+        progress_is_shown = false;
+    }
+}
+
+void report_begin(const char *new_kind, const char *title)
+{
+    progress_clear();
+    kind = new_kind;
+    head_is_due = true;
+    if (!options.json) {
+        printf("\n%s\n", title);
+    }
+}
+
+__attribute__((format(printf, 3, 4))) static void cell_add(const char *name, bool is_text,
+                                                           const char *format, ...)
+{
+    struct cell *cell = &cells[cell_count++];
+    va_list arguments;
+
+    cell->name = name;
+    cell->is_text = is_text;
+    va_start(arguments, format);
+    vsnprintf(cell->value, CELL_SIZE, format, arguments);
+    va_end(arguments);
+}
+
+void report_text(const char *name, const char *value)
+{
+    cell_add(name, true, "%s", value);
+}
+
+void report_count(const char *name, uint64_t value)
+{
+    cell_add(name, false, "%lu", (unsigned long)value);
+}
+
+void report_real(const char *name, double value)
+{
+    if (fabs(value) < HUNDREDTH / 2) {
+        value = 0; /* no "-0.00" */
+    }
+    cell_add(name, false, fabs(value) < FRACTION_BELOW ? "%.2f" : "%.0f", value);
+}
+
+void report_truth(const char *name, bool value)
+{
+    if (options.json) {
+        cell_add(name, false, value ? "true" : "false");
+    } else {
+        cell_add(name, true, value ? "yes" : "NO");
+    }
+}
+
+void report_none(const char *name)
+{
+    cell_add(name, false, options.json ? "null" : "-");
+}
+
+/* No text of ours holds anything else that JSON wants escaped. */
+static void print_json_text(const char *text)
+{
+    putchar('"');
+    for (; *text != '\0'; text++) {
+        if (*text == '"' || *text == '\\') {
+            putchar('\\');
+        }
+        putchar(*text);
+    }
+    putchar('"');
+}
+
+static void print_json_row(void)
+{
+    printf("{\"kind\":\"%s\"", kind);
+    for (unsigned i = 0; i < cell_count; i++) {
+        printf(",\"%s\":", cells[i].name);
+        if (cells[i].is_text) {
+            print_json_text(cells[i].value);
+        } else {
+            printf("%s", cells[i].value);
+        }
+    }
+    printf("}\n");
+}
+
+static void print_cell(const struct cell *cell, const char *text)
+{
+    int width = cell->is_text ? TEXT_WIDTH : NUMBER_WIDTH;
+
+    if ((int)strlen(cell->name) > width) {
+        width = (int)strlen(cell->name);
+    }
+    printf(cell->is_text ? "%-*s  " : "%*s  ", width, text);
+}
+
+static void print_table_row(void)
+{
+    for (unsigned i = 0; i < cell_count && head_is_due; i++) {
+        print_cell(&cells[i], cells[i].name);
+    }
+    printf("%s", head_is_due ? "\n" : "");
+    for (unsigned i = 0; i < cell_count; i++) {
+        print_cell(&cells[i], cells[i].value);
+    }
+    printf("\n");
+    head_is_due = false;
+}
+
+void report_row(void)
+{
+    progress_clear();
+    if (options.json) {
+        print_json_row();
+    } else {
+        print_table_row();
+    }
+    fflush(stdout);
+    cell_count = 0;
+}
+
+void report_note(const char *format, ...)
+{
+    char text[256];
+    va_list arguments;
+
+    progress_clear();
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    if (options.json) {
+        printf("{\"kind\":\"silicon.note\",\"text\":");
+        print_json_text(text);
+        printf("}\n");
+    } else {
+        printf("%s\n", text);
+    }
+    fflush(stdout);
+}
+
+void report_progress(const char *format, ...)
+{
+    va_list arguments;
+
+    if (!isatty(STDERR_FILENO)) {
+        return;
+    }
+    fprintf(stderr, "\r\033[K... ");
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fflush(stderr);
+    progress_is_shown = true;
+}

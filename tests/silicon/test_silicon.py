@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: MIT
+"""`silicon --quick` runs, says what it should, and the right protocols break nothing.
+
+Invariant: no time is judged, only that figures are there and hang together; how wrong protocols
+break depends on the CPU, so only `naive` must fail, on two CPUs or more. Detects a measurement that
+is left out, counts that cannot be, bad executions of int3-batch and qword, and options that are
+swallowed. Could miss a figure that is wrong but plausible. Called by: pytest (silicon.mk builds).
+"""
+
+import collections
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = os.environ.get("BUILD", "build")
+PROGRAM = ROOT / BUILD / "silicon" / "silicon"
+TIME_LIMIT_S = 180
+PROTOCOLS = ["int3", "int3-batch", "qword", "stop", "naive"]
+PLACEMENTS = ["in quadword", "across quadword", "across 32 bytes", "across line", "across page"]
+TWO_CPUS = len(os.sched_getaffinity(0)) > 1
+needs_two_cpus = pytest.mark.skipif(not TWO_CPUS, reason="one CPU: nobody executes meanwhile")
+
+# Fields of each kind, beside "kind".
+DISTRIBUTION = {"n", "discarded", "min_ns", "p50_ns", "p99_ns", "max_ns"}
+FIELDS = {
+    "silicon.machine": {"cpu", "family/model/stepping", "kernel", "cpus", "used", "tsc_khz",
+                        "preemption_seen"},
+    "silicon.sync": {"what"} | DISTRIBUTION,
+    "silicon.batch": {"protocol", "sites", "rounds", "steps_p50_ns", "prepare_p50_ns",
+                      "traps_per_flip", "bad", "elsewhere_p50_ns"} | DISTRIBUTION,
+    "silicon.call": {"what", "p50_cycles"} | DISTRIBUTION,
+    "silicon.key": {"what", "p50_cycles"} | DISTRIBUTION,
+    "silicon.handler": {"what", "sites"} | DISTRIBUTION,
+    "silicon.broken": {"protocol", "placement", "updates", "discarded", "executions", "traps",
+                       "bad", "faults", "bad_per_million"},
+    "silicon.bar": {"bar", "limit", "measured", "holds"},
+    "silicon.stolen": {"stolen_ms"},
+    "silicon.note": {"text"},
+}
+
+
+def run(*options, **others):
+    """Runs the program to its end."""
+    return subprocess.run([PROGRAM, *options], text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=TIME_LIMIT_S, check=False, **others)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def build():
+    """Builds the program."""
+    subprocess.run(["make", "-s", "-f", "tests/silicon/silicon.mk", f"BUILD={BUILD}",
+                    "silicon-program"], cwd=ROOT, check=True, timeout=TIME_LIMIT_S)
+
+
+@pytest.fixture(scope="session", name="rows")
+def rows_of_one_quick_run():
+    """The rows of one run, by kind."""
+    done = run("-j", "--quick")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "", "progress belongs on a terminal only"
+    rows = collections.defaultdict(list)
+    for line in done.stdout.splitlines():
+        row = json.loads(line)
+        rows[row.pop("kind")].append(row)
+    return rows
+
+
+def test_every_kind_is_there_with_its_fields(rows):
+    expected = set(FIELDS) - {"silicon.note"} - (set() if TWO_CPUS else
+                                                 {"silicon.batch", "silicon.broken", "silicon.bar"})
+    assert expected <= set(rows) <= set(FIELDS)
+    for kind, found in rows.items():
+        for row in found:
+            assert set(row) == FIELDS[kind], kind
+
+
+def test_machine_is_named(rows):
+    machine, = rows["silicon.machine"]
+    assert machine["cpu"] and machine["kernel"] == os.uname().release
+    assert machine["tsc_khz"] > 100_000
+    assert machine["cpus"] == os.sysconf("SC_NPROCESSORS_ONLN")
+
+
+def test_distributions_are_ordered_and_empty_ones_are_null(rows):
+    for kind, found in rows.items():
+        for row in found:
+            if "p50_ns" not in row:
+                continue
+            figures = [row[name] for name in ("min_ns", "p50_ns", "p99_ns", "max_ns")]
+            if row["n"] == 0:
+                assert figures == [None] * 4, (kind, row)
+            else:
+                # The two quantiles of the handler come from a histogram: 6.25 % too high at most.
+                assert figures[0] <= figures[1] <= figures[2] <= figures[3], (kind, row)
+
+
+@needs_two_cpus
+def test_batches_take_the_rounds_their_protocol_promises(rows):
+    rounds = {"int3": lambda n: 3 * n, "int3-batch": lambda n: 3, "qword": lambda n: 1,
+              "stop": lambda n: 1, "naive": lambda n: 0}
+    found = {(row["protocol"], row["sites"]): row for row in rows["silicon.batch"]}
+    assert set(found) == {(protocol, n) for protocol in PROTOCOLS for n in (1, 16, 256)}
+    for (protocol, sites), row in found.items():
+        assert row["rounds"] == rounds[protocol](sites), row
+        assert protocol == "naive" or row["bad"] == 0, row
+        assert protocol not in ("qword", "stop", "naive") or row["traps_per_flip"] == 0, row
+
+
+@needs_two_cpus
+def test_right_protocols_break_nothing_while_the_sites_are_executed(rows):
+    right = [row for row in rows["silicon.broken"] if row["protocol"] in ("int3-batch", "qword")]
+    assert [(row["protocol"], row["placement"]) for row in right] == \
+        [("int3-batch", placement) for placement in PLACEMENTS] + [("qword", PLACEMENTS[0])]
+    for row in right:
+        assert row["bad"] == row["faults"] == 0, row
+        assert row["updates"] >= 10_000 and row["executions"] > 0, row
+    assert sum(row["traps"] for row in right if row["protocol"] == "int3-batch") > 0
+    assert all(row["traps"] == 0 for row in right if row["protocol"] == "qword")
+
+
+@needs_two_cpus
+def test_naive_fails_where_it_must(rows):
+    naive = {row["placement"]: row for row in rows["silicon.broken"] if row["protocol"] == "naive"}
+    assert set(naive) == set(PLACEMENTS)
+    assert naive["across line"]["updates"] > 0 and naive["across line"]["bad"] > 0
+    for row in naive.values():
+        assert row["faults"] <= row["bad"] <= row["executions"], row
+
+
+def test_calls_keys_and_handlers_are_complete(rows):
+    assert {row["what"] for row in rows["silicon.call"]} == {
+        "direct", "static, in line", "static, out of line", "indirect, predicted", "lfence; jmp",
+        "retpoline"}
+    assert {row["what"] for row in rows["silicon.key"]} == {
+        "key off", "key on", "load and test, off", "load and test, on"}
+    assert {(row["what"], row["sites"]) for row in rows["silicon.handler"]} == {
+        (what, sites) for what in ("handler alone", "with kernel and signal") for sites in (1, 256)}
+
+
+@pytest.mark.parametrize("options, culprit", [
+    (["--fast"], "unknown option '--fast'"),
+    (["-j", "batch"], "unknown option 'batch'"),
+    (["--only"], "no name behind '--only'"),
+    (["--only", "calls2"], "no measurement 'calls2'"),
+    ([""], "unknown option ''"),
+])
+def test_bad_options_are_named_and_nothing_runs(options, culprit):
+    done = run(*options)
+    assert done.returncode == 2 and done.stdout == ""
+    assert culprit in done.stderr and "usage:" in done.stderr
+
+
+def test_help_goes_to_stdout():
+    done = run("--help")
+    assert done.returncode == 0 and "--only" in done.stdout and done.stderr == ""
+
+
+def test_only_one_measurement_and_a_table_for_people():
+    done = run("--quick", "--only", "keys")
+    assert done.returncode == 0, done.stderr
+    assert "load and test, off" in done.stdout and "retpoline" not in done.stdout
+    assert "{" not in done.stdout
+
+
+def test_ctrl_c_ends_it_at_once():
+    with subprocess.Popen([PROGRAM, "-j"], stdout=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(10) == -signal.SIGINT
+        finally:
+            process.kill()
+
+
+def test_one_cpu_measures_what_it_can_and_says_so():
+    cpu = min(os.sched_getaffinity(0))
+    done = run("-j", "--quick", preexec_fn=lambda: os.sched_setaffinity(0, {cpu}))
+    assert done.returncode == 0, done.stderr
+    kinds = {json.loads(line)["kind"] for line in done.stdout.splitlines()}
+    assert "silicon.call" in kinds and "silicon.batch" not in kinds
+    assert "silicon.broken" not in kinds and "one CPU" in done.stdout
