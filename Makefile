@@ -97,6 +97,7 @@ help:
 	@echo "make iso      $(ISO): CD or USB disk, BIOS and UEFI; takes CMD="
 	@echo "make check    host tests alone, seconds"
 	@echo "make coverage-lines  which lines and branches of patching/ the host tests do not reach"
+	@echo "make silicon  patching on this machine's real CPU, two minutes; SILICON='-j --quick'"
 	@echo "make test     everything; ends with 'N passed, N failed, N skipped'"
 	@echo "make fuzz     fuzz patching/ for FUZZ_SECONDS=600; fuzz-check: one minute, fuzz-mutants"
 	@echo "make model    the protocols in Spin, all interleavings; MODEL=name TRAIL=1 shows one"
@@ -168,3 +169,4 @@ clean:
 -include tests/host/host.mk
 -include tests/fuzz/fuzz.mk
 -include tests/model/model.mk
+-include tests/silicon/silicon.mk
