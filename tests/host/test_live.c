@@ -226,15 +226,15 @@ static bool has_two_cpus(void)
 }
 
 /* Holds the first steps of each protocol while int3 stands, until somebody has run everything: on a
- * busy machine no runner might be on a CPU in the microseconds of a flip. Called with the patch
- * lock held, which orders the count. */
+ * busy machine no runner might be on a CPU in the microseconds of a flip. Only for the thread that
+ * applies batches: the batch is its own. */
 static void hold_until_met(enum patch_step step, enum patch_moment moment)
 {
     static unsigned held[PATCH_PROTOCOL_COUNT];
     uint64_t enough = __atomic_load_n(&runs, __ATOMIC_RELAXED) + RUNNERS * SUSPECTS;
 
-    if (step != PATCH_STEP_INT3 || moment != PATCH_MOMENT_SYNCED ||
-        held[batch.protocol]++ >= HELD) {
+    if (platform_cpu_index() != BATCH_PATCHER_CPU || step != PATCH_STEP_INT3 ||
+        moment != PATCH_MOMENT_SYNCED || held[batch.protocol]++ >= HELD) {
         return;
     }
     for (unsigned us = 0; us < HELD_US && __atomic_load_n(&runs, __ATOMIC_RELAXED) < enough; us++) {

@@ -22,7 +22,10 @@ static void bar_row(const char *bar, const char *limit, double value, bool holds
 
 void bars_report(void)
 {
-    report_begin("silicon.bar", "Bars");
+    if (bars.batch_was_measured || bars.naive_was_measured || bars.batch_updates > 0 ||
+        bars.qword_updates > 0) {
+        report_begin("silicon.bar", "Bars");
+    }
     if (bars.batch_was_measured) {
         bar_row("int3-batch, 1..256", "within 20 %", bars.flat_percent,
                 bars.flat_percent <= FLAT_PERCENT_MOST);
