@@ -58,6 +58,11 @@ def defines(configuration, extra):
     return [f"-D{setting}" for setting in configuration.settings.split() + extra]
 
 
+def merging(configuration):
+    """Where marks are looked for, statements are not merged: some would not be listed."""
+    return ["-o3"] if configuration.kind == table.HOLDS else []
+
+
 def whole_model():
     """The model in one file: pan names places by line alone."""
     return re.sub(r'^#include "(.*)"$', lambda match: (HERE / match[1]).read_text(),
@@ -74,16 +79,15 @@ def build(configuration, folder, extra):
     if unknown:
         raise ModelError(f"no such setting in settings.pml: {', '.join(sorted(unknown))}")
     (folder / "model.pml").write_text(whole_model())
-    # -o3: no merging of statements, which would hide some from the list of those reached.
-    command(["spin", "-a", "-o3", *defines(configuration, extra), "model.pml"], folder,
-            BUILD_SECONDS)
+    command(["spin", "-a", *merging(configuration), *defines(configuration, extra), "model.pml"],
+            folder, BUILD_SECONDS)
     if configuration.cycles:
         search = ["-DNP"]
     elif configuration.kind == table.HOLDS:
         search = ["-DSAFETY"]
     else:
         search = ["-DSAFETY", "-DBFS"]
-    speed = "-O2" if configuration.kind == table.HOLDS else "-O1"
+    speed = "-O2" if configuration.large else "-O0"  # gcc takes longer than most searches
     command(["gcc", speed, "-w", f"-DMEMLIM={MEMORY_MB}", *search, "-o", "pan", "pan.c"], folder,
             BUILD_SECONDS)
 
@@ -120,8 +124,8 @@ def marks_not_reached(folder, output, wanted):
 
 def columns(configuration, folder, extra):
     """The trail, replayed by Spin: (what it says, one column for each CPU)."""
-    replay = command(["spin", "-t", "-T", "-o3", *defines(configuration, extra), "model.pml"],
-                     folder, BUILD_SECONDS, statuses=(0, 1))
+    replay = command(["spin", "-t", "-T", *merging(configuration), *defines(configuration, extra),
+                      "model.pml"], folder, BUILD_SECONDS, statuses=(0, 1))
     width, rows = 42, [("patcher", "CPU 0", "CPU 1")]
     for line in replay.splitlines():
         match = re.match(r"\s*@([P01]) (.*)", line)

@@ -9,8 +9,9 @@ HOLDS, MUTANT, LIMIT = "holds", "mutant", "limit"
 
 # name: what it claims or breaks. settings: constants. expected: for HOLDS the marks ("reach:" in
 # the model) that must be reached; for the others the property that must be violated.
-Configuration = collections.namedtuple("Configuration", "name kind settings expected file cycles",
-                                       defaults=("", False))
+# cycles: search for cycles, not for bad states. large: millions of states, worth an optimised pan.
+Configuration = collections.namedtuple(
+    "Configuration", "name kind settings expected file cycles large", defaults=("", False, False))
 
 MIXED = "no_mixed_execution"
 FORBIDDEN = "no_forbidden_version"
@@ -30,8 +31,8 @@ QWORD = "PROTOCOL=INT3_BATCH QWORD_SITES=1"
 TRAPS = "executed trapped emulated retried nmi done"
 
 
-def holds(name, settings, reach, cycles=False):
-    return Configuration(name, HOLDS, settings, reach, "", cycles)
+def holds(name, settings, reach, cycles=False, large=False):
+    return Configuration(name, HOLDS, settings, reach, "", cycles, large)
 
 
 def mutant(name, settings, violated, file, cycles=False):
@@ -44,22 +45,23 @@ def limit(name, settings, violated):
 
 CONFIGURATIONS = [
     # What takes longest comes first: the run ends sooner.
-    holds("int3-silent-cpu", "SILENCE=1", f"{TRAPS} given-up put-back stopped second-look"),
-    holds("int3-failing-write", "BAD_WRITES=1", f"{TRAPS} write-failed put-back"),
-    holds("int3-batch", f"{BATCH} SITES=2 PARTIAL_BATCH=1", f"{TRAPS} not-ours"),
-    holds("int3", "SITES=2", TRAPS),
-    holds("qword-and-int3", f"{QWORD} SITES=2", TRAPS),
+    holds("int3-silent-cpu", "SILENCE=1", f"{TRAPS} given-up put-back stopped second-look",
+          large=True),
+    holds("int3-failing-write", "BAD_WRITES=1", f"{TRAPS} write-failed put-back", large=True),
+    holds("int3-batch", f"{BATCH} SITES=2 PARTIAL_BATCH=1", f"{TRAPS} not-ours", large=True),
+    holds("int3", "SITES=2", TRAPS, large=True),
+    holds("qword-and-int3", f"{QWORD} SITES=2", TRAPS, large=True),
     holds("int3-one-site", "", TRAPS),
     holds("int3-no-trap-for-ever", "", TRAPS, cycles=True),
     holds("int3-same-first-byte", "SAME_FIRST=1", TRAPS),
     holds("int3-same-tail", "SAME_TAIL=1", TRAPS),
     holds("int3-batch-silent-cpu", f"{BATCH} SITES=2 BATCHES=1 SILENCE=1",
-          "trapped emulated given-up put-back stopped"),
+          "trapped emulated given-up put-back stopped", large=True),
     holds("qword-and-int3-silent-cpu", f"{QWORD} SITES=2 BATCHES=1 SILENCE=1",
-          "trapped emulated given-up put-back stopped"),
+          "trapped emulated given-up put-back stopped", large=True),
     holds("qword", f"{BATCH} SITES=2 QWORD_SITES=3", "executed nmi done"),
     holds("qword-silent-cpu", f"{QWORD} SILENCE=1 ERROR_MEANS_OLD=0",
-          "executed given-up put-back done"),
+          "executed given-up put-back done", large=True),
     holds("stop", "PROTOCOL=STOP SITES=2", "executed parked nmi done"),
     holds("stop-failing-write", "PROTOCOL=STOP BAD_WRITES=1", "parked write-failed done"),
     holds("stop-silent-cpu", "PROTOCOL=STOP SILENCE=1", "parked given-up done"),
@@ -81,13 +83,13 @@ CONFIGURATIONS = [
     mutant("tail-before-int3", "TAIL_BEFORE_INT3=1", MIXED, THREE_STEPS),
     mutant("first-byte-before-tail", "FIRST_BEFORE_TAIL=1", MIXED, THREE_STEPS),
     mutant("int3-step-left-out", "LEAVE_OUT=STEP_INT3", MIXED, THREE_STEPS),
-    mutant("batch-sync-after-int3-dropped", f"{BATCH} SITES=2 DROP_SYNC_AFTER=STEP_INT3", MIXED,
-           THREE_STEPS),
-    mutant("batch-sync-after-tail-dropped", f"{BATCH} SITES=2 DROP_SYNC_AFTER=STEP_TAIL", MIXED,
-           THREE_STEPS),
+    mutant("batch-sync-after-int3-dropped",
+           f"{BATCH} SITES=2 BATCHES=1 DROP_SYNC_AFTER=STEP_INT3", MIXED, THREE_STEPS),
+    mutant("batch-sync-after-tail-dropped",
+           f"{BATCH} SITES=2 BATCHES=1 DROP_SYNC_AFTER=STEP_TAIL", MIXED, THREE_STEPS),
     # Putting back.
-    mutant("put-back-without-sync-after-tail", "SILENCE=1 GIVE_UP_AFTER_TAIL=1", MIXED,
-           THREE_STEPS),
+    mutant("put-back-without-sync-after-tail", "BATCHES=1 SILENCE=1 GIVE_UP_AFTER_TAIL=1",
+           MIXED, THREE_STEPS),
     mutant("put-back-without-any-sync", "BAD_WRITES=1 UNDO_WITHOUT_SYNC=1", INT3_LATER,
            THREE_STEPS),
     # The handler and its references.
