@@ -175,7 +175,7 @@ static void rows_print(void)
 static enum patch_status flip_there_and_back(void)
 {
     bench.there = (struct hold_flip){.protocol = (enum patch_protocol_id)bench.protocol,
-                                     .flags = bench.unsafe ? PATCH_ALLOW_UNSAFE : 0,
+                                     .flags = PATCH_ALLOW_UNSAFE, /* mixtures have their pads */
                                      .sites = HOLD_ALL_SITES,
                                      .goal = HOLD_FORM_SECOND,
                                      .visit = watch};
