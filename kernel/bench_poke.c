@@ -227,10 +227,13 @@ static enum command_result rows_run(struct shell_session *session, struct table 
 {
     bool is_busy = o->loads.values[load] == BENCH_LOAD_BUSY;
     struct estimate estimate = {0};
+    /* Nobody runs the sites: qword may show what it costs, whatever CPUs fetch. */
+    bool may_be_unsafe = o->unsafe || !is_busy;
     struct poke_request request = {
         .placement = (enum bench_placement)o->placement,
         .protocol = (enum patch_protocol_id)o->protocols.values[protocol],
-        .protocol_flags = (o->unsafe ? PATCH_ALLOW_UNSAFE : 0u) | (o->strict ? PATCH_STRICT : 0u),
+        .protocol_flags =
+            (may_be_unsafe ? PATCH_ALLOW_UNSAFE : 0u) | (o->strict ? PATCH_STRICT : 0u),
         .busy = !is_busy       ? 0
                 : o->busy != 0 ? (unsigned)o->busy
                                : cpu_count() - 1,

@@ -21,19 +21,30 @@ static void refuse_unknown(const char *name)
 static bool default_set(const char *name, unsigned flags)
 {
     enum patch_protocol_id id = patch_protocol_find(name);
-    const char *danger = protocol_danger(id);
 
-    if (danger != NULL && !(flags & PATCH_ALLOW_UNSAFE)) {
+    switch (patch_protocol_set_default(id, flags)) {
+    case PATCH_OK:
+        return true;
+    case PATCH_ERR_UNSAFE:
         console_print("protocol: %s is refused: %s; any flip may then crash the kernel. To see "
                       "that: protocol %s --unsafe\n",
-                      name, danger, name);
+                      name, protocol_danger(id), name);
         return false;
-    }
-    if (patch_protocol_set_default(id, flags) != PATCH_OK) {
+    default:
         refuse_unknown(name);
         return false;
     }
-    return true;
+}
+
+/* Says what a default with a danger does without --unsafe. */
+static void note_fallback(void)
+{
+    const char *danger = protocol_danger(patch_protocol_default());
+
+    if (danger != NULL && !(patch_protocol_default_flags() & PATCH_ALLOW_UNSAFE)) {
+        console_print("%s: %s; so it takes the steps of int3-batch here, unless --unsafe\n",
+                      patch_protocol_name(patch_protocol_default()), danger);
+    }
 }
 
 static void row_print(struct table *table, enum patch_protocol_id id)
@@ -88,6 +99,7 @@ static enum command_result protocol_run(struct shell_session *session, int argc,
     if (!json) {
         console_print("rounds and IPIs of a batch of n sites; c: the other CPUs, %u here\n",
                       cpu_count() - 1);
+        note_fallback();
     }
     return COMMAND_OK;
 }
@@ -109,9 +121,10 @@ const struct shell_command command_protocol = {
         "A round makes every CPU serialise once, or parks it. The default counts for every flip\n"
         "whose caller names no protocol; `bench poke` names its own. --strict: qword refuses a\n"
         "batch with a site that does not lie inside an aligned quadword, instead of taking the\n"
-        "three steps of int3-batch for that site. unsafe: known to be wrong on this machine\n"
-        "(naive anywhere, qword on QEMU's TCG, which fetches byte by byte), so refused without\n"
-        "--unsafe. Also protocol=NAME on the kernel command line, unsafe ones excepted.",
+        "three steps of int3-batch for that site. unsafe: CPUs may execute half-written\n"
+        "instructions. naive is so anywhere, and refused without --unsafe; qword on QEMU's TCG,\n"
+        "which fetches byte by byte: there it takes the steps of int3-batch without --unsafe.\n"
+        "Also protocol=NAME on the kernel command line, without flags.",
     .run = protocol_run,
     .complete = protocol_complete,
 };

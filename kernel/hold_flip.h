@@ -38,7 +38,7 @@ struct hold_flip {
     uint32_t sites; /* bit i: hold_sites[i] takes part; the others stand in their first form */
     enum hold_form goal;
     bool fetch_is_bytewise; /* here a store into a quadword may be fetched half: until the sync
-                               mixtures of quadword sites are no fault (protocol_danger.h) */
+                               mixtures of quadword sites are no fault (patch_platform.c) */
     void (*visit)(struct hold_flip *flip); /* NULL: none. Context: see patch_hold.h */
     void *argument;                        /* for visit() */
     /* where the batch is; for visit(): */

@@ -39,14 +39,14 @@ static void patching_initialize(void)
 {
     const char *name = command_line_get("protocol");
     enum patch_protocol_id id = name != NULL ? patch_protocol_find(name) : patch_protocol_default();
-    const char *danger = protocol_danger(id);
+    enum patch_status status = patch_protocol_set_default(id, 0);
     uint64_t patience_ms = IPI_PATIENCE_NS / 1000000;
 
-    if (danger != NULL) {
-        log_warning("command line: protocol=%s is refused: %s", name, danger);
+    if (status == PATCH_ERR_UNSAFE) {
+        log_warning("command line: protocol=%s is refused: %s", name, protocol_danger(id));
         log_warning("using %s; the shell takes it: protocol %s --unsafe",
                     patch_protocol_name(patch_protocol_default()), name);
-    } else if (patch_protocol_set_default(id, 0) != PATCH_OK) {
+    } else if (status != PATCH_OK) {
         log_warning("command line: protocol=%s is not a patch protocol; using %s", name,
                     patch_protocol_name(patch_protocol_default()));
     }

@@ -49,6 +49,15 @@ void platform_text_close(void)
     text_window_close();
 }
 
+/* QEMU's TCG translates from memory byte by byte, in a thread of its own for each CPU: the store of
+ * another CPU may come between two of these reads. Seen: nop5 0f 1f 44 00 00 turning into jmp
+ * e9 04 00 00 00 was executed as 0f 1f 00, 00 00. int3 is not concerned: what is behind one is not
+ * read, and no translation spans the sync that follows. */
+bool platform_quadword_is_fetched_whole(void)
+{
+    return !cpu_is_emulated();
+}
+
 bool platform_text_needs_refresh(void)
 {
     return cpu_is_emulated();

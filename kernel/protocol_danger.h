@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* Which patch protocols must not be used on this machine unless the user insists. Invariant: on the
- * machine at hand, a protocol without a danger keeps patching's promise: no CPU ever executes a
- * mixture. Callers: main.c, commands_protocol.c, bench_poke.c. */
+/* What patch protocols do to CPUs that run the sites, when PATCH_ALLOW_UNSAFE lets them. Invariant:
+ * on the machine at hand, a protocol without a danger keeps patching's promise whatever the flags:
+ * no CPU ever executes a mixture. Callers: main.c, commands_protocol.c, bench_poke.c, suites. */
 #pragma once
 
 #include <stdbool.h>

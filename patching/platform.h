@@ -37,6 +37,10 @@ void platform_text_close(void);
  * it is false. */
 bool platform_text_needs_refresh(void);
 
+/* True if a CPU that fetches an instruction inside an aligned quadword gets it as before or as
+ * after platform_text_write_quadword(), never part of each. An emulator may fetch byte by byte. */
+bool platform_quadword_is_fetched_whole(void);
+
 /* What one round took, and who did not take part. */
 struct platform_round {
     unsigned ipis;       /* sent */

@@ -39,8 +39,9 @@ enum patch_protocol_id {
 };
 
 enum patch_flag {
-    PATCH_ALLOW_UNSAFE = 1, /* naive is refused without it */
-    PATCH_STRICT = 2,       /* no falling back: qword refuses a site that does not fit */
+    PATCH_ALLOW_UNSAFE = 1, /* naive is refused without it; qword uses quadwords even where CPUs do
+                             * not fetch them whole */
+    PATCH_STRICT = 2,       /* no falling back: qword refuses a site that cannot be written whole */
     PATCH_FLAGS_ALL = PATCH_ALLOW_UNSAFE | PATCH_STRICT,
 };
 

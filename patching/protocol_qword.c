@@ -14,7 +14,9 @@
  * Code" (7.6.1), allows asynchronous modification by one store within a naturally aligned quadword
  * if instruction boundaries agree before and after. "Within a cache line" is not enough: a store
  * across a 32-byte boundary has been seen torn by the fetcher. Intel's manuals promise nothing of
- * the kind without the int3: there this protocol rests on measurement (`make silicon`). */
+ * the kind without the int3: there this protocol rests on measurement (`make silicon`). Where the
+ * host says that CPUs do not fetch quadwords whole, every site takes the three steps. */
+#include "patching/platform.h"
 #include "patching/protocol.h"
 #include "patching/three_steps.h"
 
@@ -24,16 +26,25 @@ static bool fits_quadword(const struct patch_site *site)
            (site->address + site->length - 1) / sizeof(uint64_t);
 }
 
+static enum patch_status refuse(struct patch_batch *batch, const struct patch_site *site,
+                                enum patch_status status)
+{
+    batch->error.status = status;
+    batch->error.address = site->address;
+    return status;
+}
+
 static enum patch_status qword_prepare(struct patch_batch *batch)
 {
+    bool fetched_whole =
+        platform_quadword_is_fetched_whole() || (batch->flags & PATCH_ALLOW_UNSAFE) != 0;
+
     for (uint32_t i = 0; i < batch->count; i++) {
         struct patch_site *site = &batch->sites[i];
 
-        site->is_quadword = fits_quadword(site);
+        site->is_quadword = fetched_whole && fits_quadword(site);
         if (!site->is_quadword && batch->flags & PATCH_STRICT) {
-            batch->error.status = PATCH_ERR_QUADWORD;
-            batch->error.address = site->address;
-            return PATCH_ERR_QUADWORD;
+            return refuse(batch, site, fetched_whole ? PATCH_ERR_QUADWORD : PATCH_ERR_UNSAFE);
         }
         batch->record.quadwords += site->is_quadword;
     }

@@ -190,6 +190,11 @@ bool platform_text_write_quadword(uint64_t *address, uint64_t value)
     return !fails;
 }
 
+bool platform_quadword_is_fetched_whole(void)
+{
+    return true;
+}
+
 bool platform_text_needs_refresh(void)
 {
     expect_not_parked(__func__);

@@ -166,6 +166,11 @@ bool platform_text_write_quadword(uint64_t *address, uint64_t value)
     return __atomic_load_n(writable, __ATOMIC_RELAXED) == value;
 }
 
+bool platform_quadword_is_fetched_whole(void)
+{
+    return true;
+}
+
 bool platform_text_needs_refresh(void)
 {
     return false;

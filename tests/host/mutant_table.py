@@ -74,8 +74,11 @@ MUTANTS = [
            "if (false) {", "test_silent_cpus",
            "cpu_that_does_not_come_to_a_stop_leaves_text_untouched"),
     # The protocols qword, stop, naive.
-    Mutant("qword over a boundary", "protocol_qword.c", "site->is_quadword = fits_quadword(site);",
-           "site->is_quadword = true;", *PAIRS),
+    Mutant("qword over a boundary", "protocol_qword.c", "fetched_whole && fits_quadword(site);",
+           "true;", *PAIRS),
+    Mutant("qword where bytes are fetched one by one", "protocol_qword.c",
+           "fetched_whole && fits_quadword(site);", "fits_quadword(site);",
+           "test_protocols", "qword_falls_back_where_bytes_are_fetched_one_by_one"),
     Mutant("qword without its sync", "three_steps.c", SYNC,
            sync_unless("batch->sites[first].is_quadword"), *PAIRS),
     Mutant("quadword written in the first step", "three_steps.c",
@@ -166,7 +169,8 @@ MUTANTS = [
            "test_static_key_changes", "transaction_refuses_a_key_twice_and_no_key"),
     Mutant("likely taken for unlikely", "static_key_table.c", "return enabled != likely;",
            "return enabled;", "test_static_key_table", "initialize_writes_the_nops_and_syncs_once"),
-    Mutant("no sync after the early writes", "static_key_table.c", "if (!platform_sync_cores(&round)) {",
+    Mutant("no sync after the early writes", "static_key_table.c",
+           "if (!platform_sync_cores(&round)) {",
            "if (false) {",
            "test_static_key_table", "initialize_writes_the_nops_and_syncs_once"),
     # Records.

@@ -243,6 +243,11 @@ uint64_t platform_wall_ns(void)
     return 1000000;
 }
 
+bool platform_quadword_is_fetched_whole(void)
+{
+    return !recorder.fetches_bytewise;
+}
+
 bool platform_text_needs_refresh(void)
 {
     return recorder.text_needs_refresh;

@@ -38,6 +38,7 @@ struct recorder {
                              * answer; 0: it does */
     bool may_patch;
     bool tolerates_mixtures; /* counts them instead of failing */
+    bool fetches_bytewise;   /* see platform_quadword_is_fetched_whole() */
     bool text_needs_refresh; /* see platform_text_needs_refresh() */
     bool early_boot; /* one CPU, interrupts off: mixtures between writes are nobody's business */
     unsigned cpus;

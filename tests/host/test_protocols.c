@@ -154,6 +154,30 @@ static void strict_qword_refuses_a_site_that_does_not_fit(void **state)
     assert_string_equal(recorder_log(), "");
 }
 
+/* As an emulator does: then quadwords are as unsafe as anything without int3. */
+static void qword_falls_back_where_bytes_are_fetched_one_by_one(void **state)
+{
+    (void)state;
+    recorder.fetches_bytewise = true;
+    begin(PATCH_PROTOCOL_QWORD, 0);
+    add(0, &nop5, &jump5);
+    expect_status(PATCH_OK);
+    assert_string_equal(recorder_log(), "(w)S(w)S(w)S");
+    assert_int_equal(batch.record.quadwords, 0);
+
+    begin(PATCH_PROTOCOL_QWORD, PATCH_STRICT);
+    struct test_site site = add(64, &nop5, &jump5);
+    recorder.rounds = 0;
+    expect_status(PATCH_ERR_UNSAFE);
+    assert_int_equal(batch.error.address, site.address);
+    site_expect(&site, site.old_bytes);
+
+    begin(PATCH_PROTOCOL_QWORD, PATCH_STRICT | PATCH_ALLOW_UNSAFE);
+    site_add(&batch, &site);
+    expect_status(PATCH_OK);
+    assert_int_equal(batch.record.quadwords, 1);
+}
+
 static void stop_writes_whole_instructions_in_one_rendezvous(void **state)
 {
     (void)state;
@@ -304,6 +328,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup(plan_by_one_protocol_leaves_nothing_to_the_next, setup),
     cmocka_unit_test_setup(qword_keeps_what_stands_around_the_site, setup),
     cmocka_unit_test_setup(strict_qword_refuses_a_site_that_does_not_fit, setup),
+    cmocka_unit_test_setup(qword_falls_back_where_bytes_are_fetched_one_by_one, setup),
     cmocka_unit_test_setup(stop_writes_whole_instructions_in_one_rendezvous, setup),
     cmocka_unit_test_setup(naive_writes_byte_after_byte_and_never_syncs, setup),
     cmocka_unit_test_setup(naive_shows_mixed_bytes, setup),

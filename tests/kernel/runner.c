@@ -82,6 +82,7 @@ static void report(struct test_totals *totals, const struct test *test, unsigned
 #define CHANGED_KEYS_MAX 64
 static struct boot_state {
     enum patch_protocol_id protocol;
+    unsigned protocol_flags;
     size_t changed;
     struct static_key_change undo[CHANGED_KEYS_MAX], redo[CHANGED_KEYS_MAX];
 } boot_state;
@@ -103,7 +104,10 @@ static bool keys_change(const char *who, const struct static_key_change *changes
 /* Returns false, having said why, if a key cannot be brought to its state at boot. */
 static bool boot_state_enter(void)
 {
-    boot_state = (struct boot_state){.protocol = patch_protocol_default()};
+    boot_state = (struct boot_state){
+        .protocol = patch_protocol_default(),
+        .protocol_flags = patch_protocol_default_flags(),
+    };
     for (struct static_key *key = static_key_first(); key != NULL; key = static_key_next(key)) {
         bool enabled = static_key_is_enabled(key);
         if (enabled != key->initial) {
@@ -122,7 +126,7 @@ static bool boot_state_enter(void)
 static void boot_state_leave(void)
 {
     keys_change("test ends", boot_state.redo, boot_state.changed);
-    if (patch_protocol_set_default(boot_state.protocol, 0) != PATCH_OK) {
+    if (patch_protocol_set_default(boot_state.protocol, boot_state.protocol_flags) != PATCH_OK) {
         console_print("# the default protocol could not be put back\n");
     }
 }

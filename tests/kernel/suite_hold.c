@@ -105,7 +105,8 @@ bool hold_test_begin(struct test *test)
     return EXPECT(test, hold_readers_start());
 }
 
-/* Of quadword sites under QEMU's TCG, see protocol_danger.c; only between store and sync. */
+/* Of quadword sites under QEMU's TCG, see platform_quadword_is_fetched_whole(); only between store
+ * and sync. */
 static bool may_tear(const struct hold_scenario *scenario)
 {
     return scenario->protocol == PATCH_PROTOCOL_QWORD &&
@@ -207,9 +208,10 @@ const struct hold_scenario hold_int3_all = {PATCH_PROTOCOL_INT3, 0, HOLD_ALL_SIT
 const struct hold_scenario hold_int3 = {PATCH_PROTOCOL_INT3, 0, FEW_SITES, 12};
 const struct hold_scenario hold_int3_one = {PATCH_PROTOCOL_INT3, 0, SITE(3), 6};
 const struct hold_scenario hold_int3_batch = {PATCH_PROTOCOL_INT3_BATCH, 0, HOLD_ALL_SITES, 6};
-const struct hold_scenario hold_qword = {PATCH_PROTOCOL_QWORD, 0, HOLD_ALL_SITES, 6};
-static const struct hold_scenario qword_strict = {PATCH_PROTOCOL_QWORD, PATCH_STRICT,
-                                                  QUADWORD_SITES, 2};
+const struct hold_scenario hold_qword = {PATCH_PROTOCOL_QWORD, PATCH_ALLOW_UNSAFE, HOLD_ALL_SITES,
+                                         6};
+static const struct hold_scenario qword_strict = {
+    PATCH_PROTOCOL_QWORD, PATCH_STRICT | PATCH_ALLOW_UNSAFE, QUADWORD_SITES, 2};
 const struct hold_scenario hold_stop = {PATCH_PROTOCOL_STOP, 0, HOLD_ALL_SITES, 1};
 
 /* naive is wrong, and the check must say so: mixtures at every site. Whatever the checks of the

