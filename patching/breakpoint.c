@@ -7,15 +7,7 @@
 
 #include "patching/instruction.h"
 
-enum {
-    INT3_LENGTH = 1,
-
-    /* Two: an emulator may trap on an int3 of the batch before (poke.c, refresh_translations()).
-     * If that CPU looks for the batch before, and at the byte after, the next one has armed, it
-     * finds an int3 that nobody seems to have set. Who has seen the byte also sees the batch: once
-     * more. */
-    LOOKS = 2,
-};
+enum { INT3_LENGTH = 1 };
 
 enum flag {
     FLAG_CARRY = 1 << 0,
@@ -28,6 +20,7 @@ enum flag {
 struct patch_trap_cpu patch_trap_cpus[PATCH_CPU_MAX];
 
 static const struct patch_batch *in_flight; /* under a reference; written while there is none */
+static uint64_t batches_armed; /* atomic; counted before a batch writes its first int3 */
 
 /* Takes a reference unless the count is 0.
  * Acquire: pairs with the release in patch_breakpoint_arm(); without it the handler could search
@@ -112,49 +105,66 @@ static void emulate(const struct patch_site *site, struct patch_registers *regis
     }
 }
 
-static bool int3_stands_at(uint64_t address)
+/* One look for the int3 that a CPU ran into. */
+enum look {
+    LOOK_EMULATED, /* ours: done */
+    LOOK_VANISHED, /* no int3 any more: fetch again (facts: bug 4) */
+    LOOK_STRANGE,  /* int3, and no batch had it when we looked */
+};
+
+/* The byte is read once, behind the reference: what has both is ours as long as the reference is
+ * held. Acquire: pairs with the count in patch_breakpoint_arm(): who sees an int3 sees its batch
+ * counted, see patch_breakpoint_handle(). */
+static enum look look_once(struct patch_trap_cpu *cpu, struct patch_registers *registers)
 {
-    /* Ordered behind reference_get(), an acquire: who finds no reference finds no int3 of ours. */
-    return __atomic_load_n((const uint8_t *)address, __ATOMIC_RELAXED) == INSN_INT3;
-}
+    uint64_t address = registers->ip - INT3_LENGTH;
+    bool in_time = reference_get(cpu);
+    bool stands = __atomic_load_n((const uint8_t *)address, __ATOMIC_ACQUIRE) == INSN_INT3;
+    const struct patch_site *site = in_time && stands ? find_site(in_flight, address) : NULL;
 
-/* Emulates if a batch in flight has a site at @address whose int3 still stands. */
-static bool emulate_in_flight(struct patch_trap_cpu *cpu, uint64_t address,
-                              struct patch_registers *registers)
-{
-    if (!reference_get(cpu)) {
-        return false;
-    }
-
-    const struct patch_site *site = find_site(in_flight, address);
-    bool ours = site != NULL && int3_stands_at(address);
-
-    if (ours) {
+    if (site != NULL) {
         emulate(site, registers);
         __atomic_fetch_add(&cpu->emulated, 1, __ATOMIC_RELAXED); /* ordered by the put */
     }
-    reference_put(cpu);
-    return ours;
+    if (in_time) {
+        reference_put(cpu);
+    }
+    return site != NULL ? LOOK_EMULATED : stands ? LOOK_STRANGE : LOOK_VANISHED;
 }
 
+/* An int3 may be met late: by a CPU that was silent when a batch was put back, or that runs in an
+ * emulator (poke.c, refresh_translations()). If it looks for the batch before, and at the byte
+ * after, the next one has armed, it finds an int3 that nobody seems to have set:
+ *
+ *     patcher                                   a CPU in the handler
+ *     batch 1 put back, returns                 count of batches: 1
+ *                                               no batch in flight
+ *     batch 2: count = 2, references, int3
+ *                                               reads int3: whose?
+ *                                               count is 2 now: look again
+ *
+ * So an int3 is a stranger's only if no batch was armed from before the look until behind it. */
 bool patch_breakpoint_handle(struct patch_registers *registers)
 {
     uint64_t start = platform_time_ticks();
     struct patch_trap_cpu *cpu = &patch_trap_cpus[platform_cpu_index()];
-    uint64_t address = registers->ip - INT3_LENGTH;
+    uint64_t armed_before;
+    enum look look;
 
-    for (unsigned look = 0; look < LOOKS; look++) {
-        if (emulate_in_flight(cpu, address, registers)) {
-            histogram_add(&cpu->handler_ticks, platform_time_ticks() - start);
-            return true;
-        }
-        if (!int3_stands_at(address)) { /* it vanished before we looked: fetch again (bug 4) */
-            registers->ip = address;
-            __atomic_fetch_add(&cpu->retried, 1, __ATOMIC_RELAXED); /* a count, no order needed */
-            return true;
-        }
+    do {
+        armed_before = __atomic_load_n(&batches_armed, __ATOMIC_ACQUIRE); /* before the reference */
+        look = look_once(cpu, registers);
+    } while (look == LOOK_STRANGE &&
+             __atomic_load_n(&batches_armed, __ATOMIC_RELAXED) != armed_before);
+
+    if (look == LOOK_EMULATED) {
+        histogram_add(&cpu->handler_ticks, platform_time_ticks() - start);
     }
-    return false;
+    if (look == LOOK_VANISHED) {
+        registers->ip -= INT3_LENGTH;
+        __atomic_fetch_add(&cpu->retried, 1, __ATOMIC_RELAXED); /* a count, no order needed */
+    }
+    return look != LOOK_STRANGE;
 }
 
 /* References of all possible CPUs, not only of those online: one that comes up meanwhile
@@ -167,6 +177,9 @@ void patch_breakpoint_arm(const struct patch_batch *batch)
     for (unsigned i = 0; i < possible; i++) {
         __atomic_store_n(&patch_trap_cpus[i].references, 1, __ATOMIC_RELEASE);
     }
+    /* Release: pairs with both loads in patch_breakpoint_handle(): who finds the new count finds
+     * the references; the int3s are written behind it. */
+    __atomic_fetch_add(&batches_armed, 1, __ATOMIC_RELEASE);
 }
 
 void patch_breakpoint_disarm(void)

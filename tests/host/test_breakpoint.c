@@ -113,6 +113,73 @@ static void late_trap_is_resolved_whenever_the_next_batch_arms(void **state)
     assert_in_range(emulated, 1, arm_at_step - 2);
 }
 
+/* The patcher's life, one phase after another, batch after batch; what it may do next depends on
+ * the handler alone: it cannot end a batch under a reference. */
+static enum { IDLE, ARMED, TRAPPING, WRITTEN } phase;
+static uint64_t schedule;
+
+static void patcher_goes_on(void)
+{
+    uint8_t *text = (uint8_t *)only_site.address;
+
+    switch (phase) {
+    case IDLE:
+        patch_breakpoint_arm(&batch);
+        phase = ARMED;
+        return;
+    case ARMED:
+        *text = INSN_INT3;
+        phase = TRAPPING;
+        return;
+    case TRAPPING:
+        *text = only_site.old_bytes[0];
+        phase = WRITTEN;
+        return;
+    case WRITTEN:
+        if (patch_trap_cpus[1].references == 1) {
+            patch_breakpoint_disarm();
+            phase = IDLE;
+        }
+        return;
+    }
+}
+
+/* Now and then, and then some phases at once. */
+static void patcher_may_go_on(void)
+{
+    if (next_random(&schedule) % 8 == 0) {
+        for (uint64_t steps = next_random(&schedule) % 5; steps > 0; steps--) {
+            patcher_goes_on();
+        }
+    }
+}
+
+/* A CPU that was silent, or runs in an emulator, may trap late, and whole batches may pass while it
+ * is in the handler. Whatever it then finds is no stranger's int3. */
+static void late_trap_is_resolved_however_many_batches_pass(void **state)
+{
+    (void)state;
+    unsigned rounds;
+
+    platform_lock();
+    assert_int_equal(patch_batch_plan_locked(&batch, &rounds), PATCH_OK);
+    for (unsigned seed = 1; seed <= 4000; seed++) {
+        struct patch_registers registers = {0};
+
+        schedule = seed * 0x9e3779b97f4a7c15;
+        single_step_begin(patcher_may_go_on);
+        bool resolved = recorder_trap(1, only_site.address, &registers);
+
+        single_step_end();
+        if (!resolved) {
+            fail_msg("trap not resolved with schedule %u", seed);
+        }
+        while (phase != IDLE) {
+            patcher_goes_on();
+        }
+    }
+}
+
 /* A handler that is still inside when the last sync returns (an NMI): the batch may not
  * come back. */
 static unsigned relaxes_until_handler_leaves;
@@ -227,6 +294,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup(int3_beside_a_site_in_flight_is_not_resolved, setup),
     cmocka_unit_test_setup(trap_whose_int3_vanished_is_retried, setup),
     cmocka_unit_test_setup(late_trap_is_resolved_whenever_the_next_batch_arms, setup),
+    cmocka_unit_test_setup(late_trap_is_resolved_however_many_batches_pass, setup),
     cmocka_unit_test_setup(batch_returns_only_after_every_cpu_left_the_handler, setup),
     cmocka_unit_test_setup(cpu_that_comes_up_during_a_batch_is_served, setup),
     cmocka_unit_test_setup(handler_nests, setup),

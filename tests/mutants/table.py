@@ -19,7 +19,7 @@ MUTANTS = [
            "return holds != ((condition & 1) != 0);", "return holds || true;",
            "breakpoint", "conditional_jump_follows_the_flags"),
     Mutant("vanished-int3-not-refetched", "patching/breakpoint.c",
-           "            registers->ip = address;\n", "",
+           "        registers->ip -= INT3_LENGTH;\n", "",
            "breakpoint", "vanished_int3_is_retried", may_die=True),
     Mutant("sync-round-not-counted", "patching/three_steps.c",
            "batch->record.rounds++;", "batch->record.rounds += 0;",
