@@ -133,13 +133,17 @@ iso: setup
 
 PYTEST := PYTHONPATH=tools $(PYTHON) -m pytest -q -p no:cacheprovider -p pytest_summary
 
+# The mutants' table in patching/README.md must be what the four runs before it leave behind.
 test: setup
 	@tools/sum_tests.py gcc='$(MAKE) kernel' clang='$(MAKE) kernel CC=clang BUILD=$(BUILD)/clang' \
-	    host='$(MAKE) check' tools='$(PYTEST) tools tests/mutants' boot='$(PYTEST) -v tests/boot' \
-	    host-mutants='$(MAKE) host-mutants' \
-	    kernel-mutants='$(MAKE) kernel-mutants'
+	    host='$(MAKE) check' sanitized='$(MAKE) live-sanitized' \
+	    tools='$(PYTEST) tools tests/mutants tests/fuzz tests/silicon' \
+	    model='$(MAKE) model' fuzz='$(MAKE) fuzz-check' boot='$(PYTEST) -v tests/boot' \
+	    host-mutants='$(MAKE) host-mutants' kernel-mutants='$(MAKE) kernel-mutants' \
+	    fuzz-mutants='$(MAKE) fuzz-mutants' \
+	    mutant-table='tools/mutant_table.py --check --results $(BUILD)/mutants patching/README.md'
 
-FORMATTED = $(wildcard $(addsuffix /*.[ch],$(ROOMS) tests/host))
+FORMATTED = $(wildcard $(addsuffix /*.[ch],$(ROOMS) tests/host tests/fuzz tests/silicon))
 SCRIPTS := .ci/run $(wildcard tools/*.sh)
 
 # Bounds of linker sections are compared as pointers on purpose; asm goto breaks cppcheck's parser.
@@ -157,11 +161,13 @@ lint: setup
 format:
 	clang-format -i $(FORMATTED)
 
-# Beside the mutants of the host tests (tests/host/host.mk).
 kernel-mutants: setup
 	@$(MAKE) --no-print-directory kernel
 	@$(PYTHON) tests/mutants/run.py
-mutants: kernel-mutants
+
+# With those of tests/host, tests/fuzz and tests/model, whose makefiles add them; then the table.
+mutants: kernel-mutants model
+	@tools/mutant_table.py --results $(BUILD)/mutants patching/README.md
 
 clean:
 	rm -rf $(BUILD)

@@ -16,7 +16,7 @@ import sys
 import threading
 
 SUMMARY = re.compile(r"^(?:[\w -]+: )?(\d+) passed, (\d+) failed, (\d+) skipped$")
-TIME_LIMIT_SECONDS = 1500
+TIME_LIMIT_SECONDS = 3000
 GRACE_SECONDS = 5
 
 
