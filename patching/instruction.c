@@ -24,19 +24,20 @@ static const uint8_t insn_return_zero[INSN_RETURN_ZERO_LENGTH] = {
 };
 
 /* The forms with a relative target: opcode bytes, then 1 or 4 bytes of displacement. */
+enum { FORM_JMP8, FORM_JMP32, FORM_JCC8, FORM_JCC32, FORM_CALL32, RELATIVE_FORMS };
+
 static const struct relative_form {
     uint8_t kind; /* enum instruction_kind */
     uint8_t length;
     uint8_t opcode_length;
     uint8_t opcode[2]; /* the condition is added to the last one */
-} relative_forms[] = {
-    {INSTRUCTION_JUMP, INSN_JMP8_LENGTH, 1, {INSN_JMP8}},
-    {INSTRUCTION_JUMP, INSN_JMP32_LENGTH, 1, {INSN_JMP32}},
-    {INSTRUCTION_JUMP_IF, INSN_JCC8_LENGTH, 1, {INSN_JCC8}},
-    {INSTRUCTION_JUMP_IF, INSN_JCC32_LENGTH, 2, {INSN_TWO_BYTE, INSN_JCC32}},
-    {INSTRUCTION_CALL, INSN_CALL32_LENGTH, 1, {INSN_CALL32}},
+} relative_forms[RELATIVE_FORMS] = {
+    [FORM_JMP8] = {INSTRUCTION_JUMP, INSN_JMP8_LENGTH, 1, {INSN_JMP8}},
+    [FORM_JMP32] = {INSTRUCTION_JUMP, INSN_JMP32_LENGTH, 1, {INSN_JMP32}},
+    [FORM_JCC8] = {INSTRUCTION_JUMP_IF, INSN_JCC8_LENGTH, 1, {INSN_JCC8}},
+    [FORM_JCC32] = {INSTRUCTION_JUMP_IF, INSN_JCC32_LENGTH, 2, {INSN_TWO_BYTE, INSN_JCC32}},
+    [FORM_CALL32] = {INSTRUCTION_CALL, INSN_CALL32_LENGTH, 1, {INSN_CALL32}},
 };
-enum { RELATIVE_FORMS = sizeof(relative_forms) / sizeof(relative_forms[0]) };
 
 static const char condition_names[16][3] = {
     "o", "no", "b", "ae", "e", "ne", "be", "a", "s", "ns", "p", "np", "l", "ge", "le", "g",
@@ -97,26 +98,47 @@ enum patch_status instruction_encode(const struct instruction *instruction, uint
     return PATCH_ERR_LENGTH;
 }
 
-/* True if @bytes are this form; then @instruction is filled in. */
-static bool decode_relative(const struct relative_form *form, const uint8_t *bytes,
-                            uint64_t address, struct instruction *instruction)
+/* The only form that may begin with byte @first, or NULL. */
+static const struct relative_form *find_form(uint8_t first)
 {
-    uint8_t last = form->opcode_length - 1;
-    uint8_t condition = (uint8_t)(bytes[last] - form->opcode[last]);
-    const uint8_t *displacement = bytes + form->opcode_length;
-    uint32_t wide = 0;
+    switch (first) {
+    case INSN_JMP8:
+        return &relative_forms[FORM_JMP8];
+    case INSN_JMP32:
+        return &relative_forms[FORM_JMP32];
+    case INSN_CALL32:
+        return &relative_forms[FORM_CALL32];
+    case INSN_TWO_BYTE:
+        return &relative_forms[FORM_JCC32];
+    default:
+        return (first & ~0xf) == INSN_JCC8 ? &relative_forms[FORM_JCC8] : NULL;
+    }
+}
 
-    if (!bytes_equal(bytes, form->opcode, last) ||
-        condition > (form->kind == INSTRUCTION_JUMP_IF ? 15 : 0)) {
+/* True if @bytes are a form with a target; then @instruction is filled in. */
+static bool decode_relative(const uint8_t *bytes, size_t length, uint64_t address,
+                            struct instruction *instruction)
+{
+    const struct relative_form *form = find_form(bytes[0]);
+
+    if (form == NULL || form->length != length) {
         return false;
     }
-    bytes_copy(&wide, displacement, form->length - form->opcode_length);
+
+    size_t opcode_length = form->opcode_length;
+    uint8_t condition = (uint8_t)(bytes[opcode_length - 1] - form->opcode[opcode_length - 1]);
+    const uint8_t *displacement = bytes + opcode_length;
+
+    if (condition > (form->kind == INSTRUCTION_JUMP_IF ? 15 : 0)) {
+        return false;
+    }
+    bool is_short = length - opcode_length == 1;
+    uint32_t wide = is_short ? displacement[0] : bytes_load4(displacement);
+
     instruction->kind = (enum instruction_kind)form->kind;
     instruction->condition = condition;
     instruction->target =
-        address + form->length +
-        (uint64_t)(form->length - form->opcode_length == 1 ? (int64_t)(int8_t)wide
-                                                           : (int64_t)(int32_t)wide);
+        address + length + (uint64_t)(is_short ? (int64_t)(int8_t)wide : (int64_t)(int32_t)wide);
     return true;
 }
 
@@ -146,6 +168,9 @@ enum patch_status instruction_decode(const uint8_t *bytes, size_t length, uint64
         instruction->kind = INSTRUCTION_NOP;
         return PATCH_OK;
     }
+    if (decode_relative(bytes, length, address, instruction)) {
+        return PATCH_OK;
+    }
     if (is_return(bytes, length)) {
         instruction->kind = INSTRUCTION_RETURN;
         return PATCH_OK;
@@ -153,12 +178,6 @@ enum patch_status instruction_decode(const uint8_t *bytes, size_t length, uint64
     if (length == INSN_RETURN_ZERO_LENGTH && bytes_equal(bytes, insn_return_zero, length)) {
         instruction->kind = INSTRUCTION_RETURN_ZERO;
         return PATCH_OK;
-    }
-    for (size_t i = 0; i < RELATIVE_FORMS; i++) {
-        if (relative_forms[i].length == length &&
-            decode_relative(&relative_forms[i], bytes, address, instruction)) {
-            return PATCH_OK;
-        }
     }
     return PATCH_ERR_INSTRUCTION;
 }
