@@ -161,21 +161,26 @@ static void build_index(struct patch_batch *batch)
         return;
     }
 
-    uint64_t span = batch->sites[batch->count - 1].address - batch->sites[0].address;
-    uint32_t i = 0;
+    uint64_t base = batch->sites[0].address;
+    uint64_t span = batch->sites[batch->count - 1].address - base;
+    uint32_t shift = 0;
+    uint32_t bucket = 0;
 
-    index->base = batch->sites[0].address;
-    index->shift = 0;
-    while (span >> index->shift >= PATCH_INDEX_BUCKETS) {
-        index->shift++;
+    while (span >> shift >= PATCH_INDEX_BUCKETS) {
+        shift++;
     }
-    for (uint32_t bucket = 0; bucket <= PATCH_INDEX_BUCKETS; bucket++) {
-        index->bucket_start[bucket] = (uint16_t)i;
-        while (i < batch->count &&
-               (batch->sites[i].address - index->base) >> index->shift == bucket) {
-            i++;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        uint64_t own = (batch->sites[i].address - base) >> shift;
+
+        while (bucket <= own) {
+            index->bucket_start[bucket++] = (uint16_t)i;
         }
     }
+    while (bucket <= PATCH_INDEX_BUCKETS) {
+        index->bucket_start[bucket++] = (uint16_t)batch->count;
+    }
+    index->base = base;
+    index->shift = shift;
 }
 
 /* Checks @site alone, and fills in what the handler needs to emulate its new instruction. */
@@ -244,11 +249,14 @@ static enum patch_status check_collisions(struct patch_batch *batch, uint32_t i)
     const struct patch_site *site = &batch->sites[i];
     const struct patch_site *before = i > 0 ? site - 1 : NULL;
 
-    if (before != NULL && before->address == site->address) {
-        return batch_refuse(batch, PATCH_ERR_DUPLICATE, site->address, before->address);
-    }
     if (before != NULL && before->address + before->length > site->address) {
-        return batch_refuse(batch, PATCH_ERR_OVERLAP, site->address, before->address);
+        bool is_same = before->address == site->address;
+
+        return batch_refuse(batch, is_same ? PATCH_ERR_DUPLICATE : PATCH_ERR_OVERLAP, site->address,
+                            before->address);
+    }
+    if (!instruction_has_target((enum instruction_kind)site->kind)) {
+        return PATCH_OK;
     }
 
     const struct patch_site *hit = find_site_at_or_before(batch, site->target);
@@ -297,7 +305,10 @@ static void drop_unchanged_sites(struct patch_batch *batch)
         const struct patch_site *site = &batch->sites[i];
 
         if (!bytes_equal(site->old_bytes, site->new_bytes, site->length)) {
-            batch->sites[kept++] = *site;
+            if (kept != i) {
+                batch->sites[kept] = *site;
+            }
+            kept++;
         }
     }
     if (kept != batch->count) {
