@@ -4,45 +4,17 @@
 #include "patching/site_write.h"
 
 #include "patching/bytes.h"
-#include "patching/instruction.h"
 #include "patching/platform.h"
 
-static void note_failure(struct patch_batch *batch, const struct patch_site *site, uint64_t address,
-                         const uint8_t *bytes, size_t length)
+bool site_write_failed(struct patch_batch *batch, const struct patch_site *site, uint64_t address,
+                       const uint8_t *bytes, size_t length)
 {
     batch->error.status = PATCH_ERR_WRITE;
     batch->error.address = site->address;
     batch->error.length = (uint8_t)length;
     bytes_copy(batch->error.expected, bytes, length);
     bytes_copy(batch->error.actual, (const void *)address, length);
-}
-
-static bool write_counted(struct write_window *window, struct patch_batch *batch,
-                          const struct patch_site *site, size_t first, const uint8_t *bytes,
-                          size_t length)
-{
-    uint64_t address = site->address + first;
-
-    batch->record.bytes += (uint32_t)length;
-    if (!write_window_write(window, address, bytes, length)) {
-        note_failure(batch, site, address, bytes, length);
-        return false;
-    }
-    return true;
-}
-
-bool site_write(struct write_window *window, struct patch_batch *batch,
-                const struct patch_site *site, enum site_goal goal, size_t first, size_t length)
-{
-    return write_counted(window, batch, site, first, site_goal_bytes(site, goal) + first, length);
-}
-
-bool site_write_int3(struct write_window *window, struct patch_batch *batch,
-                     const struct patch_site *site)
-{
-    static const uint8_t int3 = INSN_INT3;
-
-    return write_counted(window, batch, site, 0, &int3, sizeof(int3));
+    return false;
 }
 
 bool site_write_quadword(struct write_window *window, struct patch_batch *batch,
@@ -56,11 +28,8 @@ bool site_write_quadword(struct write_window *window, struct patch_batch *batch,
     bytes_copy(&value, (const void *)start, sizeof(value));
     bytes_copy((uint8_t *)&value + (site->address - start), bytes, site->length);
     batch->record.bytes += sizeof(value);
-    if (!write_window_write_quadword(window, start, value)) {
-        note_failure(batch, site, site->address, bytes, site->length);
-        return false;
-    }
-    return true;
+    return write_window_write_quadword(window, start, value) ||
+           site_write_failed(batch, site, site->address, bytes, site->length);
 }
 
 static uint64_t bytes_pack(const uint8_t *bytes, size_t length)

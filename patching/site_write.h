@@ -3,6 +3,7 @@
  * one that does not read back is described in batch->error. Used by: the protocols. */
 #pragma once
 
+#include "patching/instruction.h"
 #include "patching/poke.h"
 #include "patching/write_window.h"
 
@@ -14,14 +15,41 @@ static inline const uint8_t *site_goal_bytes(const struct patch_site *site, enum
     return goal == SITE_GOAL_NEW ? site->new_bytes : site->old_bytes;
 }
 
+/* Describes a write to @site that did not read back, in batch->error. Returns false. Called by the
+ * functions below. */
+bool site_write_failed(struct patch_batch *batch, const struct patch_site *site, uint64_t address,
+                       const uint8_t *bytes, size_t length);
+
+static inline bool site_write_counted(struct write_window *window, struct patch_batch *batch,
+                                      const struct patch_site *site, size_t first,
+                                      const uint8_t *bytes, size_t length)
+{
+    uint64_t address = site->address + first;
+
+    batch->record.bytes += (uint32_t)length;
+    return write_window_write(window, address, bytes, length) ||
+           site_write_failed(batch, site, address, bytes, length);
+}
+
 /* Writes bytes [@first, @first + @length) of @goal. Returns false if reading back shows others. */
-PATCH_MUST_CHECK bool site_write(struct write_window *window, struct patch_batch *batch,
-                                 const struct patch_site *site, enum site_goal goal, size_t first,
-                                 size_t length);
+PATCH_MUST_CHECK static inline bool site_write(struct write_window *window,
+                                               struct patch_batch *batch,
+                                               const struct patch_site *site, enum site_goal goal,
+                                               size_t first, size_t length)
+{
+    return site_write_counted(window, batch, site, first, site_goal_bytes(site, goal) + first,
+                              length);
+}
 
 /* Writes int3 over the first byte. Returns as site_write(). */
-PATCH_MUST_CHECK bool site_write_int3(struct write_window *window, struct patch_batch *batch,
-                                      const struct patch_site *site);
+PATCH_MUST_CHECK static inline bool site_write_int3(struct write_window *window,
+                                                    struct patch_batch *batch,
+                                                    const struct patch_site *site)
+{
+    static const uint8_t int3 = INSN_INT3;
+
+    return site_write_counted(window, batch, site, 0, &int3, sizeof(int3));
+}
 
 /* Writes the aligned quadword that holds the whole of @site, with one store; the bytes around the
  * site keep their values, those of other sites included. Returns as site_write(). */

@@ -50,9 +50,8 @@ static bool site_run(struct pass *pass, struct write_window *window, const struc
     const uint8_t *bytes = site_goal_bytes(site, pass->goal);
     bool goes_back = pass->goal == SITE_GOAL_OLD;
     const uint8_t *from = goes_back ? (const uint8_t *)site->address : site->old_bytes;
-    bool tail_is_left = tail_differs(site, from, bytes);
 
-    if (goes_back && from[0] == bytes[0] && !tail_is_left) {
+    if (goes_back && bytes_equal(from, bytes, site->length)) {
         return true;
     }
     if (site->is_quadword) {
@@ -63,9 +62,11 @@ static bool site_run(struct pass *pass, struct write_window *window, const struc
     case PATCH_STEP_INT3:
         return from[0] == INSN_INT3 || site_write_int3(window, pass->batch, site);
     case PATCH_STEP_TAIL:
-        pass->tail_is_written |= tail_is_left;
-        return !tail_is_left ||
-               site_write(window, pass->batch, site, pass->goal, 1, site->length - 1u);
+        if (!tail_differs(site, from, bytes)) {
+            return true;
+        }
+        pass->tail_is_written = true;
+        return site_write(window, pass->batch, site, pass->goal, 1, site->length - 1u);
     default:
         return site_write(window, pass->batch, site, pass->goal, 0, 1);
     }
@@ -103,8 +104,9 @@ static bool step_run(struct pass *pass, uint32_t first, uint32_t end, enum patch
     uint32_t bytes_before = batch->record.bytes;
     bool done = true;
 
-    for (uint32_t i = first; i < end && done; i++) {
-        done = site_run(pass, &window, &batch->sites[i], step);
+    for (const struct patch_site *site = &batch->sites[first]; site < &batch->sites[end] && done;
+         site++) {
+        done = site_run(pass, &window, site, step);
     }
     write_window_close(&window);
     if (batch->record.bytes > bytes_before) {

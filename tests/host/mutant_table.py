@@ -49,7 +49,8 @@ MUTANTS = [
     Mutant("batch one site at a time", "protocol_int3.c",
            "three_steps_apply(batch, PATCH_BATCH_MAX)", "three_steps_apply(batch, 1)", *ORDER),
     Mutant("text open for a whole step", "write_window.c",
-           "window->writes == PATCH_WINDOW_WRITES", "false",
+           "    write_window_close(window);\n    platform_text_open();",
+           "    if (window->writes == 0) {\n        platform_text_open();\n    }",
            "test_batch", "text_stays_open_for_256_writes_at_most"),
     # Putting a failed batch back.
     Mutant("no rollback", "three_steps.c", "        put_back(&pass);", "        ;", *FAULTS),
@@ -58,8 +59,7 @@ MUTANTS = [
     Mutant("no rollback by stop", "site_write.c", "if (!write(batch, SITE_GOAL_OLD)) {",
            "if (false) {", *FAULTS),
     Mutant("failed write taken for a good one", "site_write.c",
-           "if (!write_window_write(window, address, bytes, length)) {",
-           "if (!write_window_write(window, address, bytes, length) && false) {", *FAULTS),
+           "    batch->error.status = PATCH_ERR_WRITE;", "    return true;", *FAULTS),
     # A CPU that does not answer.
     Mutant("goes on without the silent CPU", "three_steps.c", "if (all_answered) {", "if (true) {",
            *SILENT_AT_FIRST),
