@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Copying and comparing a few bytes without libc. Invariant: no compiler turns the loops into calls
  * of memcpy() or memcmp(): the empty asm hides the pattern. An instruction (1 to 8 bytes) takes two
- * loads that may overlap, no loop. Used by: the .c files of this room. */
+ * loads that may overlap, no loop. Used by: the .c files of this room, live_text.c. */
 #pragma once
 
 #include <stdbool.h>

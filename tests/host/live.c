@@ -125,47 +125,6 @@ void platform_step_reached(enum patch_step step, enum patch_moment moment)
     }
 }
 
-bool platform_text_is_patchable(const void *address, size_t length)
-{
-    return live_text_writable(address, length) != NULL;
-}
-
-void platform_text_open(void)
-{
-}
-
-void platform_text_close(void)
-{
-}
-
-/* Byte by byte, and read back as it was written, where it was written: a load that is wider than
- * the store before it, or takes another way to the same memory, waits until the store has left the
- * core, which would cost more than the rest of a step. */
-bool platform_text_write(void *address, const void *bytes, size_t length)
-{
-    volatile uint8_t *writable = live_text_writable(address, length);
-    const uint8_t *from = bytes;
-    bool is_written = true;
-
-    for (size_t i = 0; i < length; i++) {
-        writable[i] = from[i];
-    }
-    for (size_t i = 0; i < length; i++) {
-        is_written &= writable[i] == from[i];
-    }
-    return is_written;
-}
-
-bool platform_text_write_quadword(uint64_t *address, uint64_t value)
-{
-    uint64_t *writable = live_text_writable(address, sizeof(value));
-
-    /* Relaxed: one store of eight bytes is all that is asked; the sync that follows orders it. Read
-     * back where it was written, as above. */
-    __atomic_store_n(writable, value, __ATOMIC_RELAXED);
-    return __atomic_load_n(writable, __ATOMIC_RELAXED) == value;
-}
-
 bool platform_quadword_is_fetched_whole(void)
 {
     return true;

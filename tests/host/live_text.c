@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
-/* See live_text.h. Invariant: the table of regions only grows, and before threads start. */
+/* See live_text.h; also what patching/platform.h says of text. Invariant: the table of regions only
+ * grows, and before threads start. */
 #include "tests/host/live_text.h"
+
+#include "patching/bytes.h"
+#include "patching/platform.h"
 
 #include <errno.h>
 #include <link.h>
@@ -15,7 +19,8 @@ enum { REGIONS_MAX = 4 };
 #define MEMFD_IS_EXECUTABLE 0x10u /* MFD_EXEC, Linux 6.3; older ones refuse it and need it not */
 
 static struct region {
-    uint64_t start, end; /* executable */
+    uint64_t start;  /* executable */
+    uint64_t length; /* 0: not in use */
     uint8_t *writable;
 } regions[REGIONS_MAX];
 static unsigned region_count;
@@ -66,7 +71,7 @@ static void *region_map(void *address, const void *content, size_t length)
     if (text == MAP_FAILED) {
         return NULL;
     }
-    *region = (struct region){(uint64_t)text, (uint64_t)text + length, writable};
+    *region = (struct region){(uint64_t)text, length, writable};
     region_count++;
     return text;
 }
@@ -114,14 +119,61 @@ const char *live_text_adopt_own(void)
 
 void *live_text_writable(const void *address, size_t length)
 {
-    uint64_t start = (uint64_t)address;
-
-    for (unsigned i = 0; i < region_count; i++) {
+    for (unsigned i = 0; i < REGIONS_MAX; i++) {
         const struct region *region = &regions[i];
+        uint64_t offset = (uint64_t)address - region->start;
 
-        if (start >= region->start && start < region->end && length <= region->end - start) {
-            return region->writable + (start - region->start);
+        if (offset < region->length && length <= region->length - offset) {
+            return region->writable + offset;
         }
     }
     return NULL;
+}
+
+bool platform_text_is_patchable(const void *address, size_t length)
+{
+    return live_text_writable(address, length) != NULL;
+}
+
+void platform_text_open(void)
+{
+}
+
+void platform_text_close(void)
+{
+}
+
+/* Four bytes by one store, the others one by one; read back as they were written, where they were
+ * written: a load that is wider than the store before it, or takes another way to the same memory,
+ * waits until the store has left the core, which would cost more than the rest of a step. */
+bool platform_text_write(void *address, const void *bytes, size_t length)
+{
+    volatile uint8_t *writable = live_text_writable(address, length);
+    const uint8_t *from = bytes;
+    bool is_written = true;
+
+    if (length >= sizeof(uint32_t)) {
+        volatile struct bytes4 *four = (volatile struct bytes4 *)writable;
+
+        four->value = bytes_load4(from);
+        is_written = four->value == bytes_load4(from);
+        writable += sizeof(*four);
+        from += sizeof(*four);
+        length -= sizeof(*four);
+    }
+    for (size_t i = 0; i < length; i++) {
+        writable[i] = from[i];
+        is_written &= writable[i] == from[i];
+    }
+    return is_written;
+}
+
+bool platform_text_write_quadword(uint64_t *address, uint64_t value)
+{
+    uint64_t *writable = live_text_writable(address, sizeof(value));
+
+    /* Relaxed: one store of eight bytes is all that is asked; the sync that follows orders it. Read
+     * back where it was written, as above. */
+    __atomic_store_n(writable, value, __ATOMIC_RELAXED);
+    return __atomic_load_n(writable, __ATOMIC_RELAXED) == value;
 }
