@@ -44,32 +44,60 @@ void text_window_open(void)
     write_cr3(virtual_to_physical(text_window_root));
 }
 
-static void slot_touch(uint64_t slot)
+static void slot_map(uint64_t slot)
+{
+    slots[slot] = (virtual_to_physical(text_start) + slot * PAGE_SIZE) | ENTRY_PRESENT |
+                  ENTRY_WRITE | boot_no_execute;
+    touched[slot / 64] |= 1ull << slot % 64;
+}
+
+static inline void slot_touch(uint64_t slot)
 {
     if (!(slots[slot] & ENTRY_PRESENT)) {
-        slots[slot] = (virtual_to_physical(text_start) + slot * PAGE_SIZE) | ENTRY_PRESENT |
-                      ENTRY_WRITE | boot_no_execute;
-        touched[slot / 64] |= 1ull << slot % 64;
+        slot_map(slot);
     }
 }
 
+/* An unaligned word, whatever type the memory has. */
+struct four_bytes {
+    uint32_t value;
+} __attribute__((packed, may_alias));
+
+_Noreturn static void refuse_write(const void *text_address, size_t length)
+{
+    panic("text window: write of %zu bytes at %p: window closed or not text", length, text_address);
+}
+
+/* Four bytes by one store, the others one by one: no caller needs more, most tails are four. */
 bool text_window_write(void *text_address, const void *bytes, size_t length)
 {
     uint64_t offset = (uint64_t)text_address - (uint64_t)text_start;
-    volatile uint8_t *alias = (volatile uint8_t *)(TEXT_WINDOW_BASE + offset);
-    const uint8_t *source = bytes;
     uint64_t size = (uint64_t)(text_end - text_start);
+    volatile uint8_t *alias = (volatile uint8_t *)(TEXT_WINDOW_BASE + offset);
+    const volatile uint8_t *text = text_address;
+    const uint8_t *source = bytes;
+    bool is_written = true;
 
     if (!is_open || length == 0 || offset >= size || length > size - offset) {
-        panic("text window: write of %zu bytes at %p: window closed or not text", length,
-              text_address);
+        refuse_write(text_address, length);
     }
     slot_touch(offset / PAGE_SIZE);
     slot_touch((offset + length - 1) / PAGE_SIZE);
+    if (length >= sizeof(struct four_bytes)) {
+        uint32_t four = ((const struct four_bytes *)source)->value;
+
+        ((volatile struct four_bytes *)alias)->value = four;
+        is_written = ((const volatile struct four_bytes *)text)->value == four;
+        alias += sizeof(four);
+        text += sizeof(four);
+        source += sizeof(four);
+        length -= sizeof(four);
+    }
     for (size_t i = 0; i < length; i++) {
         alias[i] = source[i];
+        is_written &= text[i] == source[i];
     }
-    return memcmp(text_address, bytes, length) == 0;
+    return is_written;
 }
 
 bool text_window_write_quadword(uint64_t *text_address, uint64_t value)
