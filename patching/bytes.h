@@ -37,6 +37,24 @@ static inline void bytes_copy(void *to, const void *from, size_t length)
     }
 }
 
+/* The @length bytes, 8 at most, as a number: the first byte is the lowest. Through registers alone:
+ * a load that takes what two stores before it wrote would wait until both have left the core. */
+static inline uint64_t bytes_pack(const void *from, size_t length)
+{
+    const uint8_t *source = from;
+    uint64_t packed = 0;
+
+    if (length >= 4 && length <= 8) {
+        size_t last = length - 4; /* what both loads hold is or-ed with itself */
+
+        return bytes_load4(source) | (uint64_t)bytes_load4(source + last) << 8 * last;
+    }
+    for (size_t i = 0; i < length; i++) {
+        packed |= (uint64_t)source[i] << 8 * i;
+    }
+    return packed;
+}
+
 static inline void bytes_clear(void *to, size_t length)
 {
     for (size_t i = 0; i < length; i++) {

@@ -132,6 +132,7 @@ static bool decode_relative(const uint8_t *bytes, size_t length, uint64_t addres
     if (condition > (form->kind == INSTRUCTION_JUMP_IF ? 15 : 0)) {
         return false;
     }
+
     bool is_short = length - opcode_length == 1;
     uint32_t wide = is_short ? displacement[0] : bytes_load4(displacement);
 

@@ -22,22 +22,15 @@ bool site_write_quadword(struct write_window *window, struct patch_batch *batch,
 {
     const uint8_t *bytes = site_goal_bytes(site, goal);
     uint64_t start = site->address & ~(uint64_t)(sizeof(uint64_t) - 1);
-    uint64_t value;
-
+    unsigned shift = 8 * (unsigned)(site->address - start);
+    uint64_t mask = ((1ull << 8 * site->length) - 1) << shift;
     /* Nobody else writes text meanwhile: the patch lock is held. */
-    bytes_copy(&value, (const void *)start, sizeof(value));
-    bytes_copy((uint8_t *)&value + (site->address - start), bytes, site->length);
+    uint64_t around = bytes_pack((const void *)start, sizeof(around)) & ~mask;
+    uint64_t value = around | bytes_pack(bytes, site->length) << shift;
+
     batch->record.bytes += sizeof(value);
     return write_window_write_quadword(window, start, value) ||
            site_write_failed(batch, site, site->address, bytes, site->length);
-}
-
-static uint64_t bytes_pack(const uint8_t *bytes, size_t length)
-{
-    uint64_t packed = 0;
-
-    bytes_copy(&packed, bytes, length);
-    return packed;
 }
 
 void site_fatal_not_put_back(const struct patch_batch *batch)

@@ -85,7 +85,7 @@ MUTANTS = [
            "return step != PATCH_STEP_FIRST ||", "return step != PATCH_STEP_INT3 ||",
            "test_protocols", "qword_writes_the_others_by_int3_in_the_same_rounds"),
     Mutant("quadword spoils its neighbours", "site_write.c",
-           "bytes_copy(&value, (const void *)start, sizeof(value));", "value = 0;",
+           "bytes_pack((const void *)start, sizeof(around)) & ~mask;", "0;",
            "test_protocols", "qword_keeps_what_stands_around_the_site"),
     Mutant("strict not strict", "protocol_qword.c", "batch->flags & PATCH_STRICT", "false",
            "test_protocols", "strict_qword_refuses_a_site_that_does_not_fit"),
