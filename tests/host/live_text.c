@@ -19,11 +19,11 @@ enum { REGIONS_MAX = 4 };
 #define MEMFD_IS_EXECUTABLE 0x10u /* MFD_EXEC, Linux 6.3; older ones refuse it and need it not */
 
 static struct region {
-    uint64_t start;  /* executable */
-    uint64_t length; /* 0: not in use */
+    uint64_t start; /* executable */
+    uint64_t length;
     uint8_t *writable;
 } regions[REGIONS_MAX];
-static unsigned region_count;
+static struct region *regions_end = regions;
 
 static int memory_open(size_t length)
 {
@@ -53,11 +53,10 @@ static void *region_map(void *address, const void *content, size_t length)
 {
     int file = memory_open(length);
 
-    if (file < 0 || region_count == REGIONS_MAX) {
+    if (file < 0 || regions_end == regions + REGIONS_MAX) {
         return NULL;
     }
 
-    struct region *region = &regions[region_count];
     void *writable = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     void *text = MAP_FAILED;
 
@@ -71,8 +70,7 @@ static void *region_map(void *address, const void *content, size_t length)
     if (text == MAP_FAILED) {
         return NULL;
     }
-    *region = (struct region){(uint64_t)text, length, writable};
-    region_count++;
+    *regions_end++ = (struct region){(uint64_t)text, length, writable};
     return text;
 }
 
@@ -117,10 +115,14 @@ const char *live_text_adopt_own(void)
                : "the program's text cannot be mapped from memfd_create()";
 }
 
+/* The newest first: generated text is written most. */
 void *live_text_writable(const void *address, size_t length)
 {
-    for (unsigned i = 0; i < REGIONS_MAX; i++) {
-        const struct region *region = &regions[i];
+    const struct region *region = regions_end;
+
+    while (region > regions) {
+        region--;
+
         uint64_t offset = (uint64_t)address - region->start;
 
         if (offset < region->length && length <= region->length - offset) {
