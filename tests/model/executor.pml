@@ -6,7 +6,7 @@
 /* ---- the batch as the handler sees it: patching/breakpoint.c ---- */
 
 byte references[CPUS];       /* patch_trap_cpus[].references */
-byte arms;                   /* LOOK_PER_BATCH alone: batches armed so far */
+byte batches_armed;
 bool batch_is_valid;         /* ghost: between its preparation and the return to its owner */
 byte batch_new;              /* version that the batch in flight writes */
 byte batch_old[SITES];       /* and the one it replaces */
@@ -20,100 +20,142 @@ inline check_reader()
 
 inline check_version(site, version)
 {
-    no_forbidden_version = (allowed[site] & BIT(version)) != 0;
+    no_forbidden_version = (allowed[site] & BIT(version)) != 0 &&
+        (batch_is_valid || !(answered_in_vain & BIT(cpu)) || version == text_at(site, 0));
     assert(no_forbidden_version)
 }
 
-/* patch_breakpoint_handle(), and the way back of breakpoint_entry (arch/entry.asm).
+/* reference_get(). The compare-and-swap is one step: it takes effect at once or is done again. */
+inline reference_get()
+{
+    atomic {
+        if
+        :: references[cpu] > 0 -> references[cpu]++; in_time = true;
+            printf("@%d reference %d -> %d\n", cpu, references[cpu] - 1, references[cpu])
+        :: else -> printf("@%d no batch in flight\n", cpu)
+        fi
+    }
+}
+
+inline reference_put()
+{
+    d_step {
+        if
+        :: is_ours || !LEAK_REFERENCE -> references[cpu]--
+        :: else
+        fi;
+        in_time = false;
+        printf("@%d reference dropped: %d\n", cpu, references[cpu])
+    }
+}
+
+/* A data load, never stale. */
+inline read_byte()
+{
+    d_step {
+        stands = text_at(site, 0) == INT3;
+        printf("@%d reads byte 0: <%d>\n", cpu, text_at(site, 0))
+    }
+}
+
+/* look_once(): reference, byte, search, emulation, put. After it is_ours is LOOK_EMULATED; if not,
+ * stands is LOOK_STRANGE, and neither is LOOK_VANISHED. Mutants by #if: an `if` would add states to
+ * all searches.
  *
  *     patcher                              this CPU, in the handler
- *     arm: references = 1
+ *     arm: references = 1; counted
  *     byte 0 = int3
  *                                          #BP
- *                                          reference 1 -> 2; finds the site; int3 stands: emulates
+ *                                          reads the count; reference 1 -> 2
+ *                                          int3 stands; finds the site; emulates
  *     disarm: references 2 -> 1; waits
  *                                          reference 1 -> 0
  *     sees 0; the batch may be reused
  *
- * The compare-and-swap of reference_get() is one step: it either takes effect at once or is done
- * again. x86 executes these loads in order, so nothing here is reordered; that the compiler keeps
- * the order is the business of the acquire and release in the C code. */
+ * Each access to what others write is one step. x86 executes these loads in order, so nothing here
+ * is reordered; that the compiler keeps the order is the business of acquire and release in C. */
+inline look_once()
+{
+#if BYTE_READ_FIRST
+    read_byte();
+#endif
+    reference_get();
+#if COUNT_READ_LATE
+    armed_before = batches_armed;
+#endif
+#if !BYTE_READ_FIRST
+    read_byte();
+#endif
+    if
+    :: in_time && stands ->
+        d_step { /* find_site() */
+            check_reader();
+            is_ours = batch_lists[site]
+        }
+        if
+        :: is_ours -> /* emulate() */
+progress_emulated:
+            atomic {
+                check_reader();
+                version = (EMULATE_OLD -> batch_old[site] : batch_new);
+                printf("@%d emulates <%d>\n", cpu, version); /* reach: emulated */
+                check_version(site, version);
+                version = 0
+            }
+        :: else -> skip /* reach: not-ours */
+        fi
+    :: else
+    fi;
+    if
+    :: in_time -> reference_put()
+    :: else
+    fi
+#if BYTE_READ_TWICE
+    if
+    :: !is_ours -> read_byte()
+    :: else
+    fi
+#endif
+}
+
+/* patch_breakpoint_handle(), and the way back of breakpoint_entry (arch/entry.asm). */
 inline breakpoint_handle(inside_nmi)
 {
     do
-    :: if
-       :: LOOK_PER_BATCH -> arms_before = arms
-       :: else
-       fi;
-       atomic { /* reference_get() */
-           if
-           :: references[cpu] > 0 -> references[cpu]++; is_referenced = true;
-               printf("@%d reference %d -> %d\n", cpu, references[cpu] - 1, references[cpu])
-           :: else -> printf("@%d no batch in flight\n", cpu)
-           fi
-       }
+    ::
+#if !COUNT_READ_LATE
+       armed_before = batches_armed; /* before the reference */
+#endif
+       look_once();
        if
-       :: is_referenced ->
-           d_step { /* find_site() */
-               check_reader();
-               is_ours = batch_lists[site];
-           }
-           if /* int3_stands_at(): a data load, never stale */
-           :: is_ours && text_at(site, 0) != INT3 -> is_ours = false; is_gone = LOOK_PER_BATCH
-           :: else
-           fi;
-           if
-           :: is_ours -> /* emulate() */
-progress_emulated:
-               atomic {
-                   check_reader();
-                   version = (EMULATE_OLD -> batch_old[site] : batch_new);
-                   printf("@%d emulates <%d>\n", cpu, version); /* reach: emulated */
-                   check_version(site, version);
-                   version = 0
-               }
-           :: else -> skip /* reach: not-ours */
-           fi;
-           d_step { /* reference_put() */
-               if
-               :: is_ours || !LEAK_REFERENCE -> references[cpu]--
-               :: else
-               fi;
-               is_referenced = false;
-               printf("@%d reference dropped: %d\n", cpu, references[cpu])
-           }
-       :: else
-       fi;
-       if
-       :: is_ours -> break
-       :: else
-       fi;
-       if
-       :: (is_gone || text_at(site, 0) != INT3) && !NO_RETRY ->
-           printf("@%d int3 is gone: fetches again\n", cpu); /* reach: retried */
-           break
+       :: is_ours || (!stands && !NO_RETRY) -> break
        :: else
        fi;
        atomic {
-           if
-           :: !LOOK_PER_BATCH -> look++
-           :: else
-           fi;
-           printf("@%d int3 stands, and nobody's\n", cpu); /* reach: second-look */
-           every_trap_is_resolved = (LOOK_PER_BATCH -> arms != arms_before : look < LOOKS);
-           assert(every_trap_is_resolved);
-           arms_before = 0
+           look = (LOOKS == 0 -> 0 : look + 1);
+           every_trap_is_resolved =
+               (LOOKS == 0 -> batches_armed != armed_before : look < LOOKS);
+           printf("@%d int3 stands, and nobody's; batches armed: %d, %d\n", cpu, armed_before,
+                  batches_armed);
+           assert(every_trap_is_resolved); /* reach: second-look */
+           armed_before = 0;
+           stands = false
        }
     od;
-    atomic { /* IRET; inside an NMI breakpoint_entry must not use it, and nothing serialises */
+    atomic {
+        if
+        :: is_ours
+        :: else -> printf("@%d int3 is gone: fetches again\n", cpu) /* reach: retried */
+        fi;
+        /* IRET; inside an NMI breakpoint_entry must not use it, and nothing serialises */
         if
         :: !inside_nmi && (is_ours || !RETRY_WITHOUT_SERIALISE) -> serialise(cpu)
         :: else
         fi;
         is_ours = false;
-        is_gone = false;
+        stands = false;
         look = 0;
-        arms_before = 0;
+        armed_before = 0;
         is_trapped = false;
         printf("@%d returns from #BP\n", cpu)
     }
@@ -189,8 +231,8 @@ progress_executed:
 active [CPUS] proctype executor() NOT_IN_NMI
 {
     byte cpu = _pid;
-    byte site, first, middle, last, version, look, arms_before, seen;
-    bool is_trapped, is_referenced, is_ours, is_gone; /* run_through_site() */
+    byte site, first, middle, last, version, look, armed_before, seen;
+    bool is_trapped, in_time, stands, is_ours; /* run_through_site() */
     bool owes_iret, is_parked, is_idle;
 
 end_executor:
@@ -244,23 +286,24 @@ end_executor:
     od
 }
 
+#if NMIS
 /* One NMI for each CPU, anywhere. Its code holds no site (arch/entry.asm, tools/check_nopatch.py),
  * so that its only effect is the serialising IRET; NMI_SITES shows what would be otherwise. */
 active [CPUS] proctype nmi()
 {
     byte cpu = _pid - CPUS;
-    byte site, first, middle, last, version, look, arms_before;
-    bool is_trapped, is_referenced, is_ours, is_gone;
+#if NMI_SITES
+    byte site, first, middle, last, version, look, armed_before;
+    bool is_trapped, in_time, stands, is_ours;
 
-    if
-    :: NMI_SITES ->
-        in_nmi[cpu] = true; /* reach: nmi */
-        run_through_site(true);
-        atomic { in_nmi[cpu] = false; serialise(cpu) }
-    :: !NMI_SITES ->
-        atomic {
-            printf("@%d NMI\n", cpu); /* reach: nmi */
-            serialise(cpu)
-        }
-    fi
+    in_nmi[cpu] = true; /* reach: nmi */
+    run_through_site(true);
+    atomic { in_nmi[cpu] = false; serialise(cpu) }
+#else
+    atomic {
+        printf("@%d NMI\n", cpu); /* reach: nmi */
+        serialise(cpu)
+    }
+#endif
 }
+#endif

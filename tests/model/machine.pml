@@ -68,6 +68,7 @@ inline fetch(cpu, site, cell, value)
 /* ---- interrupts: arch/ipi.c, arch/stop_cpus.c ---- */
 
 byte sync_round;               /* counts rounds; written by the patcher alone */
+byte owed_round[CPUS];         /* the IPI of that round, given up, may be pending; 0: none */
 byte acknowledged[CPUS];       /* struct cpu: sync_acknowledged */
 bool sync_pending[CPUS];       /* an IPI that the CPU has not taken yet */
 byte stop_round;
@@ -82,6 +83,9 @@ bool patcher_done;
 /* Bit v: version v of this site may be executed, bit INT3: its int3 may be met. */
 byte allowed[SITES] = BIT(0);
 
+/* THE_SILENT alone: CPUs that had answered a sync that was given up for another's sake. */
+byte answered_in_vain;
+
 /* Names for assertions: true, or the run ends. */
 bool no_mixed_execution = true;
 bool no_forbidden_version = true;
@@ -90,3 +94,4 @@ bool every_trap_is_resolved = true;
 bool no_reader_of_a_reused_batch = true;
 bool references_have_drained = true;
 bool text_is_whole = true;
+bool no_ipi_merges = true;

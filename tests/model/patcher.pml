@@ -15,37 +15,107 @@
 /* ---- syncs and stops: arch/ipi.c, arch/stop_cpus.c ---- */
 
 #define LAST (CPUS - 1)
-#define all_have_acknowledged (acknowledged[0] >= sync_round && acknowledged[LAST] >= sync_round)
+#define has_acknowledged(cpu) (acknowledged[cpu] >= sync_round)
+#define all_have_acknowledged (has_acknowledged(0) && has_acknowledged(LAST))
 #define all_are_parked \
     (stop_acknowledged[0] >= stop_round && stop_acknowledged[LAST] >= stop_round)
 
-inline send_sync()
+/* sync_send_locked() */
+inline send_to(cpu)
+{
+    no_ipi_merges = !sync_pending[cpu];
+    assert(no_ipi_merges);
+    sync_pending[cpu] = true
+}
+
+/* round_send_locked(): to all but those that still have one pending. */
+inline round_send()
 {
     d_step {
         for (i : 0 .. CPUS - 1) {
-            sync_pending[i] = true
+            if
+            :: owed_round[i] == 0 || SEND_TO_OWING -> send_to(i)
+            :: else -> printf("@P CPU %d gets no IPI: it owes round %d\n", i, owed_round[i])
+            fi
         }
         i = 0
     }
 }
 
-/* sync_cores_others(). An IPI that is still on its way from a round before stands for this one as
- * well: whoever takes it reads the new round. */
+/* round_begin_locked(), up to the new number: debt_is_paid_locked() of all. */
+inline debts_settle()
+{
+    d_step {
+        for (i : 0 .. CPUS - 1) {
+            if
+            :: acknowledged[i] >= owed_round[i] -> owed_round[i] = 0
+            :: else
+            fi
+        }
+        i = 0
+    }
+}
+
+/* debts_note_locked() */
+inline debts_note()
+{
+    d_step {
+        for (i : 0 .. CPUS - 1) {
+            if
+            :: owed_round[i] == 0 && !has_acknowledged(i) -> owed_round[i] = sync_round
+            :: NEW_AFTER_ERROR == THE_SILENT && !all_have_acknowledged && has_acknowledged(i) ->
+                answered_in_vain = answered_in_vain | BIT(i)
+            :: else
+            fi
+        }
+        i = 0
+    }
+}
+
+/* round_is_acknowledged() of a CPU that has answered the round it owes, but not this one: it gets
+ * the IPI that was left out. */
+#define has_just_paid(cpu) \
+    (SILENCE && owed_round[cpu] != 0 && acknowledged[cpu] >= owed_round[cpu] && \
+     !has_acknowledged(cpu) && !LEFT_OUT_FOR_EVER)
+inline send_left_out(cpu)
+{
+    owed_round[cpu] = 0;
+    printf("@P CPU %d has answered the round before: IPI\n", cpu); /* reach: left-out */
+    send_to(cpu)
+}
+
+#define may_give_up \
+    (SILENCE == ANY_SYNC || (SILENCE == IN_FIRST_BATCH && batch == 0) || \
+     (SILENCE == AT_LAST_SITE && step == STEP_INT3 && group_first == SITES - 1) || \
+     (SILENCE == AFTER_FAILED_WRITE && goal == GOAL_OLD))
+
+/* sync_others(). The wait may be given up at any moment, even after the last answer: C looks again
+ * only before it reports. */
 inline sync_cores()
 {
     if
-    :: ROUND_AFTER_IPI -> send_sync(); sync_round++
+    :: SILENCE -> debts_settle()
+    :: else
+    fi;
+    if
+    :: ROUND_AFTER_IPI -> round_send(); sync_round++
     :: else ->
         sync_round++; /* a locked instruction: everything stored before is visible */
         printf("@P sync %d begins\n", sync_round);
-        send_sync()
+        round_send()
     fi;
-    if
-    :: all_have_acknowledged || SYNC_WITHOUT_WAIT -> printf("@P sync %d has ended\n", sync_round)
-    :: SILENCE && !all_have_acknowledged ->
+    do
+    :: all_have_acknowledged || SYNC_WITHOUT_WAIT ->
+        printf("@P sync %d has ended\n", sync_round);
+        break
+    :: atomic { has_just_paid(0) -> send_left_out(0) }
+    :: atomic { CPUS > 1 && has_just_paid(LAST) -> send_left_out(LAST) }
+    :: may_give_up ->
         answered = false;
-        printf("@P sync %d is given up\n", sync_round) /* reach: given-up */
-    fi
+        debts_note();
+        printf("@P sync %d is given up\n", sync_round); /* reach: given-up */
+        break
+    od
 }
 
 /* stop_cpus(); giving up lets those go that came, and those that come late pass. */
@@ -61,7 +131,7 @@ inline stop_cpus()
     }
     if
     :: all_are_parked || STOP_WITHOUT_WAIT -> printf("@P all are parked\n")
-    :: SILENCE && !all_are_parked ->
+    :: SILENCE ->
         answered = false;
         stop_released = stop_round;
         printf("@P stop %d is given up\n", stop_round) /* reach: given-up */
@@ -70,18 +140,30 @@ inline stop_cpus()
 
 /* ---- breakpoint.c ---- */
 
+inline breakpoint_count()
+{
+    batches_armed++;
+    printf("@P batches armed: %d\n", batches_armed)
+}
+
+/* patch_breakpoint_arm(): counted behind the references, before the first int3. */
 inline breakpoint_arm()
 {
+    if
+    :: COUNTED_FIRST -> breakpoint_count()
+    :: else
+    fi;
     references[0] = 1;
     if
     :: CPUS > 1 -> references[LAST] = 1
     :: else
     fi;
+    printf("@P armed: references = 1\n");
     if
-    :: LOOK_PER_BATCH -> arms++ /* behind the references, before the first int3 */
+    :: !COUNTED_FIRST && !COUNTED_AFTER_INT3 -> breakpoint_count()
     :: else
     fi;
-    printf("@P armed: references = 1\n")
+    is_armed = true
 }
 
 inline breakpoint_disarm()
@@ -242,14 +324,17 @@ inline pass_run()
         do
         :: position <= STEP_FIRST && is_done ->
             step = step_at(position);
+#if DISARM_BEFORE != STEP_NONE
             if
             :: step == DISARM_BEFORE && is_armed -> breakpoint_disarm()
             :: else
             fi;
+#endif
             step_run();
             is_done = is_done && cpu_is_silent == was_silent;
             if
-            :: ARM_AFTER_INT3 && !is_armed -> breakpoint_arm(); is_armed = true
+            :: ARM_AFTER_INT3 && !is_armed -> breakpoint_arm()
+            :: COUNTED_AFTER_INT3 && step == STEP_INT3 && goal == GOAL_NEW -> breakpoint_count()
             :: else
             fi;
             position++
@@ -261,11 +346,14 @@ inline pass_run()
     atomic { position = 0; step = 0; group_first = 0; group_end = 0; was_silent = false }
 }
 
+#define takes_three_steps(site) (batch_lists[site] && !is_qword(site))
+#define uses_int3 (takes_three_steps(0) || takes_three_steps(SITES - 1))
+
 /* three_steps.c: three_steps_apply(), put_back() */
 inline three_steps_apply()
 {
     if
-    :: !ARM_AFTER_INT3 -> breakpoint_arm(); is_armed = true
+    :: uses_int3 && !ARM_AFTER_INT3 -> breakpoint_arm()
     :: else
     fi;
     do
@@ -369,7 +457,8 @@ inline batch_return()
                 current[i] = goal_version(i);
                 if
                 :: !cpu_is_silent -> allowed[i] = BIT(current[i])
-                :: cpu_is_silent && ERROR_MEANS_OLD -> allowed[i] = BIT(current[i]) | BIT(INT3)
+                :: cpu_is_silent && NEW_AFTER_ERROR == NOBODY ->
+                    allowed[i] = BIT(current[i]) | BIT(INT3)
                 :: else /* whatever it has not seen replaced yet */
                 fi
             :: else
@@ -395,6 +484,15 @@ inline batch_return()
     }
 }
 
+/* Chosen before pan is compiled: that takes longer than most searches. */
+#if PROTOCOL == STOP
+#define protocol_apply stop_apply
+#elif PROTOCOL == NAIVE
+#define protocol_apply write_all
+#else
+#define protocol_apply three_steps_apply
+#endif
+
 active proctype patcher()
 {
     byte batch, current[SITES], site, cell, to_write, step, position, group_first, group_end;
@@ -404,11 +502,7 @@ active proctype patcher()
     do
     :: batch < BATCHES ->
         batch_prepare();
-        if
-        :: PROTOCOL == STOP -> stop_apply()
-        :: PROTOCOL == NAIVE -> write_all()
-        :: else -> three_steps_apply()
-        fi;
+        protocol_apply();
         batch_return();
         batch++
     :: else -> break

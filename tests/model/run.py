@@ -182,7 +182,7 @@ def check(configuration, base, extra):
     try:
         build(configuration, folder, extra)
         cycles = ["-l"] if configuration.cycles else []
-        output = command(["./pan", f"-m{DEPTH}", "-w24", *cycles], folder, SEARCH_SECONDS)
+        output = command(["./pan", f"-m{DEPTH}", "-w22", *cycles], folder, SEARCH_SECONDS)
         (folder / "pan.txt").write_text(output)
         states = (STATES.search(output) or ["", "-"])[1]
         if configuration.kind == table.HOLDS:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What one configuration of the model is: each name below is a constant that run.py may set with
  * -DNAME=VALUE. Invariant: the defaults are the code as it stands, with nothing broken. Included
- * by: model.pml. The table of configurations is in run.py. */
+ * by: model.pml. The table of configurations is table.py. */
 
 /* ---- the machine ---- */
 
@@ -14,7 +14,10 @@
 #define SITES 1        /* 2: needed where a batch and a site differ; README.md */
 #endif
 #ifndef BATCHES
-#define BATCHES 2      /* in a row, in the same storage: version 0 -> 1 -> 2 */
+#define BATCHES 2      /* in a row, in the same storage: version 0 -> 1 -> 2; at most 3 */
+#endif
+#ifndef NMIS
+#define NMIS 1         /* 0: no NMI; for the large ones, README.md says what that loses */
 #endif
 
 /* ---- the protocol ---- */
@@ -42,8 +45,14 @@
 
 /* ---- what may go wrong around the patcher ---- */
 
+/* Which syncs may be given up, at any moment of the wait. */
+#define NO_SYNC 0
+#define ANY_SYNC 1
+#define IN_FIRST_BATCH 2       /* later ones must end: only so can "waits for ever" show */
+#define AT_LAST_SITE 3         /* the first sync of the last site */
+#define AFTER_FAILED_WRITE 4
 #ifndef SILENCE
-#define SILENCE 0      /* 1: the wait for the first sync of a batch may give up at any moment */
+#define SILENCE NO_SYNC
 #endif
 #ifndef BAD_WRITES
 #define BAD_WRITES 0   /* 1: any write may fail, written or not or by half; one a batch */
@@ -57,14 +66,14 @@
 #ifndef SERIALISE_FIRST
 #define SERIALISE_FIRST 0 /* 1: a sync serialises before it acknowledges, not by its IRET alone */
 #endif
-#ifndef LOOKS
-#define LOOKS 2        /* patching/breakpoint.c */
-#endif
-#ifndef LOOK_PER_BATCH
-#define LOOK_PER_BATCH 0 /* 1: looks again as long as batches are armed meanwhile; README.md */
-#endif
-#ifndef ERROR_MEANS_OLD
-#define ERROR_MEANS_OLD 1 /* 0: after a silent CPU in the last step the new one may run as well */
+
+/* Who may run the new instruction, whole, when a batch that was put back for a silent CPU has
+ * returned: README.md, "Limits". */
+#define NOBODY 0
+#define THE_SILENT 1 /* who has not acknowledged the sync that was given up */
+#define ANYBODY 2
+#ifndef NEW_AFTER_ERROR
+#define NEW_AFTER_ERROR NOBODY
 #endif
 
 /* ---- mutants: 1 breaks the code in one place ---- */
@@ -91,6 +100,24 @@
 #endif
 #ifndef ARM_AFTER_INT3
 #define ARM_AFTER_INT3 0
+#endif
+#ifndef LOOKS
+#define LOOKS 0        /* n: the handler looks n times at most, whatever was armed meanwhile */
+#endif
+#ifndef BYTE_READ_TWICE
+#define BYTE_READ_TWICE 0
+#endif
+#ifndef BYTE_READ_FIRST
+#define BYTE_READ_FIRST 0 /* before the reference is taken */
+#endif
+#ifndef COUNT_READ_LATE
+#define COUNT_READ_LATE 0 /* behind the reference */
+#endif
+#ifndef COUNTED_FIRST
+#define COUNTED_FIRST 0   /* before the references */
+#endif
+#ifndef COUNTED_AFTER_INT3
+#define COUNTED_AFTER_INT3 0
 #endif
 #ifndef NO_WAIT_FOR_REFERENCES
 #define NO_WAIT_FOR_REFERENCES 0
@@ -121,6 +148,12 @@
 #endif
 #ifndef SYNC_WITHOUT_SERIALISE
 #define SYNC_WITHOUT_SERIALISE 0
+#endif
+#ifndef SEND_TO_OWING
+#define SEND_TO_OWING 0
+#endif
+#ifndef LEFT_OUT_FOR_EVER
+#define LEFT_OUT_FOR_EVER 0
 #endif
 #ifndef ROUND_AFTER_IPI
 #define ROUND_AFTER_IPI 0

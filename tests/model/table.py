@@ -18,6 +18,7 @@ FORBIDDEN = "no_forbidden_version"
 INT3_LATER = "no_int3_after_success"
 UNRESOLVED = "every_trap_is_resolved"
 REUSED = "no_reader_of_a_reused_batch"
+MERGES = "no_ipi_merges"
 NEVER_ENDS = "invalid end state"
 TRAPS_FOR_EVER = "non-progress cycle"
 
@@ -28,7 +29,10 @@ IPI = "arch/ipi.c"
 
 BATCH = "PROTOCOL=INT3_BATCH"
 QWORD = "PROTOCOL=INT3_BATCH QWORD_SITES=1"
-TRAPS = "executed trapped emulated retried nmi done"
+TRAPS = "executed trapped emulated retried done"
+GIVEN_UP = "given-up put-back left-out done"
+# Late int3s: of a batch that was given up. One executor: each has its own handler and references.
+LATE = "CPUS=1 SILENCE=ANY_SYNC"
 
 
 def holds(name, settings, reach, cycles=False, large=False):
@@ -36,7 +40,8 @@ def holds(name, settings, reach, cycles=False, large=False):
 
 
 def mutant(name, settings, violated, file, cycles=False):
-    return Configuration(name, MUTANT, settings, violated, file, cycles)
+    """An NMI can only hide what is wrong (README.md): without it the search is shorter."""
+    return Configuration(name, MUTANT, f"{settings} NMIS=0", violated, file, cycles)
 
 
 def limit(name, settings, violated):
@@ -45,36 +50,49 @@ def limit(name, settings, violated):
 
 CONFIGURATIONS = [
     # What takes longest comes first: the run ends sooner.
-    holds("int3-silent-cpu", "SILENCE=1", f"{TRAPS} given-up put-back stopped second-look",
+    holds("int3-two-silences", "SILENCE=ANY_SYNC BATCHES=3 NMIS=0",
+          f"{TRAPS} {GIVEN_UP} stopped second-look", large=True),
+    holds("int3-silent-cpu-same-tail",
+          "SILENCE=ANY_SYNC SAME_TAIL=1 NEW_AFTER_ERROR=ANYBODY NMIS=0",
+          f"{TRAPS} {GIVEN_UP} second-look", large=True),
+    holds("int3-ends-after-a-silence", "SILENCE=IN_FIRST_BATCH NMIS=0",
+          f"{TRAPS} {GIVEN_UP} stopped second-look", large=True),
+    holds("int3-batch-silent-cpu", f"{BATCH} SITES=2 BATCHES=1 SILENCE=ANY_SYNC NMIS=0",
+          "trapped emulated given-up put-back stopped", large=True),
+    holds("int3-failing-write", "BAD_WRITES=1 NMIS=0", f"{TRAPS} write-failed put-back",
           large=True),
-    holds("int3-failing-write", "BAD_WRITES=1", f"{TRAPS} write-failed put-back", large=True),
-    holds("int3-batch", f"{BATCH} SITES=2 PARTIAL_BATCH=1", f"{TRAPS} not-ours", large=True),
-    holds("int3", "SITES=2", TRAPS, large=True),
-    holds("qword-and-int3", f"{QWORD} SITES=2", TRAPS, large=True),
-    holds("int3-one-site", "", TRAPS),
-    holds("int3-no-trap-for-ever", "", TRAPS, cycles=True),
-    holds("int3-same-first-byte", "SAME_FIRST=1", TRAPS),
-    holds("int3-same-tail", "SAME_TAIL=1", TRAPS),
-    holds("int3-batch-silent-cpu", f"{BATCH} SITES=2 BATCHES=1 SILENCE=1",
-          "trapped emulated given-up put-back stopped", large=True),
-    holds("qword-and-int3-silent-cpu", f"{QWORD} SITES=2 BATCHES=1 SILENCE=1",
-          "trapped emulated given-up put-back stopped", large=True),
+    holds("int3-batch", f"{BATCH} SITES=2 PARTIAL_BATCH=1 NMIS=0", f"{TRAPS} not-ours",
+          large=True),
+    holds("qword-silent-cpu", f"{QWORD} SILENCE=ANY_SYNC NEW_AFTER_ERROR=ANYBODY NMIS=0",
+          f"executed {GIVEN_UP}"),
+    holds("qword-and-int3-silent-cpu", f"{QWORD} SITES=2 BATCHES=1 SILENCE=ANY_SYNC NMIS=0",
+          "trapped emulated given-up put-back stopped"),
+    holds("int3-no-trap-for-ever", "NMIS=0", TRAPS, cycles=True),
+    holds("int3", "SITES=2 NMIS=0", TRAPS),
+    holds("qword-and-int3", f"{QWORD} SITES=2 NMIS=0", TRAPS),
+    holds("int3-one-site", "", f"{TRAPS} nmi"),
+    holds("int3-silent-cpu", LATE, f"{TRAPS} nmi {GIVEN_UP} stopped second-look"),
+    holds("int3-silent-cpu-two-sites", "CPUS=1 SITES=2 SILENCE=ANY_SYNC NMIS=0",
+          f"{TRAPS} {GIVEN_UP} stopped second-look"),
+    holds("int3-batch-silent-cpu-two-batches",
+          f"{BATCH} CPUS=1 SITES=2 SILENCE=ANY_SYNC NMIS=0",
+          f"{TRAPS} {GIVEN_UP} stopped second-look"),
+    holds("qword-and-int3-silent-cpu-two-batches",
+          f"{QWORD} CPUS=1 SITES=2 SILENCE=ANY_SYNC NMIS=0",
+          f"{TRAPS} {GIVEN_UP} stopped second-look"),
+    holds("int3-failing-write-silent-cpu", f"{LATE} BAD_WRITES=1",
+          f"{TRAPS} {GIVEN_UP} nmi write-failed stopped second-look"),
+    holds("int3-same-first-byte", "SAME_FIRST=1 NMIS=0", TRAPS),
+    holds("int3-same-tail", "SAME_TAIL=1", f"{TRAPS} nmi"),
     holds("qword", f"{BATCH} SITES=2 QWORD_SITES=3", "executed nmi done"),
-    holds("qword-silent-cpu", f"{QWORD} SILENCE=1 ERROR_MEANS_OLD=0",
-          "executed given-up put-back done", large=True),
     holds("stop", "PROTOCOL=STOP SITES=2", "executed parked nmi done"),
     holds("stop-failing-write", "PROTOCOL=STOP BAD_WRITES=1", "parked write-failed done"),
-    holds("stop-silent-cpu", "PROTOCOL=STOP SILENCE=1", "parked given-up done"),
+    holds("stop-silent-cpu", "PROTOCOL=STOP SILENCE=ANY_SYNC", "parked given-up done"),
     # What the code has and, as long as every sync is answered, does not need.
-    holds("int3-one-look", "LOOKS=1", TRAPS),
-    holds("int3-no-wait-for-references", "NO_WAIT_FOR_REFERENCES=1", TRAPS),
+    holds("int3-no-wait-for-references", "NO_WAIT_FOR_REFERENCES=1 NMIS=0", TRAPS),
     # What the code does not have: README.md, "Limits".
-    holds("nmi-with-site-serialise-first", "CPUS=1 NMI_SITES=1 SERIALISE_FIRST=1", TRAPS),
-    holds("look-per-batch", "LOOK_PER_BATCH=1", TRAPS),
-    holds("look-per-batch-two-silences", "CPUS=1 SILENCE=1 BATCHES=3 LOOK_PER_BATCH=1",
-          f"{TRAPS} second-look given-up"),
-    holds("look-per-batch-same-tail", "CPUS=1 SILENCE=1 SAME_TAIL=1 ERROR_MEANS_OLD=0 "
-          "LOOK_PER_BATCH=1", f"{TRAPS} second-look given-up"),
+    holds("nmi-with-site-serialise-first", "CPUS=1 NMI_SITES=1 SERIALISE_FIRST=1",
+          f"{TRAPS} nmi"),
 
     # The steps.
     mutant("sync-after-int3-dropped", "DROP_SYNC_AFTER=STEP_INT3", MIXED, THREE_STEPS),
@@ -88,20 +106,33 @@ CONFIGURATIONS = [
     mutant("batch-sync-after-tail-dropped",
            f"{BATCH} SITES=2 BATCHES=1 DROP_SYNC_AFTER=STEP_TAIL", MIXED, THREE_STEPS),
     # Putting back.
-    mutant("put-back-without-sync-after-tail", "BATCHES=1 SILENCE=1 GIVE_UP_AFTER_TAIL=1",
+    mutant("put-back-without-sync-after-tail", "BATCHES=1 SILENCE=ANY_SYNC GIVE_UP_AFTER_TAIL=1",
            MIXED, THREE_STEPS),
     mutant("put-back-without-any-sync", "BAD_WRITES=1 UNDO_WITHOUT_SYNC=1", INT3_LATER,
            THREE_STEPS),
-    # The handler and its references.
+    # References.
     mutant("references-dropped-early", "DISARM_BEFORE=STEP_INT3", UNRESOLVED, THREE_STEPS),
     mutant("references-dropped-before-the-last-step", "DISARM_BEFORE=STEP_FIRST", UNRESOLVED,
            THREE_STEPS),
     mutant("armed-after-int3", "ARM_AFTER_INT3=1", UNRESOLVED, THREE_STEPS),
-    mutant("no-wait-for-references", "SILENCE=1 NO_WAIT_FOR_REFERENCES=1", REUSED, BREAKPOINT),
+    mutant("no-wait-for-references", f"{LATE} NO_WAIT_FOR_REFERENCES=1", REUSED, BREAKPOINT),
     mutant("reference-not-dropped", "LEAK_REFERENCE=1", NEVER_ENDS, BREAKPOINT),
+    # The handler, and the count of batches.
     mutant("handler-without-retry", "NO_RETRY=1", UNRESOLVED, BREAKPOINT),
     mutant("handler-emulates-the-old-instruction", "EMULATE_OLD=1", FORBIDDEN, BREAKPOINT),
-    mutant("handler-looks-once", "SILENCE=1 LOOKS=1", UNRESOLVED, BREAKPOINT),
+    mutant("handler-looks-once", f"{LATE} LOOKS=1", UNRESOLVED, BREAKPOINT),
+    mutant("handler-looks-twice-at-most", f"{LATE} BATCHES=3 LOOKS=2", UNRESOLVED, BREAKPOINT),
+    mutant("handler-looks-and-reads-twice",
+           f"{LATE} SAME_TAIL=1 NEW_AFTER_ERROR=ANYBODY LOOKS=2 BYTE_READ_TWICE=1", UNRESOLVED,
+           BREAKPOINT),
+    mutant("handler-reads-the-byte-twice", f"{LATE} BYTE_READ_TWICE=1", UNRESOLVED, BREAKPOINT),
+    mutant("handler-reads-the-byte-before-the-reference", f"{LATE} BYTE_READ_FIRST=1", UNRESOLVED,
+           BREAKPOINT),
+    mutant("handler-reads-the-count-behind-the-reference", f"{LATE} COUNT_READ_LATE=1",
+           UNRESOLVED, BREAKPOINT),
+    mutant("batch-counted-before-the-references", f"{LATE} COUNTED_FIRST=1", UNRESOLVED,
+           BREAKPOINT),
+    mutant("batch-counted-after-int3", f"{LATE} COUNTED_AFTER_INT3=1", UNRESOLVED, BREAKPOINT),
     mutant("retry-without-serialising", "RETRY_WITHOUT_SERIALISE=1", TRAPS_FOR_EVER, ENTRY,
            cycles=True),
     # qword, stop, naive.
@@ -117,14 +148,20 @@ CONFIGURATIONS = [
     mutant("sync-without-serialising", "SYNC_WITHOUT_SERIALISE=1", FORBIDDEN, ENTRY),
     mutant("site-between-acknowledge-and-iret", "SITE_AFTER_ACKNOWLEDGE=1", FORBIDDEN, ENTRY),
     mutant("round-counted-after-the-ipi", "ROUND_AFTER_IPI=1", NEVER_ENDS, IPI),
+    mutant("ipi-to-a-cpu-that-owes-an-answer", f"{LATE} SEND_TO_OWING=1", MERGES, IPI),
+    mutant("left-out-ipi-never-sent", "CPUS=1 SILENCE=IN_FIRST_BATCH LEFT_OUT_FOR_EVER=1",
+           NEVER_ENDS, IPI),
     mutant("cpu-waits-for-the-patcher-interrupts-off", "WAIT_WITH_INTERRUPTS_OFF=1", NEVER_ENDS,
            "kernel/patch_platform.c"),
 
     # What the code does not promise, and what would go wrong: README.md, "Limits".
     limit("nmi-with-site", "NMI_SITES=1", FORBIDDEN),
-    limit("qword-silent-cpu-runs-new", f"{QWORD} SILENCE=1", FORBIDDEN),
-    limit("same-tail-silent-cpu-runs-new", "CPUS=1 SILENCE=1 SAME_TAIL=1", FORBIDDEN),
-    limit("same-tail-silent-cpu-two-looks", "CPUS=1 SILENCE=1 SAME_TAIL=1 ERROR_MEANS_OLD=0",
-          UNRESOLVED),
-    limit("two-silences-two-looks", "CPUS=1 SILENCE=1 BATCHES=3", UNRESOLVED),
+    limit("qword-silent-cpu-runs-new", f"{QWORD} SILENCE=ANY_SYNC NMIS=0", FORBIDDEN),
+    limit("qword-other-cpu-runs-new", f"{QWORD} SILENCE=ANY_SYNC NEW_AFTER_ERROR=THE_SILENT NMIS=0",
+          FORBIDDEN),
+    limit("same-tail-silent-cpu-runs-new", f"{LATE} SAME_TAIL=1 NMIS=0", FORBIDDEN),
+    limit("earlier-site-runs-new", "CPUS=1 SITES=2 SAME_TAIL=1 SILENCE=AT_LAST_SITE NMIS=0",
+          FORBIDDEN),
+    limit("qword-failed-write-runs-new",
+          f"{QWORD} SILENCE=AFTER_FAILED_WRITE BAD_WRITES=1 NMIS=0", FORBIDDEN),
 ]
