@@ -24,8 +24,10 @@ void ipi_set_patience_ns(uint64_t limit_ns);
  * sent: cpu_count() - 1, but for CPUs that have yet to answer a round that was given up. */
 unsigned sync_cores_others(void);
 
-/* The same with patience. Returns false if CPU *@silent did not answer: it may go on fetching older
- * text until it takes its next interrupt, which will serialise it. *@sent: IPIs. */
+/* The same with patience. Returns false if CPU *@silent, or another one behind it, did not answer:
+ * they may go on fetching older text until they take their next interrupt, which will serialise
+ * them.
+ * *@sent: IPIs. */
 bool sync_cores_try(unsigned *sent, unsigned *silent);
 
 /* Sends VECTOR_CALL, VECTOR_RESCHEDULE or VECTOR_STOP to CPU @index, or to all other online CPUs.

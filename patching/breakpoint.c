@@ -139,7 +139,7 @@ static enum look look_once(struct patch_trap_cpu *cpu, struct patch_registers *r
  *     patcher                                   a CPU in the handler
  *     batch 1 put back, returns                 count of batches: 1
  *                                               no batch in flight
- *     batch 2: count = 2, references, int3
+ *     batch 2: references, count = 2, int3
  *                                               reads int3: whose?
  *                                               count is 2 now: look again
  *

@@ -152,6 +152,7 @@ static void put_back(struct pass *pass)
         }
         /* A CPU has gone silent only now: once more, without asking it. */
     }
+    cause.cpu = batch->error.cpu; /* also one that went silent only now */
     bytes_copy(&batch->error, &cause, sizeof(cause));
 }
 

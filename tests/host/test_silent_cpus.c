@@ -186,6 +186,9 @@ static void cpu_silent_while_a_failed_batch_is_put_back(void **state)
                 expect_stopped_by_silent_cpu();
             } else {
                 assert_true(outcome == PATCH_ERR_WRITE || outcome == PATCH_ERR_SILENT_CPU);
+                assert_int_equal(batch.error.cpu, recorder.rounds >= recorder.silent_round
+                                                      ? RECORDER_SILENT_CPU
+                                                      : 0);
                 expect_put_back();
             }
         }
