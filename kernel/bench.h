@@ -42,10 +42,12 @@ uint64_t bench_load_stop(void);
 /* One row of `bench poke`. */
 struct poke_measurement {
     uint32_t flips;
-    uint64_t rounds, ipis, traps; /* sums over the flips; rounds and IPIs are the same for each */
-    uint64_t wrong_passes;        /* of busy CPUs: not each site run exactly once */
-    struct histogram total_ns;    /* one sample a flip */
-    struct histogram stolen_ns;   /* one a flip and busy CPU: bench_runners.h */
+    uint32_t rounds_per_flip;   /* the same for each */
+    uint32_t ipis_per_flip;     /* the most: a CPU that owes an answer from before saves some */
+    uint64_t traps;             /* sum over the flips */
+    uint64_t wrong_passes;      /* of busy CPUs: not each site run exactly once */
+    struct histogram total_ns;  /* one sample a flip */
+    struct histogram stolen_ns; /* one a flip and busy CPU: bench_runners.h */
     struct histogram handler_ticks;
 };
 

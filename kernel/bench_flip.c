@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The engine of `bench poke` and `bench seeds`: flips bench sites while other CPUs are idle or run
- * through them. Invariant: rounds, IPIs and traps are sums of the batches' own records; when it
+ * through them. Invariant: rounds, IPIs and traps come from the batches' own records; when it
  * returns, all sites are nops again, unless the shell was told otherwise. */
 #include "arch/clock.h"
 #include "kernel/bench.h"
@@ -67,31 +67,35 @@ static bool sites_flip(const struct poke_request *request, enum patch_protocol_i
     return false;
 }
 
-/* Adds what the last flip cost. */
+/* Adds what the last flip cost. Its rounds are those of every other, but not its IPIs: a CPU that
+ * still owes the answer to a round given up before has one pending and is sent none (ipi.c). */
 static bool record_take(struct poke_measurement *result)
 {
     const struct patch_record *record = &batch.record;
 
-    if (result->flips != 0 && (record->rounds != result->rounds / result->flips ||
-                               record->ipis != result->ipis / result->flips)) {
-        console_print("bench poke: %s: flips of %u sites differ in rounds or IPIs\n",
-                      record->protocol, record->sites);
+    if (result->flips != 0 && record->rounds != result->rounds_per_flip) {
+        console_print("bench poke: %s: flips of %u sites differ in rounds: %u after %u\n",
+                      record->protocol, record->sites, record->rounds, result->rounds_per_flip);
         return false;
     }
     result->flips++;
-    result->rounds += record->rounds;
-    result->ipis += record->ipis;
+    result->rounds_per_flip = record->rounds;
+    if (record->ipis > result->ipis_per_flip) {
+        result->ipis_per_flip = record->ipis;
+    }
     result->traps += record->traps;
     histogram_add(&result->total_ns, record->total_ns);
     return true;
 }
 
-static bool flip_once(const struct poke_request *request, bool taken,
+/* Flips the sites, which are @taken now; *@taken follows the text, whatever is wrong otherwise. */
+static bool flip_once(const struct poke_request *request, bool *taken,
                       struct poke_measurement *result)
 {
     runners_flip_begin();
-    bool done = sites_flip(request, request->protocol, request->protocol_flags, taken);
+    bool done = sites_flip(request, request->protocol, request->protocol_flags, *taken);
 
+    *taken ^= done;
     runners_flip_end(&result->stolen_ns);
     return done && record_take(result);
 }
@@ -109,10 +113,9 @@ static enum command_result flips_run(struct shell_session *session,
         if (budget_spent && result->flips >= BENCH_FLIPS_LEAST) {
             break;
         }
-        if (!flip_once(request, *taken, result)) {
+        if (!flip_once(request, taken, result)) {
             return COMMAND_FAILED;
         }
-        *taken = !*taken;
         if (shell_interrupted(session)) {
             console_print("bench poke: stopped by Ctrl-C\n");
             return COMMAND_FAILED;

@@ -40,7 +40,6 @@ static void row_print(struct table *table, const struct poke_request *request,
     bool trapped = result->handler_ticks.count != 0;
     bool robbed = result->stolen_ns.count != 0;
     uint64_t handler = histogram_quantile(&result->handler_ticks, 500);
-    uint32_t flips = result->flips;
 
     table_row(table);
     table_text(table, "protocol", 10, patch_protocol_name(request->protocol));
@@ -48,9 +47,9 @@ static void row_print(struct table *table, const struct poke_request *request,
     table_number(table, "cpus", 4, cpu_count());
     table_text(table, "load", 4, bench_load_names[request->busy != 0]);
     table_number(table, "busy", 4, request->busy);
-    table_number(table, "flips", 5, flips);
-    table_number(table, "rounds_per_flip", 0, result->rounds / flips);
-    table_number(table, "ipis_per_flip", 0, result->ipis / flips);
+    table_number(table, "flips", 5, result->flips);
+    table_number(table, "rounds_per_flip", 0, result->rounds_per_flip);
+    table_number(table, "ipis_per_flip", 0, result->ipis_per_flip);
     table_time(table, "min_ns", 9, result->total_ns.minimum);
     table_time(table, "p50_ns", 9, histogram_quantile(&result->total_ns, 500));
     table_time(table, "p99_ns", 9, histogram_quantile(&result->total_ns, 990));

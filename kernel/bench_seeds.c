@@ -68,7 +68,7 @@ static void row_print(struct table *table, const struct seed_row *row)
 static uint64_t ipis_per_cpu(const struct poke_measurement *m)
 {
     unsigned others = cpu_count() - 1;
-    return others != 0 ? m->ipis / m->flips / others : 0;
+    return others != 0 ? m->ipis_per_flip / others : 0;
 }
 
 static uint64_t handler_ns(const struct poke_measurement *m)
