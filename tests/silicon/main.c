@@ -10,8 +10,10 @@
 #include "tests/silicon/options.h"
 #include "tests/silicon/report.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { PATCHER_CPU = 0 };
 
@@ -69,6 +71,10 @@ int main(int count, char **words)
     const char *names[MEASUREMENTS + 1] = {0};
     const char *why_not;
 
+    if (fcntl(STDOUT_FILENO, F_GETFD) < 0) { /* the next file opened would take its place */
+        fprintf(stderr, "silicon: cannot write to stdout: it is closed\n");
+        return 1;
+    }
     for (unsigned i = 0; i < MEASUREMENTS; i++) {
         names[i] = measurements[i].name;
     }
@@ -80,5 +86,6 @@ int main(int count, char **words)
     }
     live_enter_cpu(PATCHER_CPU);
     run_all();
+    report_flush();
     return 0;
 }

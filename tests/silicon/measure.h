@@ -12,7 +12,7 @@ void measure_keys(void);
 void measure_handler(void);
 void measure_broken(void);
 
-/* Says which of the project's bars hold here, as far as they were measured. */
+/* Says which of the project's bars hold here: yes, no, or not measured in full. */
 void bars_report(void);
 
 /* What bars_report() wants to know; 0 or less: not measured. */
@@ -20,12 +20,12 @@ struct bars {
     double flat_percent; /* int3-batch: the dearest of 1..256 sites over the cheapest, less 100 % */
     double qword_ratio;  /* int3-batch over qword, the worst of 1..256 sites */
     double naive_bad;    /* per million updates across a line */
+    uint64_t naive_updates;
     uint64_t batch_updates; /* int3-batch: all placements */
     uint64_t batch_bad;
     uint64_t qword_updates;
     uint64_t qword_bad;
-    bool batch_was_measured; /* the two above */
-    bool naive_was_measured;
+    bool batch_was_measured; /* the two figures of cost */
 };
 extern struct bars bars;
 

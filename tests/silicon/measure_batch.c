@@ -120,7 +120,7 @@ static void note_bars(void)
         double ratio = batch[size] / qword[size];
 
         if (batch[size] <= 0 || qword[size] <= 0) {
-            report_note("too few samples: the bars of this table are not judged");
+            report_note("batch: too few samples: its bars are not judged");
             return;
         }
         least = batch[size] < least ? batch[size] : least;

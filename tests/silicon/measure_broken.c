@@ -128,7 +128,7 @@ static void note_bars(const struct trial *trial, enum live_placement placement,
 {
     if (trial->protocol == PATCH_PROTOCOL_NAIVE && placement == LIVE_ACROSS_LINE) {
         bars.naive_bad = per_million;
-        bars.naive_was_measured = true;
+        bars.naive_updates = outcome->updates;
     }
     if (trial->protocol == PATCH_PROTOCOL_INT3_BATCH && trial->is_right) {
         bars.batch_updates += outcome->updates;
@@ -163,11 +163,11 @@ static void trial_row(const struct trial *trial, enum live_placement placement)
 
 void measure_broken(void)
 {
-    report_begin("silicon.broken", "Bad executions: neither the old nor the new instruction");
     if (machine_cpu_count() < 2) {
-        report_note("not measured: needs a second CPU that executes while this one writes");
+        report_note("broken: not measured: needs a second CPU that executes while this one writes");
         return;
     }
+    report_begin("silicon.broken", "Bad executions: neither the old nor the new instruction");
     for (unsigned i = 0; i < sizeof(trials) / sizeof(trials[0]); i++) {
         for (unsigned placement = 0; placement < LIVE_PLACEMENTS; placement++) {
             if (trials[i].protocol != PATCH_PROTOCOL_QWORD || placement == LIVE_IN_QUADWORD) {

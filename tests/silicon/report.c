@@ -4,6 +4,7 @@
 
 #include "tests/silicon/options.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,7 +14,7 @@
 enum {
     CELLS_MAX = 20,
     CELL_SIZE = 96,
-    TEXT_WIDTH = 21,
+    TEXT_WIDTH = 22, /* at least; what the first row holds may be wider */
     NUMBER_WIDTH = 9,
     FRACTION_BELOW = 1000, /* hundredths of more say nothing */
 };
@@ -25,6 +26,7 @@ static struct cell {
     bool is_text;
     char value[CELL_SIZE];
 } cells[CELLS_MAX];
+static int widths[CELLS_MAX];
 static unsigned cell_count;
 static const char *kind;
 static bool head_is_due;
@@ -93,6 +95,11 @@ void report_none(const char *name)
     cell_add(name, false, options.json ? "null" : "-");
 }
 
+void report_no_truth(const char *name)
+{
+    cell_add(name, !options.json, options.json ? "null" : "-");
+}
+
 /* No text of ours holds anything else that JSON wants escaped. */
 static void print_json_text(const char *text)
 {
@@ -120,27 +127,47 @@ static void print_json_row(void)
     printf("}\n");
 }
 
-static void print_cell(const struct cell *cell, const char *text)
+/* As wide as its kind asks for, its name, and its value in the first row. */
+static int cell_width(const struct cell *cell)
 {
-    int width = cell->is_text ? TEXT_WIDTH : NUMBER_WIDTH;
+    size_t width = cell->is_text ? TEXT_WIDTH : NUMBER_WIDTH;
 
-    if ((int)strlen(cell->name) > width) {
-        width = (int)strlen(cell->name);
+    width = strlen(cell->name) > width ? strlen(cell->name) : width;
+    return (int)(strlen(cell->value) > width ? strlen(cell->value) : width);
+}
+
+static void print_cell(unsigned i, const char *text)
+{
+    printf(cells[i].is_text ? "%-*s  " : "%*s  ", widths[i], text);
+}
+
+static void print_head(void)
+{
+    for (unsigned i = 0; i < cell_count; i++) {
+        widths[i] = cell_width(&cells[i]);
+        print_cell(i, cells[i].name);
     }
-    printf(cell->is_text ? "%-*s  " : "%*s  ", width, text);
+    printf("\n");
 }
 
 static void print_table_row(void)
 {
-    for (unsigned i = 0; i < cell_count && head_is_due; i++) {
-        print_cell(&cells[i], cells[i].name);
+    if (head_is_due) {
+        print_head();
     }
-    printf("%s", head_is_due ? "\n" : "");
     for (unsigned i = 0; i < cell_count; i++) {
-        print_cell(&cells[i], cells[i].value);
+        print_cell(i, cells[i].value);
     }
     printf("\n");
     head_is_due = false;
+}
+
+void report_flush(void)
+{
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "silicon: cannot write to stdout: %s\n", strerror(errno));
+        _exit(1); /* not exit(): stdout would be flushed again */
+    }
 }
 
 void report_row(void)
@@ -151,7 +178,7 @@ void report_row(void)
     } else {
         print_table_row();
     }
-    fflush(stdout);
+    report_flush();
     cell_count = 0;
 }
 
@@ -171,7 +198,7 @@ void report_note(const char *format, ...)
     } else {
         printf("%s\n", text);
     }
-    fflush(stdout);
+    report_flush();
 }
 
 void report_progress(const char *format, ...)

@@ -148,6 +148,8 @@ def test_calls_keys_and_handlers_are_complete(rows):
     (["-j", "batch"], "unknown option 'batch'"),
     (["--only"], "no name behind '--only'"),
     (["--only", "calls2"], "no measurement 'calls2'"),
+    (["--only=calls2"], "no measurement 'calls2'"),
+    (["--only="], "no measurement ''"),
     ([""], "unknown option ''"),
 ])
 def test_bad_options_are_named_and_nothing_runs(options, culprit):
@@ -156,16 +158,98 @@ def test_bad_options_are_named_and_nothing_runs(options, culprit):
     assert culprit in done.stderr and "usage:" in done.stderr
 
 
+def test_output_that_cannot_be_written_is_an_error_at_once():
+    with open("/dev/full", "w", encoding="ascii") as full:
+        for options in ["--help"], ["-j"], []:
+            done = subprocess.run([PROGRAM, *options], stdout=full, stderr=subprocess.PIPE,
+                                  text=True, timeout=10, check=False)
+            assert done.returncode == 1, options
+            assert done.stderr == "silicon: cannot write to stdout: No space left on device\n"
+
+
+def test_closed_stdout_is_an_error_before_anything_runs():
+    done = subprocess.run([PROGRAM], stderr=subprocess.PIPE, text=True, timeout=10, check=False,
+                          preexec_fn=lambda: os.close(1))
+    assert done.returncode == 1
+    assert done.stderr == "silicon: cannot write to stdout: it is closed\n"
+
+
+BARS_MAIN = """
+#include "tests/silicon/measure.h"
+#include "tests/silicon/options.h"
+
+#include <stdlib.h>
+
+int main(int count, char **words)
+{
+    (void)count;
+    options.json = true;
+    options.quick = words[1][0] == 'q';
+    bars.batch_was_measured = true;
+    bars.flat_percent = atof(words[2]);
+    bars.qword_ratio = atof(words[3]);
+    bars.naive_bad = atof(words[4]);
+    bars.naive_updates = strtoul(words[5], NULL, 10);
+    bars.batch_bad = bars.qword_bad = strtoul(words[6], NULL, 10);
+    bars.batch_updates = bars.qword_updates = strtoul(words[7], NULL, 10);
+    bars_report();
+    return 0;
+}
+"""
+
+
+@pytest.fixture(scope="session", name="bars")
+def bars_of_given_figures(tmp_path_factory):
+    """A function: the verdicts of bars.c on the figures given."""
+    folder = tmp_path_factory.mktemp("bars")
+    (folder / "main.c").write_text(BARS_MAIN, encoding="ascii")
+    sources = [ROOT / "tests/silicon" / name for name in ("bars.c", "report.c", "options.c")]
+    subprocess.run(["cc", "-std=gnu11", "-I.", folder / "main.c", *sources, "-lm", "-o",
+                    folder / "bars"], cwd=ROOT, check=True, timeout=TIME_LIMIT_S)
+
+    def judge(*figures):
+        done = subprocess.run([folder / "bars", *map(str, figures)], text=True, timeout=10,
+                              stdout=subprocess.PIPE, check=True)
+        return [json.loads(line)["holds"] for line in done.stdout.splitlines()]
+    return judge
+
+
+WHOLE, FEW = 10_000_000, 9_999_999
+NAIVE_WHOLE, NAIVE_FEW = 1_000_000, 999_999
+
+
+@pytest.mark.parametrize("figures, verdicts", [
+    (("whole", 20, 2.5, 1, NAIVE_WHOLE, 0, WHOLE), [True, True, True, True, True]),
+    (("whole", 20.1, 2.4, 0, NAIVE_WHOLE, 1, WHOLE), [False, False, False, False, False]),
+    (("whole", 20, 2.5, 0, NAIVE_FEW, 0, FEW), [True, True, None, None, None]),
+    (("whole", 20, 2.5, 1, 100, 1, 100), [True, True, True, False, False]),
+    (("quick", 20, 2.5, 1, 100, 1, 100), [None, None, True, False, False]),
+    (("quick", 99, 1.0, 0, 100, 0, 100), [None, None, None, None, None]),
+])
+def test_bar_not_measured_in_full_neither_holds_nor_fails(bars, figures, verdicts):
+    assert bars(*figures) == verdicts
+
+
+@needs_two_cpus
+def test_quick_run_fails_no_bar(rows):
+    for row in rows["silicon.bar"]:
+        assert row["holds"] is (True if row["bar"] == "naive across a line" else None), row
+
+
 def test_help_goes_to_stdout():
     done = run("--help")
     assert done.returncode == 0 and "--only" in done.stdout and done.stderr == ""
 
 
 def test_only_one_measurement_and_a_table_for_people():
-    done = run("--quick", "--only", "keys")
+    done = run("--quick", "--only=keys")
     assert done.returncode == 0, done.stderr
     assert "load and test, off" in done.stdout and "retpoline" not in done.stdout
     assert "{" not in done.stdout
+    head, values = done.stdout.splitlines()[2:4]
+    kernel = os.uname().release
+    assert head.split()[:3] == ["cpu", "family/model/stepping", "kernel"]
+    assert head.index("kernel") == values.index(kernel), "columns are aligned"
 
 
 def test_ctrl_c_ends_it_at_once():
@@ -186,3 +270,4 @@ def test_one_cpu_measures_what_it_can_and_says_so():
     kinds = {json.loads(line)["kind"] for line in done.stdout.splitlines()}
     assert "silicon.call" in kinds and "silicon.batch" not in kinds
     assert "silicon.broken" not in kinds and "one CPU" in done.stdout
+    assert "batch: not measured" in done.stdout and "broken: not measured" in done.stdout
