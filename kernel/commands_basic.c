@@ -17,10 +17,12 @@
 #include "kernel/options.h"
 #include "kernel/panic.h"
 #include "kernel/shell.h"
+#include "kernel/string.h"
 #include "kernel/table.h"
 #include "kernel/version.h"
 
 #define STOP_TIMEOUT_NS 1000000000ull
+#define HELP_LINE_MAX   256
 
 /* For commands whose only option is -j. */
 static bool parse_json_only(int argc, char **argv, bool *json)
@@ -53,26 +55,47 @@ static void help_list(bool json)
     }
 }
 
+/* Prints the details line by line: neither one console_print() nor one row could hold them all. */
+static void help_details(const char *text, bool json)
+{
+    struct table table;
+
+    table_begin(&table, "command.detail", json);
+    while (text != NULL) {
+        const char *end = strchr(text, '\n');
+        int length = end != NULL ? (int)(end - text) : (int)strlen(text);
+        char line[HELP_LINE_MAX];
+
+        format_text(line, sizeof(line), "%.*s", length, text);
+        if (json) {
+            table_row(&table);
+            table_text(&table, "text", 0, line);
+            table_end_row(&table);
+        } else {
+            console_print("%s\n", line);
+        }
+        text = end != NULL ? end + 1 : NULL;
+    }
+}
+
 static void help_explain(const struct shell_command *command, bool json)
 {
     struct table table;
 
-    if (!json) {
-        console_print("%s: %s\nusage:   %s\nexample: %s\n%s%s", command->name, command->summary,
-                      command->usage, command->example,
-                      command->details != NULL ? command->details : "",
-                      command->details != NULL ? "\n" : "");
-        return;
+    if (json) {
+        table_begin(&table, "command", json);
+        table_row(&table);
+        table_text(&table, "name", 0, command->name);
+        table_text(&table, "summary", 0, command->summary);
+        table_text(&table, "usage", 0, command->usage);
+        table_text(&table, "example", 0, command->example);
+        table_end_row(&table);
+        table_end(&table);
+    } else {
+        console_print("%s: %s\nusage:   %s\nexample: %s\n", command->name, command->summary,
+                      command->usage, command->example);
     }
-    table_begin(&table, "command", json);
-    table_row(&table);
-    table_text(&table, "name", 0, command->name);
-    table_text(&table, "summary", 0, command->summary);
-    table_text(&table, "usage", 0, command->usage);
-    table_text(&table, "example", 0, command->example);
-    table_text(&table, "details", 0, command->details != NULL ? command->details : "");
-    table_end_row(&table);
-    table_end(&table);
+    help_details(command->details, json);
 }
 
 static enum command_result help_run(struct shell_session *session, int argc, char **argv)

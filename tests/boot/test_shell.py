@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from machine import ALL_OK, SOME_FAILED, Machine, loader_options
+from machine import ALL_OK, ROOT, SOME_FAILED, Machine, loader_options
 
 COMMANDS = ("help ver cpus mem threads log cmdline ipi keys key sites plan pokes protocol test"
             " bench spin exit panic reboot").split()
@@ -28,6 +28,29 @@ def test_help_explains_with_an_example(shell, command):
     assert "usage:" in text
     example = next(line for line in text.splitlines() if line.startswith("example:"))
     assert command in example
+
+
+def details_in_source(command):
+    """Returns the lines of the command's .details, as its C file has them."""
+    for path in sorted((ROOT / "kernel").glob("commands_*.c")):
+        for struct in path.read_text(encoding="utf-8").split("const struct shell_command ")[1:]:
+            if f'.name = "{command}"' in struct:
+                details = re.search(r'\.details =\s*((?:"(?:\\.|[^"\\])*"\s*)+),', struct)
+                pieces = re.findall(r'"((?:\\.|[^"\\])*)"', details[1]) if details else []
+                return [line.replace('\\"', '"') for line in "".join(pieces).split(r"\n") if line]
+    raise AssertionError(f"no source of {command}")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_prints_every_detail(shell, command):
+    """One call to the console and one row of JSON both have a limit, and `help bench` is longer than
+    either. The source is the witness."""
+    wanted = details_in_source(command)
+    assert shell.run(f"help {command}").splitlines()[3:] == wanted
+    first, *rows = shell.json(f"help {command} -j")
+    assert (first["kind"], first["name"]) == ("command", command) and "truncated" not in first
+    assert [(row["kind"], row["text"]) for row in rows] == [("command.detail", line)
+                                                            for line in wanted]
 
 
 @pytest.mark.parametrize("line, culprit", [
