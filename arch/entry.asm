@@ -66,7 +66,7 @@ nmi_entry:
 ; That the acknowledgement comes before the IRET is harmless: up to it the CPU runs only these
 ; instructions, and every later one is fetched after it. Acknowledged before the end of interrupt,
 ; so that the next round's IPI is a new one.
-; Ordering: reading sync_round pairs with its increment in sync_cores_others().
+; Ordering: reading sync_round pairs with its increment in round_begin_locked() of ipi.c.
 align 64
 sync_entry_xapic:
     push rax

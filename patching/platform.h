@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* What a host of patching/ must provide: the kernel does it once, tests/host again. Invariant:
- * these are the only functions that patching/ calls outside itself (`nm -u` of its objects proves
- * it). "nopatch": called by the breakpoint handler, so it must hold no site and call nothing that
- * does. */
+/* What a host of patching/ must provide: the kernel does it once, tests/host and tests/fuzz again.
+ * Invariant: these are the only functions that patching/ calls outside itself (`nm -u` of its
+ * objects proves it). "nopatch": called by the breakpoint handler, so it must hold no site and call
+ * nothing that does. */
 #pragma once
 
 #include "patching/status.h"
@@ -18,8 +18,8 @@ enum { PATCH_CPU_MAX = 256 };
 bool platform_text_is_patchable(const void *address, size_t length);
 
 /* One stretch of writes: between open and close no other function of this file is called but
- * platform_text_write(). Interrupts may be off in between, so a stretch is at most
- * PATCH_WINDOW_WRITES (protocol.h) writes long. */
+ * platform_text_write() and platform_text_write_quadword(). Interrupts may be off in between, so a
+ * stretch is at most PATCH_WINDOW_WRITES (write_window.h) writes long. */
 void platform_text_open(void);
 
 /* Writes @length bytes to text, which is read-only at @address itself.
@@ -48,15 +48,16 @@ struct platform_round {
 };
 
 /* Serialises every CPU.
- * Ordering: on return every CPU has executed a serialising instruction after all earlier text
- * writes of the caller; a full memory barrier on each of them.
- * Returns false if a CPU did not acknowledge for as long as the host is willing to wait; it will
- * serialise before it takes its next interrupt. */
+ * Ordering: on return every CPU executes a serialising instruction, behind all earlier text writes
+ * of the caller, before it executes anything that may be patched; a full memory barrier on each.
+ * (It may acknowledge first: then nothing that may run in between, an NMI included, holds a site.)
+ * Returns false if a CPU did not acknowledge for as long as the host is willing to wait; its
+ * interrupt stays pending and will serialise it. */
 PATCH_MUST_CHECK bool platform_sync_cores(struct platform_round *round);
 
 /* Parks every other CPU: on return each spins with interrupts off, in code that holds no site, and
  * so are the caller's interrupts off. Until the release nothing else of this file is called but
- * platform_text_*() and platform_step_reached().
+ * platform_text_*(), platform_step_reached() and platform_fatal().
  * Returns false, nobody parked, if a CPU did not come in time. */
 PATCH_MUST_CHECK bool platform_stop_cpus(struct platform_round *round);
 

@@ -19,10 +19,22 @@ static const struct patch_protocol *const protocols[PATCH_PROTOCOL_COUNT] = {
     [PATCH_PROTOCOL_NAIVE] = &patch_protocol_naive,
 };
 
-/* Protocol and flags in one word, so that they are read together. */
-#define DEFAULT_FLAGS_SHIFT 16
+/* Protocol and flags of batches that name none, in one word, so that they are read together. */
+union protocol_choice {
+    uint32_t word;
+    struct {
+        uint16_t protocol;
+        uint16_t flags;
+    };
+};
 
-static uint32_t default_protocol = PATCH_PROTOCOL_INT3_BATCH;
+static uint32_t default_choice = PATCH_PROTOCOL_INT3_BATCH; /* atomic */
+
+static union protocol_choice default_choice_get(void)
+{
+    /* Relaxed, here and in set: the word stands for itself. */
+    return (union protocol_choice){.word = __atomic_load_n(&default_choice, __ATOMIC_RELAXED)};
+}
 
 static bool protocol_exists(enum patch_protocol_id id)
 {
@@ -31,13 +43,12 @@ static bool protocol_exists(enum patch_protocol_id id)
 
 enum patch_protocol_id patch_protocol_default(void)
 {
-    /* Relaxed, here and below: the word stands for itself. */
-    return __atomic_load_n(&default_protocol, __ATOMIC_RELAXED) & ((1u << DEFAULT_FLAGS_SHIFT) - 1);
+    return (enum patch_protocol_id)default_choice_get().protocol;
 }
 
 unsigned patch_protocol_default_flags(void)
 {
-    return __atomic_load_n(&default_protocol, __ATOMIC_RELAXED) >> DEFAULT_FLAGS_SHIFT;
+    return default_choice_get().flags;
 }
 
 /* Whether a batch may be applied by protocol @id with @flags. */
@@ -55,8 +66,9 @@ enum patch_status patch_protocol_set_default(enum patch_protocol_id id, unsigned
     enum patch_status status = check_protocol(id, flags);
 
     if (status == PATCH_OK) {
-        __atomic_store_n(&default_protocol, (uint32_t)id | flags << DEFAULT_FLAGS_SHIFT,
-                         __ATOMIC_RELAXED);
+        union protocol_choice choice = {.protocol = (uint16_t)id, .flags = (uint16_t)flags};
+
+        __atomic_store_n(&default_choice, choice.word, __ATOMIC_RELAXED);
     }
     return status;
 }
@@ -83,10 +95,12 @@ enum patch_protocol_id patch_protocol_find(const char *name)
 
 __attribute__((noinline)) void patch_batch_initialize(struct patch_batch *batch, const char *who)
 {
+    union protocol_choice choice = default_choice_get();
+
     batch->who = who;
     batch->caller = (uint64_t)__builtin_return_address(0);
-    batch->protocol = patch_protocol_default();
-    batch->flags = patch_protocol_default_flags();
+    batch->protocol = (enum patch_protocol_id)choice.protocol;
+    batch->flags = choice.flags;
     batch->count = 0;
     batch->added = 0;
     bytes_clear(&batch->error, sizeof(batch->error));

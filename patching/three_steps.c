@@ -12,15 +12,16 @@
  *       (a quadword site: all of it)            (a quadword site: old, or new)
  *       sync ------------------------------->   new from here on
  *
- * Each step asks the text itself what is left to do, so putting a failed batch back is the same
- * pass with the old bytes as its goal: a site that was not reached yet has nothing left to do. A
+ * Putting a failed batch back is the same pass with the old bytes as its goal; then each step asks
+ * the text itself what is left to do: a site that was not reached yet has nothing left. A
  * change of the first byte alone goes through int3 as well: processors promise atomicity for int3
  * over a first byte, not for any opcode over any other (facts: cross-modifying code).
  *
  * A CPU that does not acknowledge a sync may go on fetching whatever stood there since its last
  * one. As long as no tail was written that is the old instruction, int3 or, of a quadword site, the
- * new one: the batch is put back without asking the CPU again. Once a tail was written, the old
- * first byte and the new one are both wrong for it: the machine stops while int3 still stands. */
+ * new one: the batch is put back without waiting for the CPU at each step. Once a tail was written,
+ * the old first byte and the new one are both wrong for it: the machine stops while int3 still
+ * stands. */
 #include "patching/three_steps.h"
 
 #include "patching/breakpoint.h"
@@ -72,25 +73,34 @@ static bool site_run(struct pass *pass, struct write_window *window, const struc
     }
 }
 
-/* Makes every CPU serialise. Returns false, with the CPU in batch->error, if one is silent and no
- * harm is done yet. */
-static bool sync_run(struct pass *pass)
+/* Makes every CPU serialise. Returns false, with the CPU in @silent, if one does not answer. */
+static bool round_run(struct patch_batch *batch, unsigned *silent)
 {
-    struct patch_batch *batch = pass->batch;
     struct platform_round round = {0};
     bool all_answered = platform_sync_cores(&round);
 
     batch->record.rounds++;
     batch->record.ipis += round.ipis;
-    if (all_answered) {
+    *silent = round.silent_cpu;
+    return all_answered;
+}
+
+/* The sync behind a step. Returns false, with the CPU in batch->error, if one is silent and no harm
+ * is done yet. */
+static bool sync_run(struct pass *pass)
+{
+    struct patch_batch *batch = pass->batch;
+    unsigned silent;
+
+    if (round_run(batch, &silent)) {
         return true;
     }
     if (pass->tail_is_written) {
-        platform_fatal_silent_cpu(round.silent_cpu);
+        platform_fatal_silent_cpu(silent);
     }
     pass->cpu_is_silent = true;
     batch->error.status = PATCH_ERR_SILENT_CPU;
-    batch->error.cpu = round.silent_cpu;
+    batch->error.cpu = silent;
     return false;
 }
 
@@ -153,6 +163,12 @@ static void put_back(struct pass *pass)
         /* A CPU has gone silent only now: once more, without asking it. */
     }
     cause.cpu = batch->error.cpu; /* also one that went silent only now */
+    if (pass->cpu_is_silent) {
+        unsigned ignored;
+
+        /* Whoever answers executes old bytes only from here on; nobody has to. */
+        round_run(batch, &ignored);
+    }
     bytes_copy(&batch->error, &cause, sizeof(cause));
 }
 

@@ -9,7 +9,7 @@ tabs between; a runner takes its file away when it starts and leaves it when eve
 noticed (save() does that for those in Python). Invariant: the table is a function of these files
 alone: sorted, no times, nothing of this machine. Fails if a file is missing, and with --check if
 the table in README is not the one that the runs produced. Called by: make mutants, make test;
-save() by tests/host/mutants.py, tests/fuzz/mutants.py, tests/mutants/run.py.
+save() by tests/host/mutants.py, tests/fuzz/fuzz_mutants.py, tests/mutants/run.py.
 """
 
 import argparse

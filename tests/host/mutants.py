@@ -15,9 +15,14 @@ import pathlib
 import subprocess
 import sys
 
-from mutant_table import MUTANTS
+from mutant_list import MUTANTS
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+
+import mutant_table  # noqa: E402
 
 TIMEOUT_S = 10
+
 
 def run_test(program, test):
     """Returns (status, output) of one test; a hang counts as a failure."""
@@ -63,6 +68,8 @@ def main():
     parser.add_argument("--host", required=True, type=pathlib.Path, help="$(BUILD)/host")
     parser.add_argument("--make", required=True, help="command that builds the target `mutant`")
     options = parser.parse_args()
+    results = options.host.parent / "mutants"
+    mutant_table.forget(results, "host")
     survivors = []
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         verdicts = pool.map(lambda item: judge(options.make, options.host, *item),
@@ -72,10 +79,10 @@ def main():
                 survivors.append(mutant)
             print(f"  {'BAD ' if wrong else 'dead'}  {mutant.file[:-2]}: {mutant.name}"
                   f"  <- {wrong or mutant.test}", flush=True)
-    results = options.host.parent / "mutants" / "host.tsv"
-    results.parent.mkdir(parents=True, exist_ok=True)
-    results.write_text("".join(f"host\t{m.name}\tpatching/{m.file}\t{m.program}: {m.test}\n"
-                               for m in MUTANTS if m not in survivors), encoding="utf-8")
+    if not survivors:
+        mutant_table.save(results, "host", [(mutant.name, f"patching/{mutant.file}",
+                                             f"{mutant.program}: {mutant.test}")
+                                            for mutant in MUTANTS])
     dead = len(MUTANTS) - len(survivors)
     print(f"host mutants: {dead} passed, {len(survivors)} failed, 0 skipped")
     sys.exit(1 if survivors else 0)

@@ -61,7 +61,11 @@ MUTANTS = [
     Mutant("failed write taken for a good one", "site_write.c",
            "    batch->error.status = PATCH_ERR_WRITE;", "    return true;", *FAULTS),
     # A CPU that does not answer.
-    Mutant("goes on without the silent CPU", "three_steps.c", "if (all_answered) {", "if (true) {",
+    Mutant("goes on without the silent CPU", "three_steps.c",
+           "if (round_run(batch, &silent)) {", "if (round_run(batch, &silent) || true) {",
+           *SILENT_AT_FIRST),
+    Mutant("others not synced when a batch is put back", "three_steps.c",
+           "round_run(batch, &ignored);", "ignored = 0;\n        (void)ignored;",
            *SILENT_AT_FIRST),
     Mutant("put back behind a tail without the silent CPU", "three_steps.c",
            "if (pass->tail_is_written) {", "if (false) {", *SILENT),
