@@ -8,6 +8,8 @@
 #include "kernel/console.h"
 #include "kernel/hold_flip.h"
 #include "kernel/options.h"
+#include "kernel/patch_error_text.h"
+#include "kernel/protocol_danger.h"
 #include "kernel/string.h"
 #include "kernel/table.h"
 #include "kernel/thread.h"
@@ -30,6 +32,8 @@ static struct hold_bench {
     uint64_t step, protocol, hold_ms; /* step, protocol: the enums */
     bool unsafe, json;
     bool interrupted;
+    bool fetch_is_bytewise; /* mixtures of quadword sites are no fault here: hold_flip.h */
+    uint64_t torn, mixed;   /* mixtures executed: those, and all others */
     uint64_t holds[MOMENTS];
     struct hold_row rows[MOMENTS][CPU_MAX];
     struct hold_flip there, back;
@@ -178,6 +182,7 @@ static enum patch_status flip_there_and_back(void)
                                      .flags = PATCH_ALLOW_UNSAFE, /* mixtures have their pads */
                                      .sites = HOLD_ALL_SITES,
                                      .goal = HOLD_FORM_SECOND,
+                                     .fetch_is_bytewise = bench.fetch_is_bytewise,
                                      .visit = watch};
     bench.back = (struct hold_flip){
         .protocol = PATCH_PROTOCOL_INT3_BATCH, .sites = HOLD_ALL_SITES, .goal = HOLD_FORM_FIRST};
@@ -185,20 +190,48 @@ static enum patch_status flip_there_and_back(void)
     return status == PATCH_OK ? hold_flip_apply(&bench.back) : status;
 }
 
-/* Says what went wrong, if anything did. */
-static enum command_result verdict(enum patch_status status, uint64_t mixed)
+/* Sums up the mixtures of the whole flip, in a window or not. */
+static void mixtures_count(void)
 {
+    for (unsigned site = 0; site < HOLD_SITES; site++) {
+        uint64_t mixed = hold_readers_mixed_at(site);
+        if (bench.fetch_is_bytewise && hold_site_fits_quadword(&hold_sites[site])) {
+            bench.torn += mixed;
+        } else {
+            bench.mixed += mixed;
+        }
+    }
+}
+
+static void note_torn(void)
+{
+    if (bench.fetch_is_bytewise && !bench.json) {
+        console_print("%s: %s; until the sync that is no failure at sites inside a quadword: "
+                      "%llu mixtures there\n",
+                      patch_protocol_name((enum patch_protocol_id)bench.protocol),
+                      protocol_danger((enum patch_protocol_id)bench.protocol),
+                      (unsigned long long)bench.torn);
+    }
+}
+
+/* Says what went wrong, if anything did. */
+static enum command_result verdict(enum patch_status status)
+{
+    char text[PATCH_ERROR_TEXT_MAX];
+    bool on_the_way_back = bench.there.error.status == PATCH_OK;
     if (status != PATCH_OK) {
-        console_print("bench poke: --hold: %s\n", patch_status_text(status));
+        console_print(
+            "bench poke: --hold: %s%s\n", on_the_way_back ? "on the way back: " : "",
+            patch_error_text(on_the_way_back ? &bench.back.error : &bench.there.error, text));
     } else if (bench.interrupted) {
         console_print("bench poke: stopped by Ctrl-C\n");
     } else if (bench.there.is_faulty) {
         console_print("bench poke: --hold: %s\n", bench.there.fault);
     } else if (bench.back.is_faulty) {
         console_print("bench poke: --hold: on the way back: %s\n", bench.back.fault);
-    } else if (mixed != 0) {
+    } else if (bench.mixed != 0) {
         console_print("bench poke: --hold: %llu mixtures executed outside the step held\n",
-                      (unsigned long long)mixed);
+                      (unsigned long long)bench.mixed);
     } else {
         return COMMAND_OK;
     }
@@ -214,15 +247,18 @@ enum command_result bench_hold_run(struct shell_session *session, int argc, char
     if (!options_read(argc, argv)) {
         return COMMAND_USAGE;
     }
+    bench.fetch_is_bytewise =
+        bench.protocol == PATCH_PROTOCOL_QWORD && protocol_danger(PATCH_PROTOCOL_QWORD) != NULL;
     if (!hold_readers_start()) {
         console_print("bench poke: out of memory for the reader threads\n");
         return COMMAND_FAILED;
     }
     enum patch_status status = flip_there_and_back();
-    uint64_t mixed = hold_readers_mixed();
+    mixtures_count();
     hold_readers_stop();
     if (status == PATCH_OK && !bench.interrupted) {
         rows_print();
+        note_torn();
     }
-    return verdict(status, mixed);
+    return verdict(status);
 }

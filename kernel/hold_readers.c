@@ -22,10 +22,10 @@
 struct hold_reader {
     struct thread *thread;
     /* atomic, written by the reader: */
-    uint64_t window;       /* the one it has last seen */
-    uint64_t rounds;       /* since the start */
-    uint64_t window_began; /* `rounds` when its window opened */
-    uint64_t mixed;        /* runs since the start */
+    uint64_t window;            /* the one it has last seen */
+    uint64_t rounds;            /* since the start */
+    uint64_t window_began;      /* `rounds` when its window opened */
+    uint64_t mixed[HOLD_SITES]; /* runs since the start */
     bool is_muted;
     /* by the reader, while its window is open; by the holder afterwards: */
     struct hold_counts counts;
@@ -52,7 +52,7 @@ static void round_count(struct hold_reader *reader, struct hold_counts *counts)
         enum hold_outcome outcome = hold_sites[i].run(NULL, NULL);
         counts->outcomes[i][outcome]++;
         if (outcome == HOLD_MIXED) {
-            __atomic_fetch_add(&reader->mixed, 1, __ATOMIC_RELAXED);
+            __atomic_fetch_add(&reader->mixed[i], 1, __ATOMIC_RELAXED);
         }
     }
     counts->rounds++;
@@ -167,11 +167,20 @@ void hold_readers_stop(void)
     }
 }
 
-uint64_t hold_readers_mixed(void)
+uint64_t hold_readers_mixed_at(unsigned site)
 {
     uint64_t mixed = 0;
     for (unsigned cpu = 0; cpu < cpu_present_count(); cpu++) {
-        mixed += __atomic_load_n(&readers.on[cpu].mixed, __ATOMIC_RELAXED);
+        mixed += __atomic_load_n(&readers.on[cpu].mixed[site], __ATOMIC_RELAXED);
+    }
+    return mixed;
+}
+
+uint64_t hold_readers_mixed(void)
+{
+    uint64_t mixed = 0;
+    for (unsigned site = 0; site < HOLD_SITES; site++) {
+        mixed += hold_readers_mixed_at(site);
     }
     return mixed;
 }

@@ -27,6 +27,9 @@ bool hold_reader_runs(unsigned cpu);
 /* Runs that came to a mixture since the start, in a window or not, all readers together. */
 uint64_t hold_readers_mixed(void);
 
+/* The same for one of the hold sites. */
+uint64_t hold_readers_mixed_at(unsigned site);
+
 /* Rounds of @cpu's reader since the start; grows while it runs. */
 uint64_t hold_reader_rounds(unsigned cpu);
 
