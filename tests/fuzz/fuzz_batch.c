@@ -234,7 +234,7 @@ static void plan(void)
     uint32_t faults = model_faults(&model);
 
     memcpy(before, arena, ARENA_SIZE);
-    machine_begin(false);
+    machine_begin(model.protocol, model.flags);
     fetch_reset(false);
     lock();
     enum patch_status status = patch_batch_plan_locked(&batch, &rounds);
@@ -343,7 +343,7 @@ static bool apply(bool locked)
     faults = model_faults(&model);
     newest = patch_record_newest();
     memcpy(before, arena, ARENA_SIZE);
-    machine_begin(model.protocol == PATCH_PROTOCOL_NAIVE);
+    machine_begin(model.protocol, model.flags);
     fetch_reset(machine.is_naive);
     for (uint32_t i = 0; faults == 0 && i < model.count; i++) {
         const struct model_site *site = &model.sites[i];
@@ -398,6 +398,7 @@ static void set_machine(struct input *input)
 
     machine.may_patch = !(bits & 1);
     machine.needs_refresh = bits & 2;
+    machine.fetches_quadwords = !(bits & 4);
     machine.cpus = 1 + (unsigned)input_take(input, 1);
     machine.possible_cpus =
         machine.cpus + (unsigned)input_take(input, 1) % (PATCH_CPU_MAX - machine.cpus + 1);

@@ -63,7 +63,7 @@ void machine_reset(void)
         is_mapped = true;
     }
     memset(&machine, 0, sizeof(machine));
-    machine.may_patch = true;
+    machine.may_patch = machine.fetches_quadwords = true;
     machine.cpus = 4;
     machine.possible_cpus = 6;
     machine.text_start = ARENA_ADDRESS;
@@ -71,11 +71,12 @@ void machine_reset(void)
     machine_fill(arena);
 }
 
-void machine_begin(bool is_naive)
+void machine_begin(unsigned protocol, unsigned flags)
 {
     machine.writes = machine.bytes = machine.failed_writes = 0;
     machine.rounds = machine.ipis = machine.failed_rounds = 0;
-    machine.is_naive = is_naive;
+    machine.is_naive = protocol == PATCH_PROTOCOL_NAIVE;
+    machine.allows_unsafe = flags & PATCH_ALLOW_UNSAFE;
     machine.end = END_NONE;
     is_synced = true;
 }
@@ -184,6 +185,8 @@ bool platform_text_write_quadword(uint64_t *address, uint64_t value)
     bool fails = write_fails(start, QUADWORD);
 
     FUZZ_CHECK(start % QUADWORD == 0, "quadword at %#llx", (unsigned long long)start);
+    FUZZ_CHECK(machine.fetches_quadwords || machine.allows_unsafe,
+               "quadword at %#llx, which a CPU may fetch in parts", (unsigned long long)start);
     if (!fails || machine.fault == FAULT_ALL_WRITTEN) { /* never half: one store */
         fetch_note_quadword(start, value);
     }
@@ -192,7 +195,8 @@ bool platform_text_write_quadword(uint64_t *address, uint64_t value)
 
 bool platform_quadword_is_fetched_whole(void)
 {
-    return true;
+    expect_not_parked(__func__);
+    return machine.fetches_quadwords;
 }
 
 bool platform_text_needs_refresh(void)

@@ -26,6 +26,7 @@ struct machine {
     /* set by the program that is being fuzzed: */
     bool may_patch;
     bool needs_refresh;
+    bool fetches_quadwords; /* whole: platform_quadword_is_fetched_whole() */
     unsigned cpus;
     unsigned possible_cpus;
     uint64_t text_start, text_end; /* what is patchable */
@@ -41,16 +42,18 @@ struct machine {
     /* since machine_begin(): */
     unsigned writes, bytes, failed_writes;
     unsigned rounds, ipis, failed_rounds;
-    bool is_naive; /* protocol of the batch in flight: any mixture goes */
+    bool is_naive;      /* protocol of the batch in flight: any mixture goes */
+    bool allows_unsafe; /* its PATCH_ALLOW_UNSAFE: quadwords may be torn */
     enum machine_end end;
 };
 extern struct machine machine;
 
-/* A new machine: arena as in the beginning, lock free, no faults, 4 CPUs of 6. */
+/* A new machine: arena as in the beginning, lock free, no faults, 4 CPUs of 6 that fetch quadwords
+ * whole. */
 void machine_reset(void);
 
-/* A batch begins: forgets what was counted. */
-void machine_begin(bool is_naive);
+/* A batch by @protocol with @flags begins: forgets what was counted. */
+void machine_begin(unsigned protocol, unsigned flags);
 
 /* It has returned, or the machine has stopped: checks that nothing is left open, and that every
  * reference has been dropped (after a stop: drops them). Faults are over. */

@@ -53,9 +53,15 @@ static bool crosses_quadword(const struct model_site *site)
     return site->address % QUADWORD + site->length > QUADWORD;
 }
 
+static bool may_take_quadwords(const struct model *model)
+{
+    return machine.fetches_quadwords || model->flags & PATCH_ALLOW_UNSAFE;
+}
+
 static bool takes_quadword(const struct model *model, const struct model_site *site)
 {
-    return model->protocol == PATCH_PROTOCOL_QWORD && !crosses_quadword(site);
+    return model->protocol == PATCH_PROTOCOL_QWORD && may_take_quadwords(model) &&
+           !crosses_quadword(site);
 }
 
 /* What is wrong with @site alone. */
@@ -75,8 +81,8 @@ static uint32_t site_faults(const struct model *model, const struct model_site *
         faults |= FAULT(PATCH_ERR_UNEXPECTED);
     }
     if (model->protocol == PATCH_PROTOCOL_QWORD && model->flags & PATCH_STRICT &&
-        model_site_changes(site) && crosses_quadword(site)) {
-        faults |= FAULT(PATCH_ERR_QUADWORD);
+        model_site_changes(site) && !takes_quadword(model, site)) {
+        faults |= FAULT(may_take_quadwords(model) ? PATCH_ERR_QUADWORD : PATCH_ERR_UNSAFE);
     }
     return faults;
 }
@@ -192,6 +198,17 @@ static bool site_goes_into(const struct model *model, uint64_t address, uint64_t
     return false;
 }
 
+static bool any_site_has(const struct model *model, uint64_t address, enum patch_status status)
+{
+    for (uint32_t i = 0; i < model->count; i++) {
+        if (model->sites[i].address == address &&
+            site_faults(model, &model->sites[i]) & FAULT(status)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool error_is_true(const struct model *model, const struct patch_error *error)
 {
     switch (error->status) {
@@ -205,13 +222,11 @@ static bool error_is_true(const struct model *model, const struct patch_error *e
     case PATCH_ERR_NOT_TEXT:
     case PATCH_ERR_UNEXPECTED:
     case PATCH_ERR_QUADWORD:
-        for (uint32_t i = 0; i < model->count; i++) {
-            if (model->sites[i].address == error->address &&
-                site_faults(model, &model->sites[i]) & FAULT(error->status)) {
-                return true;
-            }
-        }
-        return false;
+        return any_site_has(model, error->address, error->status);
+    case PATCH_ERR_UNSAFE: /* naive; or qword, of the site that cannot be written whole */
+        return error->other == 0 && (model->protocol == PATCH_PROTOCOL_NAIVE
+                                         ? error->address == 0
+                                         : any_site_has(model, error->address, error->status));
     case PATCH_ERR_LENGTH:
     case PATCH_ERR_FULL:
         return true; /* of a site that never came into the batch */

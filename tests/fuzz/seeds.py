@@ -19,6 +19,7 @@ PLACES = 18  # sites in 64 bytes of the arena (fuzz_batch.c)
  FAIL_WRITE, SILENT, INITIALIZE, PLAN, APPLY, APPLY_LOCKED) = range(18)
 QWORD, NAIVE, PROTOCOLS = 2, 4, 5
 UNSAFE, STRICT = 1, 2
+TORN = 4  # of MACHINE: quadwords are not fetched whole
 CLOSE, IN_ARENA, ANYWHERE, TO_ZERO = range(4)
 JUMP, JUMP_IF, CALL = 1, 2, 3
 
@@ -71,6 +72,10 @@ def batch_seeds():
     yield bytes([MANY, 255, 7, APPLY])
     yield bytes([MANY, 31, MANY, 31, APPLY])
     yield bytes([PROTOCOL, QWORD, FLAGS, STRICT]) + sites() + bytes([APPLY])
+    for flags in range(4):
+        for sound in (sites(), place(0, CALL) + place(6, JUMP)):
+            yield bytes([MACHINE, TORN, 3, 0, PROTOCOL, QWORD, FLAGS, flags]) + sound + bytes(
+                [PLAN, APPLY])
     yield bytes([PROTOCOL, NAIVE]) + sites() + bytes([APPLY])
     yield bytes([DEFAULT, 1, 0, INITIALIZE, PROTOCOL, 5, PLAN, APPLY])
     yield bytes([MACHINE, 1, 1, 1]) + sites() + bytes([APPLY, APPLY_LOCKED])
