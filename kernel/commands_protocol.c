@@ -36,14 +36,24 @@ static bool default_set(const char *name, unsigned flags)
     }
 }
 
-/* Says what a default with a danger does without --unsafe. */
-static void note_fallback(void)
+/* Says what a default with a danger does here. */
+static void note_danger(void)
 {
+    const char *name = patch_protocol_name(patch_protocol_default());
     const char *danger = protocol_danger(patch_protocol_default());
+    unsigned flags = patch_protocol_default_flags();
 
-    if (danger != NULL && !(patch_protocol_default_flags() & PATCH_ALLOW_UNSAFE)) {
-        console_print("%s: %s; so it takes the steps of int3-batch here, unless --unsafe\n",
-                      patch_protocol_name(patch_protocol_default()), danger);
+    if (danger == NULL) {
+        return;
+    }
+    if (flags & PATCH_ALLOW_UNSAFE) {
+        console_print("%s: %s; --unsafe is in force, so they may do so now\n", name, danger);
+    } else if (flags & PATCH_STRICT) {
+        console_print("%s: %s; so with --strict every flip is refused here, unless --unsafe\n",
+                      name, danger);
+    } else {
+        console_print("%s: %s; so it takes the steps of int3-batch here, unless --unsafe\n", name,
+                      danger);
     }
 }
 
@@ -51,12 +61,14 @@ static void row_print(struct table *table, enum patch_protocol_id id)
 {
     const struct patch_protocol_facts *facts = patch_protocol_facts(id);
     bool is_default = id == patch_protocol_default();
+    unsigned flags = is_default ? patch_protocol_default_flags() : 0;
 
     table_row(table);
     table_text(table, "name", 10, facts->name);
     table_bool(table, "default", 7, is_default);
-    table_bool(table, "strict", 6, is_default && patch_protocol_default_flags() & PATCH_STRICT);
+    table_bool(table, "strict", 6, (flags & PATCH_STRICT) != 0);
     table_bool(table, "unsafe", 6, protocol_danger(id) != NULL);
+    table_bool(table, "allowed_unsafe", 14, (flags & PATCH_ALLOW_UNSAFE) != 0);
     table_text(table, "rounds", 30, facts->rounds);
     table_text(table, "ipis", 5, facts->ipis);
     table_text(table, "summary", 71, facts->summary);
@@ -99,7 +111,7 @@ static enum command_result protocol_run(struct shell_session *session, int argc,
     if (!json) {
         console_print("rounds and IPIs of a batch of n sites; c: the other CPUs, %u here\n",
                       cpu_count() - 1);
-        note_fallback();
+        note_danger();
     }
     return COMMAND_OK;
 }
@@ -123,7 +135,8 @@ const struct shell_command command_protocol = {
         "batch with a site that does not lie inside an aligned quadword, instead of taking the\n"
         "three steps of int3-batch for that site. unsafe: CPUs may execute half-written\n"
         "instructions. naive is so anywhere, and refused without --unsafe; qword on QEMU's TCG,\n"
-        "which fetches byte by byte: there it takes the steps of int3-batch without --unsafe.\n"
+        "which fetches byte by byte: there it takes the steps of int3-batch without --unsafe,\n"
+        "and with --strict refuses every flip. allowed_unsafe: --unsafe is in force.\n"
         "Also protocol=NAME on the kernel command line, without flags.",
     .run = protocol_run,
     .complete = protocol_complete,

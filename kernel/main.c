@@ -49,6 +49,11 @@ static void patching_initialize(void)
     } else if (status != PATCH_OK) {
         log_warning("command line: protocol=%s is not a patch protocol; using %s", name,
                     patch_protocol_name(patch_protocol_default()));
+    } else if (name != NULL && protocol_danger(id) != NULL) {
+        log_warning("command line: protocol=%s: %s", name, protocol_danger(id));
+        log_warning(
+            "%s takes the steps of int3-batch here; the shell insists: protocol %s --unsafe", name,
+            name);
     }
     command_line_get_number("sync_timeout_ms", 1, 59999, &patience_ms);
     ipi_set_patience_ns(patience_ms * 1000000);

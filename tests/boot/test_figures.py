@@ -25,7 +25,8 @@ FIELDS = {
     "pokes -j": ("poke",
                  "seq who caller protocol sites quadwords bytes rounds ipis traps total_ns "
                  "step_ns"),
-    "protocol -j": ("protocol", "name default strict unsafe rounds ipis summary limits"),
+    "protocol -j": ("protocol", "name default strict unsafe allowed_unsafe rounds ipis "
+                    "summary limits"),
     "spin 1 1 -j": ("spin", "cpu left_ms interrupts"),
     "bench ipi -n 20 -j": ("bench.ipi", f"what peer n {HISTOGRAM}"),
     "bench poke --sites 1,8 --flips 2 -j": (

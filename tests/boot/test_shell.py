@@ -315,10 +315,33 @@ def test_qword_falls_back_on_an_emulator_that_fetches_byte_by_byte(shell):
     for state in ("on", "off"):
         poke = shell.json(f"key bench_8 {state} -j")[0]
         assert (poke["protocol"], poke["rounds"], poke["quadwords"]) == ("qword", 3, 0)
-    shell.run("protocol qword --strict")
+    text = shell.run("protocol qword --strict")
+    assert "every flip is refused here" in text and "takes the steps" not in text
     text = shell.run("key bench_8 on")
     assert "half-written instructions" in text
     shell.run("protocol int3-batch")
+
+
+def test_protocol_tells_which_flags_are_in_force(shell):
+    for flags, strict, unsafe in [("", False, False), ("--strict", True, False),
+                                  ("--unsafe", False, True), ("--strict --unsafe", True, True)]:
+        text = shell.run(f"protocol qword {flags}")
+        assert ("--unsafe is in force" in text) == unsafe
+        rows = {row["name"]: row for row in shell.json("protocol -j")}
+        assert (rows["qword"]["strict"], rows["qword"]["allowed_unsafe"]) == (strict, unsafe)
+        assert not any(row["strict"] or row["allowed_unsafe"]
+                       for name, row in rows.items() if name != "qword")
+    shell.run("protocol int3-batch")
+
+
+def test_protocol_option_says_that_qword_falls_back():
+    with Machine("protocol-qword", command_line="protocol=qword") as machine:
+        machine.wait_prompt()
+        assert "warning: command line: protocol=qword: QEMU's TCG fetches byte" in machine.text
+        assert "qword takes the steps of int3-batch here" in machine.text
+        assert [row["name"] for row in machine.json("protocol -j") if row["default"]] == ["qword"]
+        assert machine.json("key bench_8 on -j")[0]["rounds"] == 3
+        assert machine.exit() == ALL_OK
 
 
 def test_protocols_are_listed_set_and_planned(shell):
