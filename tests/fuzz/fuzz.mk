@@ -30,9 +30,9 @@ FUZZ_MAKE := --make "$(MAKE) -s -f tests/fuzz/fuzz.mk FUZZ_CC=$(FUZZ_CC) BUILD=$
 
 .PHONY: fuzz fuzz-check fuzz-mutants fuzz-programs fuzz-mutant
 fuzz:
-	@$(PYTHON) tests/fuzz/run_fuzzers.py $(FUZZ_MAKE) --seconds $(FUZZ_SECONDS)
+	@$(PYTHON) tests/fuzz/run_fuzzers.py $(FUZZ_MAKE) --seconds="$(FUZZ_SECONDS)"
 fuzz-check:
-	@$(PYTHON) tests/fuzz/run_fuzzers.py $(FUZZ_MAKE) --seconds $(FUZZ_CHECK_SECONDS)
+	@$(PYTHON) tests/fuzz/run_fuzzers.py $(FUZZ_MAKE) --seconds="$(FUZZ_CHECK_SECONDS)"
 mutants: fuzz-mutants
 fuzz-mutants:
 	@$(PYTHON) tests/fuzz/fuzz_mutants.py $(FUZZ_MAKE)

@@ -131,10 +131,14 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         verdicts = pool.map(lambda item: originals.get(item[1].target)
                             or judge(options, folders, *item), enumerate(MUTANTS))
-        for mutant, wrong in zip(MUTANTS, verdicts):
-            bad += wrong is not None
-            print(f"  {'BAD ' if wrong else 'dead'}  {mutant.file[:-2]}: {mutant.name}"
-                  f"  <- {wrong or mutant.target}", flush=True)
+        try:
+            for mutant, wrong in zip(MUTANTS, verdicts):
+                bad += wrong is not None
+                print(f"  {'BAD ' if wrong else 'dead'}  {mutant.file[:-2]}: {mutant.name}"
+                      f"  <- {wrong or mutant.target}", flush=True)
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)  # those that run end in seconds
+            raise
     if not bad:
         mutant_table.save(results, "fuzz", [(mutant.name, f"patching/{mutant.file}", mutant.target)
                                             for mutant in MUTANTS])
@@ -143,4 +147,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run.end_clearly(main, "fuzz mutants")

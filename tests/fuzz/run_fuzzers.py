@@ -28,6 +28,7 @@ TARGETS = {"fuzz_instruction": (48, 1000, 110), "fuzz_batch": (400, 20, 400)}
 GRACE_SECONDS = 60
 REPORT_SECONDS = 60
 INPUT_TIMEOUT_S = 20
+INTERRUPTED = 128 + signal.SIGINT
 PULSE = re.compile(r"^#\d+\s.*\bcov: (\d+)", re.M)
 EXECUTED = re.compile(r"^stat::number_of_executed_units: (\d+)", re.M)
 CULPRIT = re.compile(r"^(?:tests/fuzz/\S+:\d+: .*|==\d+==\s?ERROR: .*|.*: runtime error: .*)", re.M)
@@ -47,7 +48,10 @@ def why_skip(build, clang):
                               text=True, capture_output=True, check=False)
     except OSError as error:
         return f"no {clang}: {error.strerror}"
-    return done.stderr.strip().splitlines()[-1] if done.returncode else None
+    if done.returncode == 0:
+        return None
+    said = done.stderr.strip().splitlines()
+    return said[-1] if said else f"it ends with status {done.returncode} and says nothing"
 
 
 def make(command, *words):
@@ -155,6 +159,23 @@ def fuzz(build, seconds):
     return failed
 
 
+def whole_seconds(text):
+    """Returns the number of seconds that text names; ends the program if it is none."""
+    if not re.fullmatch(r"0*[1-9][0-9]{0,6}", text):
+        print(f"fuzz: '{text}' is no whole number of seconds from 1 on", file=sys.stderr)
+        sys.exit(2)
+    return int(text)
+
+
+def end_clearly(run, what):
+    """Calls run(); Ctrl-C is one line and the status a shell gives it, not a traceback."""
+    try:
+        run()
+    except KeyboardInterrupt:
+        print(f"\n{what}: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
 def arguments(description):
     """Returns a parser of what both scripts take."""
     parser = argparse.ArgumentParser(description=description)
@@ -166,8 +187,9 @@ def arguments(description):
 
 def main():
     parser = arguments(__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=int, required=True)
+    parser.add_argument("--seconds", required=True)
     options = parser.parse_args()
+    seconds = whole_seconds(options.seconds)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # `finally` then ends the fuzzers
     reason = why_skip(options.build, options.clang)
     if reason:
@@ -177,10 +199,10 @@ def main():
     failure = make(options.make, "fuzz-programs")
     if failure:
         print(failure)
-    failed = len(TARGETS) if failure else fuzz(options.build, options.seconds)
+    failed = len(TARGETS) if failure else fuzz(options.build, seconds)
     print(f"fuzz: {len(TARGETS) - failed} passed, {failed} failed, 0 skipped")
     sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":
-    main()
+    end_clearly(main, "fuzz")

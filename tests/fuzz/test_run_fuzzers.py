@@ -4,8 +4,10 @@
 The fuzzers here are shell scripts that print what libFuzzer would. Run by make test."""
 
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -61,6 +63,61 @@ def test_compiler_that_cannot_link_a_fuzzer_skips_with_a_reason(tmp_path):
         assert "no no-such-clang: No such file" in done.stdout
         assert "0 passed, 0 failed, " in done.stdout.splitlines()[-1]
     assert not (tmp_path / "mutants/fuzz.tsv").exists()
+
+
+def compiler(tmp_path, script):
+    """Returns a program that is taken for the compiler."""
+    program = tmp_path / "compiler"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return program
+
+
+def runner(tmp_path, clang, seconds="60"):
+    """Returns the command that fuzzes with that compiler and make's work done."""
+    return [pathlib.Path(__file__).parent / "run_fuzzers.py", "--make", "true", "--build", tmp_path,
+            "--clang", clang, f"--seconds={seconds}"]
+
+
+def default_signals():
+    """A child of a shell's background job ignores Ctrl-C otherwise."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def test_compiler_that_fails_without_a_word_skips_with_its_status(tmp_path):
+    done = subprocess.run(runner(tmp_path, compiler(tmp_path, "exit 3")), text=True,
+                          capture_output=True, check=True)
+    assert "it ends with status 3 and says nothing" in done.stdout and done.stderr == ""
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "", "abc", "1.5", "99999999"])
+def test_seconds_that_are_none_are_refused_by_name(tmp_path, seconds):
+    done = subprocess.run(runner(tmp_path, "true", seconds), text=True, capture_output=True,
+                          check=False)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == f"fuzz: '{seconds}' is no whole number of seconds from 1 on\n"
+
+
+def test_ctrl_c_ends_fuzzers_and_runner_without_a_traceback(tmp_path):
+    folder = tmp_path / "fuzz"
+    folder.mkdir()
+    for target in run_fuzzers.TARGETS:
+        program = folder / target
+        program.write_text(f"#!/bin/sh\necho $$ >{folder}/{target}.pid\nexec sleep 60\n")
+        program.chmod(0o755)
+    pids = [folder / f"{target}.pid" for target in run_fuzzers.TARGETS]
+    with subprocess.Popen(runner(tmp_path, compiler(tmp_path, "exit 0")), text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          preexec_fn=default_signals) as process:
+        end = time.monotonic() + 10
+        while not all(pid.exists() and pid.read_text() for pid in pids):
+            assert time.monotonic() < end, "the fuzzers never started"
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=10)
+    assert process.returncode == 130 and said == "\nfuzz: interrupted\n"
+    for pid in pids:
+        assert not pathlib.Path("/proc", pid.read_text().strip()).exists()
 
 
 def test_seeds_fit_the_longest_input(tmp_path):

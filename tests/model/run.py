@@ -15,8 +15,10 @@ import concurrent.futures
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 
 import table
@@ -27,6 +29,7 @@ BUILD_SECONDS = 120
 MEMORY_MB = 3500  # of one search; one runs on each CPU, at most two at a time
 DEPTH = 1000000
 JOBS = min(os.cpu_count() or 1, 2)
+INTERRUPTED = 128 + signal.SIGINT
 
 VIOLATION = re.compile(r"^pan:\d+: (?:assertion violated )?\(?(.+?)\)? \(at depth \d+\)", re.M)
 LIMIT_HIT = re.compile(r"max search depth too small|out of memory|memory limit|exceeds", re.I)
@@ -41,17 +44,50 @@ class ModelError(Exception):
     """A tool did not do what it should."""
 
 
+class Tools:
+    """The tools that run just now, of all threads: Ctrl-C reaches the main thread alone."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.running = set()
+        self.is_over = False
+
+    def run(self, arguments, folder, seconds):
+        """Runs a tool; returns (output, status)."""
+        with self.lock:  # none starts behind the back of stop()
+            if self.is_over:
+                raise ModelError("interrupted")
+            process = subprocess.Popen(arguments, cwd=folder, text=True, stdin=subprocess.DEVNULL,
+                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            self.running.add(process)
+        with process:
+            try:
+                return process.communicate(timeout=seconds)[0], process.returncode
+            finally:
+                process.kill()  # nothing if it has ended
+                with self.lock:
+                    self.running.discard(process)
+
+    def stop(self):
+        """Ends all; no other will start."""
+        with self.lock:
+            self.is_over = True
+            for process in self.running:
+                process.kill()
+
+
+tools = Tools()
+
+
 def command(arguments, folder, seconds, statuses=(0,)):
     """Runs a tool and returns its output."""
     try:
-        done = subprocess.run(arguments, cwd=folder, timeout=seconds, text=True, check=False,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT)
+        output, status = tools.run(arguments, folder, seconds)
     except subprocess.TimeoutExpired as expired:
         raise ModelError(f"{arguments[0]} took longer than {seconds} s") from expired
-    if done.returncode not in statuses:
-        raise ModelError(f"{arguments[0]} ended with {done.returncode}:\n{done.stdout}")
-    return done.stdout
+    if status not in statuses:
+        raise ModelError(f"{arguments[0]} ended with {status}:\n{output}")
+    return output
 
 
 def defines(configuration, extra):
@@ -216,8 +252,13 @@ def run_all(configurations, base, extra):
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
         futures = {pool.submit(check, configuration, base, extra): configuration
                    for configuration in configurations}
-        for number, future in enumerate(concurrent.futures.as_completed(futures), 1):
-            show(number, len(futures), futures[future], future.result())
+        try:
+            for number, future in enumerate(concurrent.futures.as_completed(futures), 1):
+                show(number, len(futures), futures[future], future.result())
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            tools.stop()
+            raise
         return [(configuration, future.result()) for future, configuration in futures.items()]
 
 
@@ -258,4 +299,8 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("\nmodel: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)

@@ -253,7 +253,10 @@ def test_only_one_measurement_and_a_table_for_people():
 
 
 def test_ctrl_c_ends_it_at_once():
-    with subprocess.Popen([PROGRAM, "-j"], stdout=subprocess.PIPE, text=True) as process:
+    # A child of a shell's background job ignores Ctrl-C otherwise.
+    with subprocess.Popen([PROGRAM, "-j"], stdout=subprocess.PIPE, text=True,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT,
+                                                           signal.SIG_DFL)) as process:
         process.stdout.readline()
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
