@@ -88,15 +88,21 @@ static bool record_take(struct poke_measurement *result)
     return true;
 }
 
-/* Flips the sites, which are @taken now; *@taken follows the text, whatever is wrong otherwise. */
+/* Flips the sites, which are @taken now; *@taken follows the text, whatever is wrong otherwise.
+ * True also if Ctrl-C ended a wait: the caller looks for it anyway. */
 static bool flip_once(const struct poke_request *request, bool *taken,
                       struct poke_measurement *result)
 {
-    runners_flip_begin();
+    if (!runners_flip_begin()) {
+        return true;
+    }
+
     bool done = sites_flip(request, request->protocol, request->protocol_flags, *taken);
 
     *taken ^= done;
-    runners_flip_end(&result->stolen_ns);
+    if (!runners_flip_end(&result->stolen_ns)) {
+        return done;
+    }
     return done && record_take(result);
 }
 
@@ -161,15 +167,24 @@ enum command_result bench_poke_measure(struct shell_session *session,
     if (!row_reset(request->placement)) {
         return COMMAND_FAILED;
     }
-    if (!runners_start(request->busy, bench_sites_first(request->placement, request->sites),
-                       request->sites)) {
+    switch (runners_start(request->busy, bench_sites_first(request->placement, request->sites),
+                          request->sites)) {
+    case RUNNERS_STARTED:
+        break;
+    case RUNNERS_NO_MEMORY:
         console_print("bench poke: out of memory for the threads of busy CPUs\n");
+        return COMMAND_FAILED;
+    case RUNNERS_INTERRUPTED:
+        console_print("bench poke: stopped by Ctrl-C\n");
         return COMMAND_FAILED;
     }
     patch_trap_times_reset();
     enum command_result outcome = flips_run(session, request, &taken, result);
 
     patch_trap_times_merge(&result->handler_ticks);
-    result->wrong_passes = runners_stop();
+    if (!runners_stop(&result->wrong_passes) && outcome == COMMAND_OK) {
+        console_print("bench poke: stopped by Ctrl-C\n");
+        outcome = COMMAND_FAILED;
+    }
     return sites_put_back(request, taken) ? outcome : COMMAND_FAILED;
 }

@@ -15,12 +15,14 @@
 #include "arch/clock.h"
 #include "arch/instructions.h"
 #include "kernel/bench_sites.h"
+#include "kernel/console.h"
 #include "kernel/thread.h"
 #include "patching/heap_sort.h"
 
 #define TYPICAL_PASSES 31                   /* of which the median is taken */
 #define QUIET_PASSES   (2 * TYPICAL_PASSES) /* before a flip: the ring holds nothing older */
 #define POLL_NS        100000ull
+#define CTRL_C_NS      50000000ull /* a wait that takes so long ends by Ctrl-C */
 
 struct runner {
     /* by the runner; read when it has ended or as noted: */
@@ -32,6 +34,7 @@ struct runner {
     /* atomic, runner to patcher: */
     uint64_t quiet;     /* quiet passes since the last disturbed one */
     uint64_t accounted; /* sequence up to which flips are in stolen_ticks */
+    uint64_t ended;     /* 1: it does nothing any more but end */
 };
 
 static struct runner runners[CPU_MAX];
@@ -109,23 +112,35 @@ static void runner_thread(void *argument)
         start = pass_file(runner, end - start, after, is_quiet) ? read_tsc() : end;
         before = after;
     }
+    __atomic_store_n(&runner->ended, 1, __ATOMIC_RELEASE); /* pairs with the acquire of a wait */
 }
 
-/* Waits until the counter of every runner has reached @least. */
-static void wait_for_all(size_t offset, uint64_t least)
+/* Waits until the counter of every runner has reached @least. Returns false if one does not, whose
+ * CPU may have its interrupts off, and Ctrl-C came. */
+static bool wait_for_all(size_t offset, uint64_t least)
 {
+    uint64_t patient_until = clock_now_ns() + CTRL_C_NS;
+
     for (unsigned i = 0; i < runner_count; i++) {
         const uint64_t *counter = (const uint64_t *)((const char *)&runners[i] + offset);
 
         while (__atomic_load_n(counter, __ATOMIC_ACQUIRE) < least) {
+            if (console_interrupt_requested() && clock_now_ns() > patient_until) {
+                return false;
+            }
             thread_sleep_ns(POLL_NS);
         }
     }
+    return true;
 }
 
-bool runners_start(unsigned count, uint64_t first, uint32_t sites)
+enum runners_start runners_start(unsigned count, uint64_t first, uint32_t sites)
 {
-    runner_count = 0;
+    uint64_t wrong_passes;
+
+    if (!runners_stop(&wrong_passes)) { /* those that Ctrl-C left */
+        return RUNNERS_INTERRUPTED;
+    }
     first_site = first;
     site_count = sites;
     __atomic_store_n(&must_stop, false, __ATOMIC_RELAXED);
@@ -138,39 +153,48 @@ bool runners_start(unsigned count, uint64_t first, uint32_t sites)
         *runner = (struct runner){.accounted = flip_sequence};
         runner->thread = thread_create("bench runner", cpu, runner_thread, runner);
         if (runner->thread == NULL) {
-            runners_stop();
-            return false;
+            runners_stop(&wrong_passes);
+            return RUNNERS_NO_MEMORY;
         }
         runner_count++;
+    }
+    return RUNNERS_STARTED;
+}
+
+bool runners_flip_begin(void)
+{
+    bool all_quiet = wait_for_all(offsetof(struct runner, quiet), QUIET_PASSES);
+
+    if (all_quiet) {
+        __atomic_fetch_add(&flip_sequence, 1, __ATOMIC_SEQ_CST);
+    }
+    return all_quiet;
+}
+
+bool runners_flip_end(struct histogram *stolen)
+{
+    uint64_t sequence = __atomic_add_fetch(&flip_sequence, 1, __ATOMIC_SEQ_CST);
+
+    if (!wait_for_all(offsetof(struct runner, accounted), sequence)) {
+        return false;
+    }
+    for (unsigned i = 0; i < runner_count; i++) {
+        histogram_add(stolen, clock_ticks_to_ns(runners[i].stolen_ticks));
     }
     return true;
 }
 
-void runners_flip_begin(void)
+bool runners_stop(uint64_t *wrong_passes)
 {
-    wait_for_all(offsetof(struct runner, quiet), QUIET_PASSES);
-    __atomic_fetch_add(&flip_sequence, 1, __ATOMIC_SEQ_CST);
-}
-
-void runners_flip_end(struct histogram *stolen)
-{
-    uint64_t sequence = __atomic_add_fetch(&flip_sequence, 1, __ATOMIC_SEQ_CST);
-
-    wait_for_all(offsetof(struct runner, accounted), sequence);
-    for (unsigned i = 0; i < runner_count; i++) {
-        histogram_add(stolen, clock_ticks_to_ns(runners[i].stolen_ticks));
-    }
-}
-
-uint64_t runners_stop(void)
-{
-    uint64_t wrong = 0;
-
+    *wrong_passes = 0;
     __atomic_store_n(&must_stop, true, __ATOMIC_RELAXED);
+    if (!wait_for_all(offsetof(struct runner, ended), 1)) {
+        return false;
+    }
     for (unsigned i = 0; i < runner_count; i++) {
         thread_join(runners[i].thread);
-        wrong += runners[i].wrong_passes;
+        *wrong_passes += runners[i].wrong_passes;
     }
     runner_count = 0;
-    return wrong;
+    return true;
 }

@@ -18,15 +18,22 @@
 
 #include "patching/histogram.h"
 
+enum runners_start { RUNNERS_STARTED, RUNNERS_NO_MEMORY, RUNNERS_INTERRUPTED };
+
 /* Starts @count runners, one on each of the first @count other CPUs, running the @sites sites from
- * @first. Returns false, nothing running, when memory is short. Context: thread. */
-bool runners_start(unsigned count, uint64_t first, uint32_t sites);
+ * @first; waits for runners that runners_stop() left behind. Anything but RUNNERS_STARTED: none
+ * runs the new sites. Context: thread. */
+enum runners_start runners_start(unsigned count, uint64_t first, uint32_t sites);
 
-/* Marks the begin of a flip, after every runner has had its quiet stretch. Context: thread. */
-void runners_flip_begin(void);
+/* Marks the begin of a flip, after every runner has had its quiet stretch. Returns false, nothing
+ * begun, if a runner gets nowhere and Ctrl-C came. Context: thread. */
+bool runners_flip_begin(void);
 
-/* Marks its end, and adds what it took from each runner, in ns, to @stolen. */
-void runners_flip_end(struct histogram *stolen);
+/* Marks its end, and adds what it took from each runner, in ns, to @stolen. Returns false, nothing
+ * added, if a runner gets nowhere and Ctrl-C came. */
+bool runners_flip_end(struct histogram *stolen);
 
-/* Ends the runners. Returns how many passes did not run each site exactly once. */
-uint64_t runners_stop(void);
+/* Ends the runners; @wrong_passes: how many passes did not run each site exactly once. Returns
+ * false if one gets nowhere, as its CPU has its interrupts off, and Ctrl-C came: it ends when it
+ * can, and the next start waits for it. */
+bool runners_stop(uint64_t *wrong_passes);

@@ -437,6 +437,23 @@ def test_bench_poke_beside_a_cpu_that_owes_an_answer():
         assert "differ" not in text and "stay flipped" not in text
 
 
+def test_ctrl_c_ends_a_bench_that_waits_for_a_deaf_cpu(shell):
+    """The thread of the bench on CPU 1 does not even start before the spin ends; Ctrl-C must not
+    wait for that, and the next bench finds everything in order."""
+    shell.run("spin 1 8000 --no-interrupts")
+    for _ in range(2):  # the second one waits for the thread that the first one left
+        shell.send("bench poke --sites 4 --flips 2 --load busy\r")
+        time.sleep(0.5)
+        shell.send(CTRL_C)
+        shell.wait("bench poke: stopped by Ctrl-C", 10)
+        shell.wait_prompt()
+    assert shell.json("spin -j")  # it still spins: the bench did not outwait it
+    while shell.json("spin -j"):
+        time.sleep(0.2)
+    row = shell.json("bench poke --sites 4 --flips 2 --load busy --protocol int3-batch -j")[0]
+    assert (row["flips"], row["busy"], row["wrong_passes"]) == (2, 3, 0)
+
+
 def test_spin_keeps_a_cpu_for_as_long_as_asked(shell):
     started = time.monotonic()
     assert shell.json("spin 3 1500 -j")[0]["cpu"] == 3
