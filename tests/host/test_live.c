@@ -24,10 +24,13 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 enum {
     FLIPS = 100000,         /* LIVE_FLIPS in the environment overrides it */
+    FLIPS_LEAST = 1000,     /* fewer might meet no int3 of some protocol */
+    FLIPS_MOST = 100000000, /* its percentage fits an unsigned */
     KEY_FLIPS_PERCENT = 20, /* of them */
     SITES_MAX = 512,
     GROUPS = 16,
@@ -315,13 +318,45 @@ static void sites_shuffle(void)
     }
 }
 
-static void flips_divide(void)
+/* The number that @word, decimal digits alone, names; 0 if it is none that can be run. */
+static unsigned flips_parse(const char *word)
+{
+    size_t digits = strspn(word, "0123456789");
+    unsigned long flips = digits > 0 && word[digits] == '\0' ? strtoul(word, NULL, 10) : 0;
+
+    return flips >= FLIPS_LEAST && flips <= FLIPS_MOST ? (unsigned)flips : 0;
+}
+
+static void numbers_of_flips_that_would_show_nothing_are_refused(void **state)
+{
+    static const char *const bad[] = {"",    "0",    "-1",    "+5000",     " 5000",
+                                      "abc", "999",  "5000x", "100000001", "18446744073709556616",
+                                      "1e6", "5000 "};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
+        if (flips_parse(bad[i]) != 0) {
+            fail_msg("'%s' is taken for %u", bad[i], flips_parse(bad[i]));
+        }
+    }
+    assert_int_equal(flips_parse("1000"), 1000);
+    assert_int_equal(flips_parse("100000000"), 100000000);
+}
+
+/* Returns false, and says why, if LIVE_FLIPS is no number of flips. */
+static bool flips_divide(void)
 {
     const char *wanted = getenv("LIVE_FLIPS");
-    unsigned flips = wanted != NULL ? (unsigned)strtoul(wanted, NULL, 10) : FLIPS;
+    unsigned flips = wanted != NULL ? flips_parse(wanted) : FLIPS;
 
+    if (flips == 0) {
+        print_message("LIVE_FLIPS='%s': no number from %d to %d\n", wanted, FLIPS_LEAST,
+                      FLIPS_MOST);
+        return false;
+    }
     key_flips = flips * KEY_FLIPS_PERCENT / 100;
     batch_flips = flips - key_flips;
+    return true;
 }
 
 static int group_setup(void **state)
@@ -341,11 +376,11 @@ static int group_setup(void **state)
     }
     site_count = live_sites_make_all(sites, SITES_MAX);
     sites_shuffle();
-    flips_divide();
-    return site_count > GROUPS ? 0 : -1;
+    return flips_divide() && site_count > GROUPS ? 0 : -1;
 }
 
 static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(numbers_of_flips_that_would_show_nothing_are_refused),
     cmocka_unit_test(threads_run_whole_and_current_instructions_through_all_flips),
 };
 
