@@ -108,8 +108,10 @@ static void batch_succeeds_when_tried_again_after_a_failure(void **state)
         recorder.fail_write = SITES / 2;
         assert_int_equal(patch_batch_apply(&batch), PATCH_ERR_WRITE);
         patch_batch_initialize(&batch, "again");
+        batch.protocol = protocol;
         sites_add_again(&batch);
         assert_int_equal(patch_batch_apply(&batch), PATCH_OK);
+        assert_string_equal(batch.record.protocol, patch_protocol_name(protocol));
         sites_expect_new();
     }
 }
