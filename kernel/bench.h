@@ -28,6 +28,9 @@ enum command_result bench_seeds_run(struct shell_session *session, int argc, cha
 /* `bench poke --hold STEP`: the words as `bench poke` got them; in bench_hold.c. */
 enum command_result bench_hold_run(struct shell_session *session, int argc, char **argv);
 
+/* Of every protocol, by its id; ended by NULL. For --protocol. */
+const char *const *bench_protocol_names(void);
+
 /* What the other CPUs do while something is measured, for --load and --peer. */
 enum bench_load { BENCH_LOAD_IDLE, BENCH_LOAD_BUSY };
 extern const char *const bench_load_names[]; /* ended by NULL */

@@ -30,6 +30,7 @@ struct hold_row {
 static struct hold_bench {
     struct shell_session *session;
     uint64_t step, protocol, hold_ms; /* step, protocol: the enums */
+    bool is_default;                  /* no --protocol */
     bool unsafe, json;
     bool interrupted;
     bool fetch_is_bytewise; /* mixtures of quadword sites are no fault here: hold_flip.h */
@@ -47,9 +48,9 @@ static bool options_are_possible(void)
         return false;
     }
     if (patch_protocol_facts((enum patch_protocol_id)bench.protocol)->is_unsafe && !bench.unsafe) {
-        console_print("bench poke: --protocol %s: CPUs may execute half-written instructions; say "
-                      "--unsafe to see it\n",
-                      protocol);
+        console_print("bench poke: %s%s: CPUs may execute half-written instructions; say --unsafe "
+                      "to see it\n",
+                      bench.is_default ? "the default protocol, " : "--protocol ", protocol);
         return false;
     }
     if (!hold_protocol_has_step((enum patch_protocol_id)bench.protocol, HOLD_ALL_SITES,
@@ -63,19 +64,22 @@ static bool options_are_possible(void)
 
 static bool options_read(int argc, char **argv)
 {
-    const char *protocols[PATCH_PROTOCOL_COUNT + 1] = {NULL};
-    for (enum patch_protocol_id id = 0; id < PATCH_PROTOCOL_COUNT; id++) {
-        protocols[id] = patch_protocol_name(id);
-    }
     const struct option options[] = {
         OPTION_JSON(&bench.json),
         OPTION_CHOICE("--hold", &bench.step, hold_step_names),
-        OPTION_CHOICE("--protocol", &bench.protocol, protocols),
+        OPTION_CHOICE("--protocol", &bench.protocol, bench_protocol_names()),
         OPTION_NUMBER("--hold-ms", &bench.hold_ms, 1, LONGEST_HOLD_MS),
         OPTION_FLAG("--unsafe", &bench.unsafe),
     };
-    return options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 0) &&
-           options_are_possible();
+    bench.protocol = PATCH_PROTOCOL_COUNT; /* none given */
+    if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 0)) {
+        return false;
+    }
+    bench.is_default = bench.protocol == PATCH_PROTOCOL_COUNT;
+    if (bench.is_default) {
+        bench.protocol = patch_protocol_default();
+    }
+    return options_are_possible();
 }
 
 static bool sleep_unless_interrupted(void *argument)
@@ -242,7 +246,6 @@ enum command_result bench_hold_run(struct shell_session *session, int argc, char
 {
     memset(&bench, 0, sizeof(bench));
     bench.session = session;
-    bench.protocol = patch_protocol_default();
     bench.hold_ms = DEFAULT_HOLD_MS;
     if (!options_read(argc, argv)) {
         return COMMAND_USAGE;

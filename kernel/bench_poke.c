@@ -16,6 +16,16 @@
 #define DEFAULT_BUDGET_NS 1000000000ull
 #define ROW_LIMIT_NS      10000000000ull /* rows that would take longer are left out */
 
+const char *const *bench_protocol_names(void)
+{
+    static const char *names[PATCH_PROTOCOL_COUNT + 1]; /* the last one stays NULL */
+
+    for (enum patch_protocol_id id = 0; id < PATCH_PROTOCOL_COUNT; id++) {
+        names[id] = patch_protocol_name(id);
+    }
+    return names;
+}
+
 struct poke_options {
     struct number_list sites;
     struct number_list protocols;
@@ -193,15 +203,10 @@ static void default_protocols(struct poke_options *o)
 
 static bool options_read(struct poke_options *o, int argc, char **argv)
 {
-    const char *protocols[PATCH_PROTOCOL_COUNT + 1] = {NULL};
-
-    for (enum patch_protocol_id id = 0; id < PATCH_PROTOCOL_COUNT; id++) {
-        protocols[id] = patch_protocol_name(id);
-    }
     const struct option options[] = {
         OPTION_JSON(&o->json),
         OPTION_NUMBER_LIST("--sites", &o->sites, 1, PATCH_BATCH_MAX),
-        OPTION_CHOICE_LIST("--protocol", &o->protocols, protocols),
+        OPTION_CHOICE_LIST("--protocol", &o->protocols, bench_protocol_names()),
         OPTION_CHOICE_LIST("--load", &o->loads, bench_load_names),
         OPTION_CHOICE("--placement", &o->placement, bench_placement_names),
         OPTION_NUMBER("--busy", &o->busy, 1, CPU_MAX),
@@ -251,20 +256,46 @@ static enum command_result rows_run(struct shell_session *session, struct table 
     return outcome;
 }
 
-/* Whether the words belong to `bench poke --hold STEP`, which has options of its own. */
-static bool is_hold(int argc, char **argv)
+static bool is_given(const char *option, int argc, char **argv)
 {
+    size_t length = strlen(option);
+
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--hold") == 0 || strncmp(argv[i], "--hold=", 7) == 0) {
+        if (strncmp(argv[i], option, length) == 0 &&
+            (argv[i][length] == '\0' || argv[i][length] == '=')) {
             return true;
         }
     }
     return false;
 }
 
+/* `bench poke --hold STEP` has options of its own. Says which one belongs to the other kind. */
+static bool options_go_together(bool is_hold, int argc, char **argv)
+{
+    static const char *const not_with_hold[] = {"--sites", "--load",      "--busy",
+                                                "--flips", "--placement", "--strict"};
+
+    for (size_t i = 0; is_hold && i < ARRAY_COUNT(not_with_hold); i++) {
+        if (is_given(not_with_hold[i], argc, argv)) {
+            console_print("bench poke: %s: does not go with --hold\n", not_with_hold[i]);
+            return false;
+        }
+    }
+    if (!is_hold && is_given("--hold-ms", argc, argv)) {
+        console_print("bench poke: --hold-ms: goes only with --hold STEP\n");
+        return false;
+    }
+    return true;
+}
+
 enum command_result bench_poke_run(struct shell_session *session, int argc, char **argv)
 {
-    if (is_hold(argc, argv)) {
+    bool is_hold = is_given("--hold", argc, argv);
+
+    if (!options_go_together(is_hold, argc, argv)) {
+        return COMMAND_USAGE;
+    }
+    if (is_hold) {
         return bench_hold_run(session, argc, argv);
     }
 

@@ -13,6 +13,8 @@ struct context {
     const struct option *option;
 };
 
+enum number_result { NUMBER_READ, NUMBER_NONE, NUMBER_TOO_LARGE };
+
 static int digit_value(char character)
 {
     if (character >= '0' && character <= '9') {
@@ -22,9 +24,11 @@ static int digit_value(char character)
     return character >= 'a' && character <= 'f' ? character - 'a' + 10 : 16;
 }
 
-/* Reads a number that fills @length characters. */
-static bool read_number(const char *word, size_t length, uint64_t *value)
+/* Reads a number that fills @length characters. One of more than 64 bits is a number too large for
+ * any range. */
+static enum number_result read_number(const char *word, size_t length, uint64_t *value)
 {
+    enum number_result outcome = NUMBER_READ;
     uint64_t base = 10;
     uint64_t result = 0;
     size_t i = 0;
@@ -34,23 +38,26 @@ static bool read_number(const char *word, size_t length, uint64_t *value)
         i = 2;
     }
     if (i == length) {
-        return false;
+        return NUMBER_NONE;
     }
     for (; i < length; i++) {
         uint64_t digit = (uint64_t)digit_value(word[i]);
 
-        if (digit >= base || result > (UINT64_MAX - digit) / base) {
-            return false;
+        if (digit >= base) {
+            return NUMBER_NONE;
+        }
+        if (result > (UINT64_MAX - digit) / base) {
+            outcome = NUMBER_TOO_LARGE;
         }
         result = result * base + digit;
     }
     *value = result;
-    return true;
+    return outcome;
 }
 
 bool options_read_number(const char *word, uint64_t *value)
 {
-    return read_number(word, strlen(word), value);
+    return read_number(word, strlen(word), value) == NUMBER_READ;
 }
 
 /* Reads one number of an option and checks its range; prints what is wrong. */
@@ -59,10 +66,12 @@ static bool read_in_range(const struct context *context, const char *word, size_
 {
     const struct option *option = context->option;
     const char *fault = NULL;
+    enum number_result outcome = read_number(word, length, value);
 
-    if (!read_number(word, length, value)) {
+    if (outcome == NUMBER_NONE) {
         fault = "is not a number";
-    } else if (*value < option->minimum || *value > option->maximum) {
+    } else if (outcome == NUMBER_TOO_LARGE || *value < option->minimum ||
+               *value > option->maximum) {
         fault = "is out of range";
     }
     if (fault != NULL) {
@@ -102,7 +111,7 @@ static bool add_number_item(const struct context *context, struct number_list *l
     uint64_t first;
     uint64_t last;
 
-    if (first_length >= length) {
+    if (first_length >= length || first_length == 0 || first_length == length - 1) {
         return read_in_range(context, item, length, &first) && list_add(context, list, first);
     }
     const char *last_word = item + first_length + 1;

@@ -97,12 +97,20 @@ def test_naive_is_seen_to_mix_and_nothing_crashes():
     ("--hold first --hold-ms 0", "--hold-ms"),
     ("--hold first --hold-ms 1001", "--hold-ms"),
     ("--hold first --protocol int4", "'int4'"),
-    ("--hold first --sites 4", "--sites"),
+    ("--hold first --sites 4", "--sites: does not go with --hold"),
+    ("--strict --hold=int3", "--strict: does not go with --hold"),
 ])
 def test_bad_input_is_refused_by_name(shell, options, reason):
     text = shell.run(f"bench poke {options}")
     assert "bench poke" in text and reason in text
     assert "protocol    step" not in text
+
+
+def test_a_default_protocol_that_is_unsafe_is_not_called_an_option(shell):
+    shell.run("protocol naive --unsafe")
+    text = shell.run("bench poke --hold first")
+    shell.run("protocol int3-batch")
+    assert "bench poke: the default protocol, naive: CPUs may execute" in text
 
 
 def test_one_cpu_cannot_watch_another():

@@ -103,7 +103,9 @@ static void wrong_numbers_are_named(void **state)
     assert_refused("bench --sites 1,300,4", 0, 0,
                    "bench: --sites: '300' is out of range (allowed: 1 to 256)\n");
     assert_refused("bench --sites 4-", 0, 0,
-                   "bench: --sites: '' is not a number (allowed: 1 to 256)\n");
+                   "bench: --sites: '4-' is not a number (allowed: 1 to 256)\n");
+    assert_refused("bench --sites -1", 0, 0,
+                   "bench: --sites: '-1' is not a number (allowed: 1 to 256)\n");
     assert_refused("bench --sites 9-4", 0, 0,
                    "bench: --sites: range '9-4' ends before it begins\n");
     assert_refused("bench --sites 1-256,7", 0, 0, "bench: --sites: more than 256 values\n");
@@ -112,7 +114,10 @@ static void wrong_numbers_are_named(void **state)
     assert_refused("bench --flips -5", 0, 0,
                    "bench: --flips: '-5' is not a number (allowed: 1 to 1000)\n");
     assert_refused("bench --flips 18446744073709551616", 0, 0,
-                   "bench: --flips: '18446744073709551616' is not a number (allowed: 1 to 1000)\n");
+                   "bench: --flips: '18446744073709551616' is out of range (allowed: 1 to 1000)\n");
+    assert_refused(
+        "bench --flips 18446744073709551616x", 0, 0,
+        "bench: --flips: '18446744073709551616x' is not a number (allowed: 1 to 1000)\n");
     assert_refused("bench --flips 0x", 0, 0,
                    "bench: --flips: '0x' is not a number (allowed: 1 to 1000)\n");
 }
