@@ -43,8 +43,8 @@ def details_in_source(command):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_prints_every_detail(shell, command):
-    """One call to the console and one row of JSON both have a limit, and `help bench` is longer than
-    either. The source is the witness."""
+    """One call to the console and one row of JSON both have a limit, and `help bench` is longer
+    than either. The source is the witness."""
     wanted = details_in_source(command)
     assert shell.run(f"help {command}").splitlines()[3:] == wanted
     first, *rows = shell.json(f"help {command} -j")
@@ -424,8 +424,8 @@ def test_answers_that_are_always_late_do_no_harm(protocol):
 
 
 def test_bench_poke_beside_a_cpu_that_owes_an_answer():
-    """The first flip finds an IPI pending from the round given up before and sends one less: that is
-    no fault, and the sites end as nops, or the second bench would be refused. Misses nothing by
+    """The first flip finds an IPI pending from the round given up before and sends one less: that
+    is no fault, and the sites end as nops, or the second bench would be refused. Misses nothing by
     chance: the spin ends 150 ms behind the limit, and if a slow host lets it end before the bench
     begins, the flips merely agree."""
     bench = "bench poke --sites 4 --flips 3 --load idle --protocol int3-batch -j"
