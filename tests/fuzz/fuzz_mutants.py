@@ -54,6 +54,8 @@ MUTANTS = [
            "if (false) {", "fuzz_batch"),
     Mutant("quadword over a boundary", "protocol_qword.c", "(site->address + site->length - 1)",
            "(site->address + site->length - 2)", "fuzz_batch"),
+    Mutant("quadword where CPUs fetch in parts", "protocol_qword.c",
+           "platform_quadword_is_fetched_whole() ||", "true ||", "fuzz_batch"),
 ]
 
 

@@ -287,13 +287,17 @@ def main():
     chosen = [configuration for configuration in table.CONFIGURATIONS
               if not options.names or configuration.name in options.names]
     base = (options.build / "model").resolve()
+    result_file = options.build / "mutants" / "model.tsv"
+    is_whole_run = not options.names and not options.set
+    if is_whole_run:
+        result_file.unlink(missing_ok=True)
     results = run_all(chosen, base, options.set)
     if options.trail:
         for configuration, _ in results:
             print_trail(configuration, base, options.set)
-    if not options.names and not options.set:
-        write_mutants(options.build / "mutants" / "model.tsv", results)
     failed = sum(result.fault is not None for _, result in results)
+    if is_whole_run and not failed:
+        write_mutants(result_file, results)
     print(f"model: {len(results) - failed} passed, {failed} failed, 0 skipped")
     sys.exit(1 if failed else 0)
 
