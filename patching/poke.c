@@ -389,7 +389,11 @@ enum patch_status patch_batch_apply_locked(struct patch_batch *batch)
     record->protocol = patch_protocol_name(batch->protocol);
     record->wall_ns = platform_wall_ns();
     record->status = batch_prepare(batch);
-    record->sites = record->status == PATCH_OK ? batch->count : 0;
+    if (record->status == PATCH_OK) {
+        record->sites = batch->count;
+    } else {
+        record->quadwords = 0; /* counted until the refusal */
+    }
     if (record->status == PATCH_OK && batch->count > 0) {
         record->status = protocols[batch->protocol]->apply(batch);
         if (platform_text_needs_refresh()) {

@@ -32,7 +32,8 @@ FUZZ_MAKE := --make "$(MAKE) -s -f tests/fuzz/fuzz.mk FUZZ_CC=$(FUZZ_CC) BUILD=$
 fuzz:
 	@$(PYTHON) tests/fuzz/run_fuzzers.py $(FUZZ_MAKE) --seconds="$(FUZZ_SECONDS)"
 fuzz-check:
-	@$(PYTHON) tests/fuzz/run_fuzzers.py $(FUZZ_MAKE) --seconds="$(FUZZ_CHECK_SECONDS)"
+	@$(PYTHON) tests/fuzz/run_fuzzers.py $(FUZZ_MAKE) --seconds="$(FUZZ_CHECK_SECONDS)" \
+	    --seed=1
 mutants: fuzz-mutants
 fuzz-mutants:
 	@$(PYTHON) tests/fuzz/fuzz_mutants.py $(FUZZ_MAKE)

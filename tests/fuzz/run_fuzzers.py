@@ -134,8 +134,9 @@ def report_progress(processes, logs, seconds):
                       flush=True)
 
 
-def fuzz(build, seconds):
-    """Runs all targets; returns how many failed."""
+def fuzz(build, seconds, seed=0):
+    """Runs all targets; returns how many failed. seed: of their random numbers, 0: another each
+    time."""
     folder = build / "fuzz"
     folders = seeds.write(folder / "seeds")
     logs = {target: folder / f"{target}.log" for target in TARGETS}
@@ -145,7 +146,7 @@ def fuzz(build, seconds):
             corpus = folder / "corpus" / target
             corpus.mkdir(parents=True, exist_ok=True)
             processes.append(start(folder / target, target, log, [corpus, folders[target]],
-                                   [f"-max_total_time={seconds}"]))
+                                   [f"-max_total_time={seconds}", f"-seed={seed}"]))
         report_progress(processes, logs, seconds)
         wait(processes, GRACE_SECONDS)
     finally:
@@ -188,6 +189,7 @@ def arguments(description):
 def main():
     parser = arguments(__doc__.splitlines()[0])
     parser.add_argument("--seconds", required=True)
+    parser.add_argument("--seed", type=int, default=0, help="of random numbers, 0: any")
     options = parser.parse_args()
     seconds = whole_seconds(options.seconds)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # `finally` then ends the fuzzers
@@ -199,7 +201,7 @@ def main():
     failure = make(options.make, "fuzz-programs")
     if failure:
         print(failure)
-    failed = len(TARGETS) if failure else fuzz(options.build, seconds)
+    failed = len(TARGETS) if failure else fuzz(options.build, seconds, options.seed)
     print(f"fuzz: {len(TARGETS) - failed} passed, {failed} failed, 0 skipped")
     sys.exit(1 if failed else 0)
 

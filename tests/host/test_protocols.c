@@ -150,6 +150,7 @@ static void strict_qword_refuses_a_site_that_does_not_fit(void **state)
     struct test_site crossing = add(64 + 4, &nop5, &jump5);
 
     expect_status(PATCH_ERR_QUADWORD);
+    assert_int_equal(batch.record.quadwords, 0);
     assert_int_equal(batch.error.address, crossing.address);
     assert_string_equal(recorder_log(), "");
 }
