@@ -63,13 +63,20 @@ $(BUILD)/%.asm.o: %.asm $(STAMP) $(wildcard $(addsuffix /*.inc,$(ROOMS)))
 
 -include $(patsubst %.o,%.d,$(OBJECTS))
 
+# All objects become one, in which tools/call_sites finds the calls of patchable functions.
+$(BUILD)/livetext.partial.o: $(OBJECTS) partial.ld
+	@echo "  LD    $@"
+	@$(LD) -r -z noexecstack --fatal-warnings -T partial.ld $(OBJECTS) -o $@
+
+LINKED := $(BUILD)/livetext.partial.o
+
 # Two links: the first, with an empty table, fixes the text; the second gets its symbols as a table.
 $(BUILD)/symbols_empty.asm: tools/symbol_table.py $(STAMP)
 	@$(PYTHON) tools/symbol_table.py -o $@
 
-$(BUILD)/livetext.pass1: $(OBJECTS) $(BUILD)/symbols_empty.o linker.ld
+$(BUILD)/livetext.pass1: $(LINKED) $(BUILD)/symbols_empty.o linker.ld
 	@echo "  LD    $@"
-	@$(LD) $(LDFLAGS) $(OBJECTS) $(BUILD)/symbols_empty.o -o $@
+	@$(LD) $(LDFLAGS) $(LINKED) $(BUILD)/symbols_empty.o -o $@
 
 $(BUILD)/symbols.asm: $(BUILD)/livetext.pass1
 	@$(PYTHON) tools/symbol_table.py $< -o $@
@@ -82,7 +89,7 @@ $(BUILD)/symbols.o: $(BUILD)/symbols.asm
 # The image exists only if it passes its checks.
 $(ELF): $(BUILD)/livetext.pass1 $(BUILD)/symbols.o tools/check_nopatch.py tools/check_image.py
 	@echo "  LD    $@"
-	@$(LD) $(LDFLAGS) $(OBJECTS) $(BUILD)/symbols.o -o $@
+	@$(LD) $(LDFLAGS) $(LINKED) $(BUILD)/symbols.o -o $@
 	@$(PYTHON) tools/symbol_table.py $< --check $@
 	@for check in $(filter %.py,$^); do $(PYTHON) $$check $@ || { rm -f $@; exit 1; }; done
 

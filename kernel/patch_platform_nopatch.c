@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The part of patching/platform.h that the breakpoint handler calls. Invariant: .text.nopatch whole
- * (linker.ld lists this file): no site, no call out of nopatch text. */
+ * (partial.ld lists this file): no site, no call out of nopatch text. */
 #include "arch/instructions.h"
 #include "arch/percpu.h"
 #include "kernel/panic.h"

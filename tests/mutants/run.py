@@ -20,8 +20,8 @@ import mutant_table  # noqa: E402
 from machine import BUILD, Machine  # noqa: E402
 from table import MUTANTS  # noqa: E402
 
-COPIED = ("Makefile", "linker.ld", "boot", "arch", "kernel", "patching", "drivers", "tests/kernel",
-          "tools")
+COPIED = ("Makefile", "linker.ld", "partial.ld", "boot", "arch", "kernel", "patching", "drivers",
+          "tests/kernel", "tools")
 TIME_LIMIT_SECONDS = 90
 
 
