@@ -41,17 +41,3 @@ void site_fatal_not_put_back(const struct patch_batch *batch)
                    bytes_pack(error->expected, error->length),
                    bytes_pack(error->actual, error->length));
 }
-
-enum patch_status sites_write_or_put_back(struct patch_batch *batch, sites_writer *write)
-{
-    if (!write(batch, SITE_GOAL_NEW)) {
-        struct patch_error cause;
-
-        bytes_copy(&cause, &batch->error, sizeof(cause));
-        if (!write(batch, SITE_GOAL_OLD)) {
-            site_fatal_not_put_back(batch);
-        }
-        bytes_copy(&batch->error, &cause, sizeof(cause));
-    }
-    return batch->error.status;
-}

@@ -3,6 +3,7 @@
  * one that does not read back is described in batch->error. Used by: the protocols. */
 #pragma once
 
+#include "patching/bytes.h"
 #include "patching/instruction.h"
 #include "patching/poke.h"
 #include "patching/write_window.h"
@@ -59,10 +60,24 @@ PATCH_MUST_CHECK bool site_write_quadword(struct write_window *window, struct pa
 /* Writes all sites of a batch; returns false, with batch->error filled in, at the first failure. */
 typedef bool sites_writer(struct patch_batch *batch, enum site_goal goal);
 
-/* Writes the new bytes with @write; if that fails, the old ones. Returns batch->error.status, that
- * of the first failure; stops the machine if putting back fails as well. */
-PATCH_MUST_CHECK enum patch_status sites_write_or_put_back(struct patch_batch *batch,
-                                                           sites_writer *write);
-
 /* Stops the machine: a batch that failed could not be put back; @batch->error tells where. */
 _Noreturn void site_fatal_not_put_back(const struct patch_batch *batch);
+
+/* Writes the new bytes with @write; if that fails, the old ones. Returns batch->error.status, that
+ * of the first failure; stops the machine if putting back fails as well.
+ * Inlined, and @write is a constant: no indirect call. Sites are half written here, with no int3 to
+ * keep anybody out, and one of them may be the thunk that an indirect call goes through. */
+PATCH_MUST_CHECK __attribute__((always_inline)) static inline enum patch_status
+sites_write_or_put_back(struct patch_batch *batch, sites_writer *write)
+{
+    if (!write(batch, SITE_GOAL_NEW)) {
+        struct patch_error cause;
+
+        bytes_copy(&cause, &batch->error, sizeof(cause));
+        if (!write(batch, SITE_GOAL_OLD)) {
+            site_fatal_not_put_back(batch);
+        }
+        bytes_copy(&batch->error, &cause, sizeof(cause));
+    }
+    return batch->error.status;
+}

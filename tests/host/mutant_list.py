@@ -56,8 +56,8 @@ MUTANTS = [
     Mutant("no rollback", "three_steps.c", "        put_back(&pass);", "        ;", *FAULTS),
     Mutant("rollback to the new bytes", "three_steps.c", "pass->goal = SITE_GOAL_OLD;", "",
            *FAULTS),
-    Mutant("no rollback by stop", "site_write.c", "if (!write(batch, SITE_GOAL_OLD)) {",
-           "if (false) {", *FAULTS),
+    Mutant("no rollback by stop", "protocol_stop.c", "sites_write_or_put_back(batch, write_all)",
+           "write_all(batch, SITE_GOAL_NEW) ? PATCH_OK : batch->error.status", *FAULTS),
     Mutant("failed write taken for a good one", "site_write.c",
            "    batch->error.status = PATCH_ERR_WRITE;", "    return true;", *FAULTS),
     # A CPU that does not answer.
