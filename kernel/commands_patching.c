@@ -89,13 +89,13 @@ enum key_verb { KEY_ON, KEY_OFF, KEY_INCREMENT, KEY_DECREMENT };
 static enum patch_status key_change(struct static_key *key, enum key_verb verb,
                                     struct patch_error *error)
 {
-    const struct static_key_change change = {.key = key, .enable = verb == KEY_ON};
+    struct patch_change change = static_key_change_to(key, verb == KEY_ON);
 
     *error = (struct patch_error){0};
     switch (verb) {
     case KEY_ON:
     case KEY_OFF:
-        return static_key_transaction(key->name, &change, 1, error);
+        return patch_transaction(key->name, &change, 1, error);
     case KEY_INCREMENT:
         error->status = static_key_increment(key);
         return error->status;
@@ -264,7 +264,7 @@ static void plan_print_site(void *context, const struct patch_site *site)
     table_end_row(table);
 }
 
-static void plan_print_total(const char *name, const struct static_key_plan *plan, bool json)
+static void plan_print_total(const char *name, const struct patch_plan *plan, bool json)
 {
     struct table table;
     table_begin(&table, "plan", json);
@@ -295,7 +295,7 @@ static enum command_result plan_run(struct shell_session *session, int argc, cha
     if (verb < 0) {
         return COMMAND_USAGE;
     }
-    struct static_key_plan plan;
+    struct patch_plan plan;
     struct patch_error error;
     struct table table;
     table_begin(&table, "plan.site", json);

@@ -22,8 +22,6 @@ enum {
     COUNT_ENABLING = -1,
 };
 
-static struct patch_batch key_batch; /* under patch lock */
-
 /* Acquire: pairs with the release in count_set(); who sees a count > 0 sees the work before it. */
 static int32_t count_get(const struct static_key *key)
 {
@@ -83,20 +81,28 @@ static bool drop_user(struct static_key *key)
     return false;
 }
 
-/* Moves the count into the transition, where no fast path applies, and lists the key.
- * Returns PATCH_ERR_DUPLICATE or PATCH_ERR_IN_USE, and then the key is as it was. */
-static enum patch_status transition_begin(const struct static_key_change *change)
+static struct static_key *key_of(const struct patch_change *change)
 {
-    struct static_key *key = change->key;
+    return change->object;
+}
+
+/* Moves the count into the transition, where no fast path applies. */
+static enum patch_status transition_begin(struct patch_change *change)
+{
+    struct static_key *key = key_of(change);
+    bool enable = change->wanted != 0;
     int32_t first = COUNT_FIRST;
 
+    if (!static_key_is_ready()) {
+        return PATCH_ERR_NOT_INITIALIZED;
+    }
     if (key->transition != STATIC_KEY_SETTLED) {
         return PATCH_ERR_DUPLICATE;
     }
-    if (change->enable && count_get(key) == COUNT_DISABLED) {
+    if (enable && count_get(key) == COUNT_DISABLED) {
         count_set(key, COUNT_ENABLING);
         key->transition = STATIC_KEY_ENABLING;
-    } else if (change->enable) {
+    } else if (enable) {
         key->transition = STATIC_KEY_UNCHANGED;
     } else if (count_exchange(key, &first, COUNT_DISABLED)) {
         key->transition = STATIC_KEY_DISABLING;
@@ -105,24 +111,29 @@ static enum patch_status transition_begin(const struct static_key_change *change
     } else {
         return PATCH_ERR_IN_USE;
     }
+    change->is_there = key->transition == STATIC_KEY_UNCHANGED;
     return PATCH_OK;
 }
 
-/* Ends the transition: forwards if the text was @changed, else back to where it was. */
-static void transition_end(struct static_key *key, bool changed)
+/* Ends the transition: forwards if the text was changed, else back to where it was. */
+static void transition_end(struct patch_change *change, bool is_done)
 {
+    struct static_key *key = key_of(change);
+
     if (key->transition == STATIC_KEY_ENABLING) {
-        count_set(key, changed ? COUNT_FIRST : COUNT_DISABLED);
+        count_set(key, is_done ? COUNT_FIRST : COUNT_DISABLED);
     }
-    if (key->transition == STATIC_KEY_DISABLING && !changed) {
+    if (key->transition == STATIC_KEY_DISABLING && !is_done) {
         count_set(key, COUNT_FIRST);
     }
     key->transition = STATIC_KEY_SETTLED;
 }
 
-/* Adds all branches of @key to the batch. */
-static enum patch_status queue_sites(const struct static_key *key, bool enable)
+/* Adds all branches of the key to the batch. */
+static enum patch_status sites_queue(const struct patch_change *change, struct patch_batch *batch)
 {
+    const struct static_key *key = key_of(change);
+    bool enable = change->wanted != 0;
     enum patch_status status = PATCH_OK;
 
     for (uint32_t i = 0; i < key->site_count && status == PATCH_OK; i++) {
@@ -135,105 +146,46 @@ static enum patch_status queue_sites(const struct static_key *key, bool enable)
             status = static_key_site_encode(site, enable, new_bytes);
         }
         if (status == PATCH_OK) {
-            status = patch_batch_add(&key_batch, site->address, old_bytes, new_bytes,
-                                     (size_t)site->length);
+            status =
+                patch_batch_add(batch, site->address, old_bytes, new_bytes, (size_t)site->length);
         }
     }
     return status;
 }
 
-/* An error without a culprit. */
-static void note_status(struct patch_error *error, enum patch_status status)
-{
-    if (error != NULL) {
-        bytes_clear(error, sizeof(*error));
-        error->status = status;
-    }
-}
+static const struct patch_change_operations key_operations = {
+    .begin = transition_begin,
+    .queue = sites_queue,
+    .end = transition_end,
+};
 
-/* The error of the batch, with the key it belongs to. */
-static void note_error(struct patch_error *error, enum patch_status status, const char *name)
+struct patch_change static_key_change_to(struct static_key *key, bool enable)
 {
-    if (error == NULL) {
-        return;
-    }
-    bytes_copy(error, &key_batch.error, sizeof(*error));
-    error->status = status;
-    error->name = name;
-}
-
-/* The name of the key whose branch stands at @address, or NULL. */
-static const char *find_owner(const struct static_key_change *changes, size_t count,
-                              uint64_t address)
-{
-    for (size_t i = 0; i < count; i++) {
-        for (uint32_t j = 0; j < changes[i].key->site_count; j++) {
-            if (changes[i].key->sites[j].address == address) {
-                return changes[i].key->name;
-            }
-        }
-    }
-    return NULL;
-}
-
-/* All keys begin the transition, their branches change in one batch, all keys end it. */
-static enum patch_status change_locked(const struct static_key_change *changes, size_t count,
-                                       const char *who, uint64_t caller, struct patch_error *error)
-{
-    enum patch_status status = count > 0 ? PATCH_OK : PATCH_ERR_EMPTY;
-    size_t begun = 0;
-
-    patch_batch_initialize(&key_batch, who);
-    key_batch.caller = caller;
-    while (begun < count && status == PATCH_OK) {
-        status = transition_begin(&changes[begun]);
-        if (status == PATCH_OK) {
-            begun++;
-        } else {
-            note_error(error, status, changes[begun].key->name);
-        }
-    }
-    for (size_t i = 0; i < begun && status == PATCH_OK; i++) {
-        if (changes[i].key->transition != STATIC_KEY_UNCHANGED) {
-            status = queue_sites(changes[i].key, changes[i].enable);
-        }
-    }
-    if (status == PATCH_OK && key_batch.count > 0) {
-        status = patch_batch_apply_locked(&key_batch);
-    }
-    if (status != PATCH_OK && begun == count) {
-        note_error(error, status, find_owner(changes, count, key_batch.error.address));
-    }
-    for (size_t i = 0; i < begun; i++) {
-        transition_end(changes[i].key, status == PATCH_OK);
-    }
-    return status;
+    return (struct patch_change){
+        .operations = &key_operations, .name = key->name, .object = key, .wanted = enable};
 }
 
 /* Takes the patch lock if this context may and the keys are ready. */
 static enum patch_status lock_keys(void)
 {
-    if (!static_key_is_ready()) {
-        return PATCH_ERR_NOT_INITIALIZED;
-    }
-    if (!platform_may_patch()) {
-        return PATCH_ERR_CONTEXT;
-    }
-    platform_lock();
-    return PATCH_OK;
+    return static_key_is_ready() ? patch_lock_take() : PATCH_ERR_NOT_INITIALIZED;
 }
 
-static enum patch_status change(const struct static_key_change *changes, size_t count,
-                                const char *who, uint64_t caller, struct patch_error *error)
+static enum patch_status change_locked(struct static_key *key, bool enable, uint64_t caller)
+{
+    struct patch_change change = static_key_change_to(key, enable);
+
+    return patch_transaction_locked(key->name, caller, &change, 1, NULL);
+}
+
+static enum patch_status change(struct static_key *key, bool enable, uint64_t caller)
 {
     enum patch_status status = lock_keys();
 
-    if (status != PATCH_OK) {
-        note_status(error, status);
-        return status;
+    if (status == PATCH_OK) {
+        status = change_locked(key, enable, caller);
+        platform_unlock();
     }
-    status = change_locked(changes, count, who, caller, error);
-    platform_unlock();
     return status;
 }
 
@@ -241,28 +193,16 @@ static enum patch_status change(const struct static_key_change *changes, size_t 
 
 __attribute__((noinline)) enum patch_status static_key_enable(struct static_key *key)
 {
-    const struct static_key_change on = {.key = key, .enable = true};
-
-    return change(&on, 1, key->name, (uint64_t)__builtin_return_address(0), NULL);
+    return change(key, true, (uint64_t)__builtin_return_address(0));
 }
 
 __attribute__((noinline)) enum patch_status static_key_disable(struct static_key *key)
 {
-    const struct static_key_change off = {.key = key, .enable = false};
-
-    return change(&off, 1, key->name, (uint64_t)__builtin_return_address(0), NULL);
-}
-
-__attribute__((noinline)) enum patch_status static_key_transaction(
-    const char *who, const struct static_key_change *changes, size_t count,
-    struct patch_error *error)
-{
-    return change(changes, count, who, (uint64_t)__builtin_return_address(0), error);
+    return change(key, false, (uint64_t)__builtin_return_address(0));
 }
 
 __attribute__((noinline)) enum patch_status static_key_increment(struct static_key *key)
 {
-    const struct static_key_change on = {.key = key, .enable = true};
     enum patch_status status = add_user(key);
 
     if (status != PATCH_ERR_NOT_ENABLED) {
@@ -274,7 +214,7 @@ __attribute__((noinline)) enum patch_status static_key_increment(struct static_k
     }
     status = add_user(key); /* another thread may have enabled it while this one waited */
     if (status == PATCH_ERR_NOT_ENABLED) {
-        status = change_locked(&on, 1, key->name, (uint64_t)__builtin_return_address(0), NULL);
+        status = change_locked(key, true, (uint64_t)__builtin_return_address(0));
     }
     platform_unlock();
     return status;
@@ -282,7 +222,6 @@ __attribute__((noinline)) enum patch_status static_key_increment(struct static_k
 
 __attribute__((noinline)) enum patch_status static_key_decrement(struct static_key *key)
 {
-    const struct static_key_change off = {.key = key, .enable = false};
     uint64_t caller = (uint64_t)__builtin_return_address(0);
     enum patch_status status;
 
@@ -299,55 +238,28 @@ __attribute__((noinline)) enum patch_status static_key_decrement(struct static_k
         } else if (count_get(key) == COUNT_DISABLED) {
             status = PATCH_ERR_NOT_ENABLED;
         } else {
-            status = change_locked(&off, 1, key->name, caller, NULL);
+            status = change_locked(key, false, caller);
         }
     } while (status == PATCH_ERR_IN_USE);
     platform_unlock();
     return status;
 }
 
-/* Fills the batch with what the change would do. */
-static enum patch_status plan_locked(const struct static_key *key, bool enable, unsigned *rounds)
+enum patch_status static_key_plan(struct static_key *key, bool enable, patch_plan_visitor *visit,
+                                  void *context, struct patch_plan *plan, struct patch_error *error)
 {
-    bool changes = static_key_is_enabled(key) != enable;
-    enum patch_status status = PATCH_OK;
-
-    patch_batch_initialize(&key_batch, key->name);
-    if (!enable && static_key_count(key) > 1) {
-        return PATCH_ERR_IN_USE;
-    }
-    if (changes) {
-        status = queue_sites(key, enable);
-    }
-    if (status == PATCH_OK && key_batch.count > 0) {
-        status = patch_batch_plan_locked(&key_batch, rounds);
-    }
-    return status;
-}
-
-enum patch_status static_key_plan(struct static_key *key, bool enable,
-                                  void (*visit)(void *context, const struct patch_site *site),
-                                  void *context, struct static_key_plan *plan,
-                                  struct patch_error *error)
-{
-    unsigned rounds = 0;
+    struct patch_change change = static_key_change_to(key, enable);
     enum patch_status status = lock_keys();
 
     bytes_clear(plan, sizeof(*plan));
     if (status != PATCH_OK) {
-        note_status(error, status);
-        return status;
+        return patch_error_set(error, status, NULL, 0);
     }
-    status = plan_locked(key, enable, &rounds);
-    if (status == PATCH_OK) {
-        plan->sites = key_batch.count;
-        plan->rounds = rounds;
-        plan->ipis = rounds * (platform_cpu_count() - 1);
-        for (uint32_t i = 0; visit != NULL && i < key_batch.count; i++) {
-            visit(context, &key_batch.sites[i]);
-        }
+    if (!enable && static_key_count(key) > 1) {
+        status = patch_error_set(error, PATCH_ERR_IN_USE, key->name, 0);
     } else {
-        note_error(error, status, key->name);
+        change.is_there = static_key_is_enabled(key) == enable;
+        status = patch_plan_locked(&change, visit, context, plan, error);
     }
     platform_unlock();
     return status;

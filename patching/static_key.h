@@ -10,7 +10,7 @@
  *     status = static_key_enable(&packet_trace);       one batch, whatever the number of branches
  *
  * API: static_branch_likely/unlikely(+_long), static_key_enable/disable/increment/decrement,
- * static_key_transaction, static_key_plan, static_key_find/first/next, static_key_is_enabled.
+ * static_key_change_to, static_key_plan, static_key_find/first/next, static_key_is_enabled.
  *
  * How: every branch is a `jmp` in the program, 2 or 5 bytes as the assembler sizes it, and an entry
  * in section static_key_sites. static_key_initialize() turns those that must fall through into
@@ -25,9 +25,9 @@
  * are unique. */
 #pragma once
 
-#include "patching/poke.h"
 #include "patching/site_placement.h"
 #include "patching/status.h"
+#include "patching/transaction.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -135,24 +135,9 @@ PATCH_MUST_CHECK enum patch_status static_key_disable(struct static_key *key);
 PATCH_MUST_CHECK enum patch_status static_key_increment(struct static_key *key);
 PATCH_MUST_CHECK enum patch_status static_key_decrement(struct static_key *key);
 
-struct static_key_change {
-    struct static_key *key;
-    bool enable;
-};
-
-/* Enables and disables several keys in one batch, all or nothing; one record, under @who (static
- * string). @error (may be NULL) names the culprit.
- * Context and ordering as static_key_enable(). Returns also PATCH_ERR_DUPLICATE if a key stands
- * there twice, PATCH_ERR_EMPTY for no key, PATCH_ERR_FULL for more than PATCH_BATCH_MAX sites. */
-PATCH_MUST_CHECK enum patch_status static_key_transaction(const char *who,
-                                                          const struct static_key_change *changes,
-                                                          size_t count, struct patch_error *error);
-
-struct static_key_plan {
-    uint32_t sites;  /* that would change */
-    uint32_t rounds; /* with the default protocol */
-    uint32_t ipis;   /* rounds * (CPUs online - 1) */
-};
+/* Enabling or disabling @key as part of a transaction (transaction.h), with the same rules.
+ * Context: any. */
+struct patch_change static_key_change_to(struct static_key *key, bool enable);
 
 /* What enable (or disable) would do to @key, byte for byte, without doing it. @visit (may be NULL)
  * is called once per site that would change, by address, patch lock held (it may print, it may not
@@ -160,9 +145,8 @@ struct static_key_plan {
  * first write;
  * @error may be NULL. */
 PATCH_MUST_CHECK enum patch_status static_key_plan(struct static_key *key, bool enable,
-                                                   void (*visit)(void *context,
-                                                                 const struct patch_site *site),
-                                                   void *context, struct static_key_plan *plan,
+                                                   patch_plan_visitor *visit, void *context,
+                                                   struct patch_plan *plan,
                                                    struct patch_error *error);
 
 /* True if the text of @key is enabled everywhere; may be outdated on return. Context: any. */

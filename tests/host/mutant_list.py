@@ -173,7 +173,7 @@ MUTANTS = [
            "if (drop_user(key)) {\n            status", "if (false) {\n            status",
            *LAST_USER),
     Mutant("failed disable loses its user", "static_key.c",
-           "if (key->transition == STATIC_KEY_DISABLING && !changed) {", "if (false) {",
+           "if (key->transition == STATIC_KEY_DISABLING && !is_done) {", "if (false) {",
            "test_static_key_changes", "failed_flip_leaves_text_and_count"),
     Mutant("key listed twice", "static_key.c", "key->transition != STATIC_KEY_SETTLED", "false",
            "test_static_key_changes", "transaction_refuses_a_key_twice_and_no_key"),

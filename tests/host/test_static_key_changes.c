@@ -44,15 +44,15 @@ static void wrong_context_is_refused(void **state)
 {
     (void)state;
     struct patch_error error;
-    const struct static_key_change change = {&key_off, true};
-    struct static_key_plan plan;
+    struct patch_change change = static_key_change_to(&key_off, true);
+    struct patch_plan plan;
 
     recorder.may_patch = false;
     assert_int_equal(static_key_enable(&key_off), PATCH_ERR_CONTEXT);
     assert_int_equal(static_key_disable(&key_on), PATCH_ERR_CONTEXT);
     assert_int_equal(static_key_increment(&key_off), PATCH_ERR_CONTEXT);
     assert_int_equal(static_key_decrement(&key_on), PATCH_ERR_CONTEXT);
-    assert_int_equal(static_key_transaction("t", &change, 1, &error), PATCH_ERR_CONTEXT);
+    assert_int_equal(patch_transaction("t", &change, 1, &error), PATCH_ERR_CONTEXT);
     assert_int_equal(error.status, PATCH_ERR_CONTEXT);
     assert_int_equal(static_key_plan(&key_off, true, NULL, NULL, &plan, &error), PATCH_ERR_CONTEXT);
     assert_int_equal(static_key_increment(&key_on), PATCH_OK); /* changes no text: allowed */
@@ -64,12 +64,13 @@ static void wrong_context_is_refused(void **state)
 static void transaction_flips_many_keys_in_three_rounds(void **state)
 {
     (void)state;
-    const struct static_key_change changes[] = {
-        {&key_long, true}, {&key_off, true}, {&key_on, false}, {&key_far, false}, /* as it is */
+    struct patch_change changes[] = {
+        static_key_change_to(&key_long, true), static_key_change_to(&key_off, true),
+        static_key_change_to(&key_on, false), static_key_change_to(&key_far, false), /* as it is */
     };
     struct patch_record record;
 
-    assert_int_equal(static_key_transaction("several", changes, 4, NULL), PATCH_OK);
+    assert_int_equal(patch_transaction("several", changes, 4, NULL), PATCH_OK);
     assert_int_equal(recorder.rounds, 3);
     EXPECT_EXECUTION(long_functions, 1);
     EXPECT_EXECUTION(off_functions, 1);
@@ -83,21 +84,21 @@ static void transaction_flips_many_keys_in_three_rounds(void **state)
 static void transaction_is_all_or_nothing(void **state)
 {
     (void)state;
-    const struct static_key_change changes[] = {
-        {&key_long, true},
-        {&key_off, false},
-        {&key_on, false},
+    struct patch_change changes[] = {
+        static_key_change_to(&key_long, true),
+        static_key_change_to(&key_off, false),
+        static_key_change_to(&key_on, false),
     };
     struct patch_error error;
 
     assert_int_equal(static_key_increment(&key_on), PATCH_OK); /* now it has two users */
-    assert_int_equal(static_key_transaction("t", changes, 3, &error), PATCH_ERR_IN_USE);
+    assert_int_equal(patch_transaction("t", changes, 3, &error), PATCH_ERR_IN_USE);
     assert_string_equal(error.name, "key_on");
     assert_int_equal(static_key_decrement(&key_on), PATCH_OK);
     assert_string_equal(recorder_log(), "");
 
     recorder.fail_write = 9;
-    assert_int_equal(static_key_transaction("t", changes, 3, &error), PATCH_ERR_WRITE);
+    assert_int_equal(patch_transaction("t", changes, 3, &error), PATCH_ERR_WRITE);
     assert_true(strcmp(error.name, "key_on") == 0 || strcmp(error.name, "key_long") == 0);
     assert_int_equal(static_key_count(&key_long), 0);
     assert_int_equal(static_key_count(&key_on), 1);
@@ -108,19 +109,19 @@ static void transaction_is_all_or_nothing(void **state)
 static void transaction_refuses_a_key_twice_and_no_key(void **state)
 {
     (void)state;
-    const struct static_key_change twice[] = {
-        {&key_off, true},
-        {&key_on, true},
-        {&key_off, false},
+    struct patch_change twice[] = {
+        static_key_change_to(&key_off, true),
+        static_key_change_to(&key_on, true),
+        static_key_change_to(&key_off, false),
     };
     struct patch_error error;
 
-    assert_int_equal(static_key_transaction("t", twice, 3, &error), PATCH_ERR_DUPLICATE);
+    assert_int_equal(patch_transaction("t", twice, 3, &error), PATCH_ERR_DUPLICATE);
     assert_string_equal(error.name, "key_off");
-    assert_int_equal(static_key_transaction("t", twice, 0, &error), PATCH_ERR_EMPTY);
+    assert_int_equal(patch_transaction("t", twice, 0, &error), PATCH_ERR_EMPTY);
     assert_int_equal(static_key_count(&key_off), 0);
     assert_string_equal(recorder_log(), "");
-    assert_int_equal(static_key_transaction("t", twice, 2, &error), PATCH_OK);
+    assert_int_equal(patch_transaction("t", twice, 2, &error), PATCH_OK);
 }
 
 static void key_with_4097_branches_is_refused(void **state)
@@ -128,13 +129,13 @@ static void key_with_4097_branches_is_refused(void **state)
     (void)state;
     static struct static_key_site many[PATCH_BATCH_MAX + 1];
     struct static_key crowd = {.name = "crowd", .sites = many, .site_count = PATCH_BATCH_MAX + 1};
-    const struct static_key_change change = {&crowd, true};
+    struct patch_change change = static_key_change_to(&crowd, true);
     struct patch_error error;
 
     for (size_t i = 0; i < ARRAY_COUNT(many); i++) {
         many[i] = (struct static_key_site){own_text_start() + 8 * i, own_text_start(), 0, 5};
     }
-    assert_int_equal(static_key_transaction("t", &change, 1, &error), PATCH_ERR_FULL);
+    assert_int_equal(patch_transaction("t", &change, 1, &error), PATCH_ERR_FULL);
     assert_string_equal(error.name, "crowd");
     assert_int_equal(static_key_count(&crowd), 0);
     assert_string_equal(recorder_log(), "");
@@ -144,12 +145,12 @@ static void foreign_bytes_at_a_branch_are_refused_and_named(void **state)
 {
     (void)state;
     uint8_t *text = (uint8_t *)key_off.sites[1].address;
-    const struct static_key_change change = {&key_off, true};
+    struct patch_change change = static_key_change_to(&key_off, true);
     struct patch_error error;
     uint8_t saved = text[1];
 
     text[1] ^= 1;
-    assert_int_equal(static_key_transaction("t", &change, 1, &error), PATCH_ERR_UNEXPECTED);
+    assert_int_equal(patch_transaction("t", &change, 1, &error), PATCH_ERR_UNEXPECTED);
     text[1] = saved;
     assert_string_equal(error.name, "key_off");
     assert_int_equal(error.address, text);
@@ -196,7 +197,7 @@ static void plan_shows_byte_for_byte_what_the_flip_does(void **state)
 {
     (void)state;
     struct visit_log log = {0};
-    struct static_key_plan plan;
+    struct patch_plan plan;
 
     assert_int_equal(static_key_plan(&key_long, true, visit, &log, &plan, NULL), PATCH_OK);
     assert_string_equal(recorder_log(), "");
@@ -218,7 +219,7 @@ static void plan_of_the_present_state_is_empty(void **state)
 {
     (void)state;
     struct visit_log log = {0};
-    struct static_key_plan plan;
+    struct patch_plan plan;
 
     assert_int_equal(static_key_plan(&key_on, true, visit, &log, &plan, NULL), PATCH_OK);
     assert_int_equal(log.count, 0);
@@ -230,7 +231,7 @@ static void plan_of_the_present_state_is_empty(void **state)
 static void plan_refuses_what_the_flip_would_refuse(void **state)
 {
     (void)state;
-    struct static_key_plan plan;
+    struct patch_plan plan;
     struct patch_error error;
 
     assert_int_equal(static_key_increment(&key_on), PATCH_OK);

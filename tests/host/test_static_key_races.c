@@ -161,11 +161,11 @@ static void *toggle_or_be_refused(void *argument)
 
     live_enter_cpu((unsigned)(uintptr_t)argument);
     for (unsigned round = 0; round < ROUNDS / 5; round++) {
-        const struct static_key_change changes[] = {
-            {&toggled, round % 2 == 0},
+        struct patch_change changes[] = {
+            static_key_change_to(&toggled, round % 2 == 0),
         };
 
-        errors += static_key_transaction("toggle", changes, 1, NULL) != PATCH_OK;
+        errors += patch_transaction("toggle", changes, 1, NULL) != PATCH_OK;
     }
     live_leave_cpu();
     return (void *)errors;

@@ -84,15 +84,15 @@ static struct boot_state {
     enum patch_protocol_id protocol;
     unsigned protocol_flags;
     size_t changed;
-    struct static_key_change undo[CHANGED_KEYS_MAX], redo[CHANGED_KEYS_MAX];
+    struct patch_change undo[CHANGED_KEYS_MAX], redo[CHANGED_KEYS_MAX];
 } boot_state;
 
-static bool keys_change(const char *who, const struct static_key_change *changes, size_t count)
+static bool keys_change(const char *who, struct patch_change *changes, size_t count)
 {
     struct patch_error error = {0};
     enum patch_status status = PATCH_OK;
     if (count != 0) {
-        status = static_key_transaction(who, changes, count, &error);
+        status = patch_transaction(who, changes, count, &error);
     }
     if (status != PATCH_OK) {
         console_print("test: key %s cannot be brought to its state at boot: %s\n",
@@ -115,8 +115,8 @@ static bool boot_state_enter(void)
                 console_print("test: more than %u keys are not as at boot\n", CHANGED_KEYS_MAX);
                 return false;
             }
-            boot_state.undo[boot_state.changed] = (struct static_key_change){key, key->initial};
-            boot_state.redo[boot_state.changed++] = (struct static_key_change){key, enabled};
+            boot_state.undo[boot_state.changed] = static_key_change_to(key, key->initial);
+            boot_state.redo[boot_state.changed++] = static_key_change_to(key, enabled);
         }
     }
     return keys_change("test begins", boot_state.undo, boot_state.changed) &&

@@ -106,7 +106,7 @@ static void flip_costs_what_plan_said(struct test *test)
 {
     for (size_t i = 0; i < bench_key_count; i++) {
         struct static_key *key = bench_keys[i].key;
-        struct static_key_plan plan;
+        struct patch_plan plan;
         struct patch_record record;
         EXPECT_EQUAL(test, static_key_plan(key, true, NULL, NULL, &plan, NULL), PATCH_OK);
         EXPECT_EQUAL(test, plan.sites, bench_keys[i].sites);
@@ -124,19 +124,21 @@ static void flip_costs_what_plan_said(struct test *test)
 
 static void transaction_flips_all_keys_in_one_batch(struct test *test)
 {
-    const struct static_key_change on[] = {
-        {bench_key_find(4)->key, true}, {bench_key_find(56)->key, true}, {&test_true, false}};
-    const struct static_key_change back[] = {
-        {bench_key_find(4)->key, false}, {bench_key_find(56)->key, false}, {&test_true, true}};
+    struct patch_change on[] = {static_key_change_to(bench_key_find(4)->key, true),
+                                static_key_change_to(bench_key_find(56)->key, true),
+                                static_key_change_to(&test_true, false)};
+    struct patch_change back[] = {static_key_change_to(bench_key_find(4)->key, false),
+                                  static_key_change_to(bench_key_find(56)->key, false),
+                                  static_key_change_to(&test_true, true)};
     struct patch_record record;
     uint64_t newest = patch_record_newest();
-    EXPECT_EQUAL(test, static_key_transaction("test three", on, 3, NULL), PATCH_OK);
+    EXPECT_EQUAL(test, patch_transaction("test three", on, 3, NULL), PATCH_OK);
     EXPECT_EQUAL(test, patch_record_newest(), newest + 1);
     EXPECT(test, patch_record_get(newest + 1, &record));
     EXPECT_EQUAL(test, record.rounds, 3);
     EXPECT_EQUAL(test, record.sites, 4 + 56 + test_true.site_count);
     EXPECT_EQUAL(test, bench_taken(bench_key_find(56)->run()), 56);
-    EXPECT_EQUAL(test, static_key_transaction("test three", back, 3, NULL), PATCH_OK);
+    EXPECT_EQUAL(test, patch_transaction("test three", back, 3, NULL), PATCH_OK);
     EXPECT_EQUAL(test, bench_taken(bench_key_find(56)->run()), 0);
 }
 
@@ -144,19 +146,20 @@ static void transaction_flips_all_keys_in_one_batch(struct test *test)
 static void transaction_with_a_refusal_changes_nothing(struct test *test)
 {
     struct static_key *four = bench_key_find(4)->key;
-    const struct static_key_change changes[] = {{four, true}, {&test_race, false}};
+    struct patch_change changes[] = {static_key_change_to(four, true),
+                                     static_key_change_to(&test_race, false)};
     struct patch_error error;
     EXPECT_EQUAL(test, static_key_increment(&test_race), PATCH_OK);
     EXPECT_EQUAL(test, static_key_increment(&test_race), PATCH_OK);
-    EXPECT_EQUAL(test, static_key_transaction("test refusal", changes, 2, &error),
-                 PATCH_ERR_IN_USE);
+    EXPECT_EQUAL(test, patch_transaction("test refusal", changes, 2, &error), PATCH_ERR_IN_USE);
     EXPECT(test, error.name != NULL && strcmp(error.name, "test_race") == 0);
     EXPECT(test, !static_key_is_enabled(four));
     EXPECT_EQUAL(test, bench_taken(bench_key_find(4)->run()), 0);
     EXPECT_EQUAL(test, static_key_decrement(&test_race), PATCH_OK);
     EXPECT_EQUAL(test, static_key_decrement(&test_race), PATCH_OK);
-    const struct static_key_change twice[] = {{four, true}, {four, true}};
-    EXPECT_EQUAL(test, static_key_transaction("test twice", twice, 2, &error), PATCH_ERR_DUPLICATE);
+    struct patch_change twice[] = {static_key_change_to(four, true),
+                                   static_key_change_to(four, true)};
+    EXPECT_EQUAL(test, patch_transaction("test twice", twice, 2, &error), PATCH_ERR_DUPLICATE);
     EXPECT(test, !static_key_is_enabled(four));
 }
 
