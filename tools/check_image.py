@@ -5,8 +5,9 @@
 Multiboot 1 (QEMU -kernel) loads a 64-bit ELF by the addresses in the header, as one flat piece:
 header, segments and file offsets must agree. Multiboot 2 (GRUB) needs its header in the first 32
 KiB. No part of the image may be writable and executable. Every site of a static key is a jump
-inside an aligned quadword, so that the protocol qword takes it with one store. Callers: the
-Makefile after each link; make lint.
+inside an aligned quadword, so that the protocol qword takes it with one store. Every entry of
+call_sites (tools/call_sites made them before the link) is the call or jump to the function that it
+names. Callers: the Makefile after each link; make lint.
 """
 
 import struct
@@ -16,6 +17,8 @@ from elf import PF_W, PF_X, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, Elf
 
 MULTIBOOT1_MAGIC, MULTIBOOT1_RANGE, MULTIBOOT1_ADDRESSES = 0x1BADB002, 8192, 1 << 16
 JUMP_LENGTHS, QUADWORD = {0xEB: 2, 0xE9: 5}, 8
+CALL_ENTRY = struct.Struct("<QQII")  # struct call_site: address, function, kind, length
+CALL_KINDS = {0: ("call", b"\xe8"), 1: ("jmp", b"\xe9"), 2: ("jcc", b"\x0f")}
 MULTIBOOT2_MAGIC, MULTIBOOT2_RANGE = 0xE85250D6, 32768
 
 
@@ -96,11 +99,51 @@ def check_sites(elf):
     return [f"static_key_sites: {fault}" for fault in faults]
 
 
+def check_call(elf, address, function, kind, length):
+    """Returns what is wrong with one entry of call_sites, or None."""
+    name, opcode = CALL_KINDS.get(kind, (None, b""))
+    if name is None:
+        return f"kind {kind} is unknown"
+    if length != len(opcode) + (kind == 2) + 4:
+        return f"length {length} is not that of a {name}"
+    for area, inside in ("text", True), ("nopatch", False):
+        start, end = elf.range(area)
+        overlaps = address < end and address + length > start
+        if inside and not start <= address <= end - length or not inside and overlaps:
+            return f"it is {'not ' if inside else ''}in {area} text"
+    code = elf.read(address, address + length)
+    if not code.startswith(opcode) or kind == 2 and code[1] & 0xF0 != 0x80:
+        return f"{code.hex(' ')} is not a {name}"
+    target = address + length + struct.unpack("<i", code[-4:])[0]
+    if target != function:
+        return f"it goes to {elf.symbol_at(target)}, not to {elf.symbol_at(function)}"
+    return None
+
+
+def check_calls(elf):
+    """The table of call sites is grouped by function, ascending in each group, and true."""
+    table = elf.read(*elf.range("call_sites"))
+    if len(table) % CALL_ENTRY.size:
+        return [f"call_sites: {len(table)} bytes are not a multiple of {CALL_ENTRY.size}"]
+    faults, last, seen = [], (None, 0), set()
+    for address, function, kind, length in CALL_ENTRY.iter_unpack(table):
+        fault = check_call(elf, address, function, kind, length)
+        if function == last[0] and address <= last[1]:
+            fault = fault or f"it comes after {last[1]:#x}: not in ascending order"
+        if function != last[0] and function in seen:
+            fault = fault or f"the sites of {elf.symbol_at(function)} do not stand together"
+        if fault:
+            faults.append(f"call_sites: {address:#x}: {fault}")
+        last = function, address
+        seen.add(function)
+    return faults
+
+
 def check(path):
     """Returns all complaints about the kernel image at path."""
     elf = Elf(path)
     return (check_multiboot1(elf) + check_multiboot2(elf) + check_permissions(elf)
-            + check_sites(elf))
+            + check_sites(elf) + check_calls(elf))
 
 
 def main():

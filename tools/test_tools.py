@@ -45,7 +45,20 @@ panic: hlt
     jmp panic
 section static_key_sites
     dq {site}, patchable, 0, 5
+section .text
+caller: call strict near trampoline
+first_jump: jmp strict near trampoline
+first_jcc: jz strict near trampoline
+other_call: call strict near other
+align 8
+trampoline: jmp strict near patchable
+align 8
+other: jmp strict near patchable
+section call_sites
+{calls}
 """
+CALLS = ("dq caller, trampoline\ndd 0, 5", "dq first_jump, trampoline\ndd 1, 5",
+         "dq first_jcc, trampoline\ndd 2, 6", "dq other_call, other\ndd 0, 5")
 ENTRIES = ("breakpoint_entry", "nmi_entry", "sync_entry_xapic", "sync_entry_x2apic", "nmi_handle")
 SCRIPT = """
 PHDRS { text PT_LOAD FLAGS(%s); data PT_LOAD FLAGS(6); }
@@ -57,7 +70,8 @@ SECTIONS {
     text_end = .;
     . = ALIGN(4096);
     .data : AT(ADDR(.data) - 0xffffffff80000000) {
-        static_key_sites_start = .; *(static_key_sites) static_key_sites_end = .; } :data
+        static_key_sites_start = .; *(static_key_sites) static_key_sites_end = .;
+        call_sites_start = .; *(call_sites) call_sites_end = .; } :data
     data_end = .;
     bss_end = .;
 }
@@ -75,7 +89,7 @@ def build(tmp_path):
     def build_kernel(segment_flags="5", **parts):
         defaults = {"flags": "0x10003", "load_end": "data_end - BASE", "extra": "nop",
                     "site": "patchable", "instruction": "jmp strict near $ + 5", "outside": "",
-                    "inside": entries()}
+                    "inside": entries(), "calls": "\n".join(CALLS)}
         (tmp_path / "k.asm").write_text("bits 64\n" + KERNEL.format(**{**defaults, **parts}))
         (tmp_path / "k.ld").write_text(SCRIPT % segment_flags)
         elf = tmp_path / "k.elf"
@@ -138,6 +152,49 @@ def test_nopatch_refuses_a_handler_entry_outside(build, name):
 ])
 def test_image_refuses(build, parts, complaint):
     assert any(complaint in fault for fault in check_image.check(build(**parts)))
+
+
+def changed(old, new):
+    """Returns the call sites with one text replaced; it must be there."""
+    calls = "\n".join(CALLS)
+    assert old in calls
+    return calls.replace(old, new, 1)
+
+
+@pytest.mark.parametrize("calls, complaint", ids=lambda _: "", argvalues=[
+    ("", None),
+    ("\n".join(CALLS[3:] + CALLS[:3]), None),
+    ("\n".join(CALLS) + "\ndq 0", "104 bytes are not a multiple of 24"),
+    (changed("dd 0", "dd 3"), "kind 3 is unknown"),
+    (changed("dd 0", "dd 1"), "is not a jmp"),
+    (changed("dd 1", "dd 0"), "is not a call"),
+    (changed("dd 1, 5", "dd 2, 6"), "is not a jcc"),
+    (changed("dd 0, 5", "dd 0, 6"), "length 6 is not that of a call"),
+    (changed("dd 2, 6", "dd 2, 5"), "length 5 is not that of a jcc"),
+    (changed("dq caller,", "dq caller + 1,"), "is not a call"),
+    (changed("other_call, other", "other_call, trampoline"), "to other+0x0, not to trampoline+0x0"),
+    (changed("dq caller, trampoline", "dq caller, trampoline + 1"), "not to trampoline+0x1"),
+    (changed("dq caller,", "dq 0,"), "0x0: it is not in text text"),
+    (changed("dq first_jcc,", "dq BASE + 0x200000,"), "it is not in text text"),
+    (changed("dq first_jcc,", "dq breakpoint_handle,"), "it is in nopatch text"),
+    ("\n".join(CALLS[1::-1]), "not in ascending order"),
+    ("\n".join(CALLS[:1] * 2), "not in ascending order"),
+    ("\n".join((CALLS[0], CALLS[3], CALLS[1])), "trampoline+0x0 do not stand together"),
+])
+def test_image_checks_call_sites(build, calls, complaint):
+    faults = check_image.check(build(calls=calls))
+    assert faults == [] if complaint is None else len(faults) == 1 and complaint in faults[0]
+
+
+def test_image_wants_the_bounds_of_call_sites(build, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "SCRIPT", SCRIPT.replace("call_sites_end", "other"))
+    with pytest.raises(ValueError, match="call_sites_end is missing"):
+        check_image.check(build())
+
+
+def test_nopatch_refuses_a_call_site_inside(build):
+    faults = check_nopatch.check(build(calls="dq panic, trampoline\ndd 0, 5"))
+    assert faults == ["call_sites: a site or its target is in nopatch text: panic+0x0"]
 
 
 def test_image_refuses_moved_file_offsets(build):
