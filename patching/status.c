@@ -25,7 +25,9 @@ const char *patch_status_text(enum patch_status status)
         [PATCH_ERR_IN_USE] = "key has more than one user",
         [PATCH_ERR_NOT_ENABLED] = "key has no user",
         [PATCH_ERR_OVERFLOW] = "key has too many users",
-        [PATCH_ERR_NOT_INITIALIZED] = "static keys are not initialized",
+        [PATCH_ERR_NO_TARGET] = "the call cannot be without a target",
+        [PATCH_ERR_NOT_INITIALIZED] = "not initialized yet",
+        [PATCH_ERR_MITIGATION] = "unknown mitigation",
     };
 
     return (unsigned)status < PATCH_STATUS_COUNT ? texts[status] : "unknown status";

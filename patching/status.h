@@ -31,7 +31,9 @@ enum patch_status {
     PATCH_ERR_IN_USE,          /* disable of a key with more than one user */
     PATCH_ERR_NOT_ENABLED,     /* decrement of a key that has no user */
     PATCH_ERR_OVERFLOW,        /* increment of a key that has INT32_MAX users */
-    PATCH_ERR_NOT_INITIALIZED, /* static_key_initialize() has not succeeded yet */
+    PATCH_ERR_NO_TARGET,       /* NULL for a static call that needs a target */
+    PATCH_ERR_NOT_INITIALIZED, /* its table has not been initialized successfully yet */
+    PATCH_ERR_MITIGATION,      /* unknown mitigation */
     PATCH_STATUS_COUNT
 };
 
