@@ -68,7 +68,20 @@ $(BUILD)/livetext.partial.o: $(OBJECTS) partial.ld
 	@echo "  LD    $@"
 	@$(LD) -r -z noexecstack --fatal-warnings -T partial.ld $(OBJECTS) -o $@
 
-LINKED := $(BUILD)/livetext.partial.o
+CALL_SITES := $(BUILD)/tools/call_sites
+
+$(CALL_SITES): $(wildcard tools/call_sites*.[ch]) $(STAMP)
+	@mkdir -p $(@D)
+	@echo "  HOST  $@"
+	@gcc -std=gnu11 -O2 -Wall -Wextra -Werror $(filter %.c,$^) -o $@ -lelf -ldw
+
+$(BUILD)/call_sites.asm: $(BUILD)/livetext.partial.o $(CALL_SITES)
+	@$(CALL_SITES) $< -o $@
+
+$(BUILD)/call_sites.o: $(BUILD)/call_sites.asm
+	@$(NASM) $(ASFLAGS) $< -o $@
+
+LINKED := $(BUILD)/livetext.partial.o $(BUILD)/call_sites.o
 
 # Two links: the first, with an empty table, fixes the text; the second gets its symbols as a table.
 $(BUILD)/symbols_empty.asm: tools/symbol_table.py $(STAMP)

@@ -23,15 +23,25 @@
 #include "kernel/text_snapshot.h"
 #include "kernel/thread.h"
 #include "kernel/version.h"
+#include "patching/static_call.h"
 #include "patching/static_key.h"
 
-static void keys_initialize(void)
+/* Broken tables stop the build (tools/check_image.py); this is for a broken check. */
+static void require_table(const char *what, enum patch_status status,
+                          const struct patch_error *error)
+{
+    if (status != PATCH_OK) {
+        panic("%s %s, site 0x%llx: %s", what, error->name != NULL ? error->name : "?",
+              (unsigned long long)error->address, patch_status_text(status));
+    }
+}
+
+static void sites_initialize(void)
 {
     struct patch_error error;
-    if (static_key_initialize(&error) != PATCH_OK) {
-        panic("static key %s, site 0x%llx: %s", error.name != NULL ? error.name : "?",
-              (unsigned long long)error.address, patch_status_text(error.status));
-    }
+
+    require_table("static key", static_key_initialize(&error), &error);
+    require_table("static call", static_call_initialize(&error), &error);
 }
 
 /* Takes protocol= and sync_timeout_ms= from the command line. */
@@ -100,7 +110,7 @@ void kernel_main(const struct boot_facts *facts)
     console_initialize();
     page_allocator_initialize(facts);
     paging_initialize(facts);
-    keys_initialize();
+    sites_initialize();
     log_info("livetext %s, %s by %s, %llu MiB free", LIVETEXT_VERSION, facts->firmware,
              facts->loader, (unsigned long long)(page_count().free * PAGE_SIZE >> 20));
     if (!feature_present(FEATURE_NX)) {
