@@ -20,9 +20,13 @@ CFLAGS := -std=gnu11 -ffreestanding -O2 -g -Wall -Wextra -Werror -I. \
     -fno-stack-protector -fno-omit-frame-pointer -fno-asynchronous-unwind-tables \
     -fcf-protection=none -fno-jump-tables
 # No jump tables: an indirect jump could leave .text.nopatch (tools/check_nopatch.py refuses them).
+# Indirect branches go through patching/indirect_thunk.asm.
 # gcc alone turns the loop of memcpy() into a call of memcpy() and splits cold parts off functions.
 ifeq (,$(findstring clang,$(CC)))
-CFLAGS += -fno-tree-loop-distribute-patterns -fno-reorder-blocks-and-partition
+CFLAGS += -mindirect-branch=thunk-extern -mindirect-branch-register \
+    -fno-tree-loop-distribute-patterns -fno-reorder-blocks-and-partition
+else
+CFLAGS += -mretpoline -mretpoline-external-thunk
 endif
 ASFLAGS := -f elf64 -g -F dwarf -I. -Werror
 LDFLAGS := -nostdlib -static -z max-page-size=0x1000 -z noexecstack --build-id=none \

@@ -23,6 +23,7 @@
 #include "kernel/text_snapshot.h"
 #include "kernel/thread.h"
 #include "kernel/version.h"
+#include "patching/indirect_thunk.h"
 #include "patching/static_call.h"
 #include "patching/static_key.h"
 
@@ -69,6 +70,24 @@ static void patching_initialize(void)
     ipi_set_patience_ns(patience_ms * 1000000);
 }
 
+/* Takes mitigation= from the command line. Behind the text snapshot, which is what tests go back
+ * to: the text as it was linked, with retpolines. */
+static void mitigation_initialize(void)
+{
+    const char *names[MITIGATION_COUNT + 1] = {NULL};
+    uint64_t choice = mitigation_current();
+    struct patch_error error;
+
+    for (enum mitigation id = 0; id < MITIGATION_COUNT; id++) {
+        names[id] = mitigation_name(id);
+    }
+    command_line_get_choice("mitigation", names, &choice);
+    if (mitigation_set((enum mitigation)choice, &error) != PATCH_OK) {
+        panic("mitigation=%s: 0x%llx: %s", names[choice], (unsigned long long)error.address,
+              patch_status_text(error.status));
+    }
+}
+
 static void clock_compare_on_cpu(void *argument)
 {
     (void)argument;
@@ -101,6 +120,7 @@ static void first_thread(void *argument)
     if (!text_snapshot_take()) {
         log_warning("no memory for the text snapshot: tests cannot compare text with it");
     }
+    mitigation_initialize();
     cpus_start();
     shell_run();
 }

@@ -23,7 +23,7 @@ fuzz_instruction_OBJECTS := $(addprefix $(FUZZ)/,fuzz_instruction.o oracle.o) \
     $(FUZZ)/patching/instruction.o
 fuzz_batch_OBJECTS := $(addprefix $(FUZZ)/,fuzz_batch.o oracle.o machine.o fetch.o model.o) \
     $(patsubst patching/%.c,$(FUZZ)/batch/%.o,\
-        $(filter-out patching/static_key%,$(wildcard patching/*.c)))
+        $(filter-out patching/static_key% patching/indirect_thunk%,$(wildcard patching/*.c)))
 FUZZ_PROGRAMS := $(FUZZ_TARGETS:%=$(FUZZ)/%)
 FUZZ_MAKE := --make "$(MAKE) -s -f tests/fuzz/fuzz.mk FUZZ_CC=$(FUZZ_CC) BUILD=$(BUILD)" \
     --build $(BUILD) --clang $(FUZZ_CC)

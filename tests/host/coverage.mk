@@ -35,7 +35,7 @@ $(COVERAGE)/%.o: patching/%.c tests/host/host.mk tests/host/coverage.mk
 	@$(COVERAGE_CC) $(COVERAGE_CFLAGS) -MMD -MP -c $< -o $@
 
 # What gcov would still find of a file that is gone goes with the library.
-$(COVERAGE)/libpatching.a: $(COVERAGE_PATCHING)
+$(COVERAGE)/libpatching.a: $(COVERAGE_PATCHING) $(HOST_PATCHING_ASM)
 	@rm -f $@ $(filter-out $(^:.o=.gcno),$(wildcard $(COVERAGE)/*.gcno))
 	@ar rcs $@ $^
 

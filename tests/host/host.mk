@@ -8,6 +8,7 @@ BUILD ?= build
 ifeq ($(origin CC),default)
 CC := gcc
 endif
+NASM ?= nasm
 PYTHON ?= /usr/bin/python3
 
 HOST := $(BUILD)/host
@@ -20,6 +21,7 @@ HOST_KEY_SECTIONS := -Wl,--defsym=static_key_sites_start=__start_static_key_site
     -Wl,--defsym=static_keys_end=__stop_static_keys
 
 HOST_PATCHING := $(patsubst patching/%.c,$(HOST)/patching/%.o,$(wildcard patching/*.c))
+HOST_PATCHING_ASM := $(patsubst patching/%,$(HOST)/patching/%.o,$(wildcard patching/*.asm))
 HOST_TESTS := $(patsubst tests/host/%.c,%,$(wildcard tests/host/test_*.c))
 HOST_RECORDER := $(addprefix $(HOST)/,recorder.o watcher.o sites.o own_text.o single_step.o)
 HOST_KEYS := test_static_key test_static_key_changes
@@ -55,7 +57,11 @@ $(HOST)/patching/%.o: patching/%.c tests/host/host.mk
 	@mkdir -p $(@D)
 	@$(CC) $(HOST_CFLAGS) -MMD -MP -c $< -o $@
 
-$(HOST)/libpatching.a: $(HOST_PATCHING)
+$(HOST)/patching/%.asm.o: patching/%.asm tests/host/host.mk
+	@mkdir -p $(@D)
+	@$(NASM) -f elf64 -g -F dwarf -I. -Werror $< -o $@
+
+$(HOST)/libpatching.a: $(HOST_PATCHING) $(HOST_PATCHING_ASM)
 	@rm -f $@
 	@ar rcs $@ $^
 

@@ -12,6 +12,7 @@
 #include "kernel/text_snapshot.h"
 #include "kernel/thread.h"
 #include "patching/breakpoint.h"
+#include "patching/indirect_thunk.h"
 #include "patching/static_key.h"
 
 #define IPI_ARRIVAL_NS 2000000000ull
@@ -83,6 +84,7 @@ static void report(struct test_totals *totals, const struct test *test, unsigned
 static struct boot_state {
     enum patch_protocol_id protocol;
     unsigned protocol_flags;
+    enum mitigation mitigation;
     size_t changed;
     struct patch_change undo[CHANGED_KEYS_MAX], redo[CHANGED_KEYS_MAX];
 } boot_state;
@@ -101,13 +103,27 @@ static bool keys_change(const char *who, struct patch_change *changes, size_t co
     return status == PATCH_OK;
 }
 
+static bool mitigation_change(enum mitigation mitigation)
+{
+    enum patch_status status = mitigation_set(mitigation, NULL);
+    if (status != PATCH_OK) {
+        console_print("test: mitigation %s: %s\n", mitigation_name(mitigation),
+                      patch_status_text(status));
+    }
+    return status == PATCH_OK;
+}
+
 /* Returns false, having said why, if a key cannot be brought to its state at boot. */
 static bool boot_state_enter(void)
 {
     boot_state = (struct boot_state){
         .protocol = patch_protocol_default(),
         .protocol_flags = patch_protocol_default_flags(),
+        .mitigation = mitigation_current(),
     };
+    if (!mitigation_change(MITIGATION_RETPOLINE)) {
+        return false;
+    }
     for (struct static_key *key = static_key_first(); key != NULL; key = static_key_next(key)) {
         bool enabled = static_key_is_enabled(key);
         if (enabled != key->initial) {
@@ -126,6 +142,7 @@ static bool boot_state_enter(void)
 static void boot_state_leave(void)
 {
     keys_change("test ends", boot_state.redo, boot_state.changed);
+    mitigation_change(boot_state.mitigation);
     if (patch_protocol_set_default(boot_state.protocol, boot_state.protocol_flags) != PATCH_OK) {
         console_print("# the default protocol could not be put back\n");
     }
@@ -156,6 +173,7 @@ static void patching_is_at_rest(struct test *test)
         EXPECT_EQUAL(test, patch_trap_cpus[cpu].references, 0);
     }
     EXPECT_EQUAL(test, patch_protocol_default(), PATCH_PROTOCOL_INT3_BATCH);
+    EXPECT_EQUAL(test, mitigation_current(), MITIGATION_RETPOLINE);
 }
 
 /* The case that the runner adds to every suite. */
