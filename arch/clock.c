@@ -5,8 +5,10 @@
 #include "arch/clock.h"
 
 #include "arch/clock_sources.h"
+#include "arch/features.h"
 #include "arch/instructions.h"
 #include "kernel/log.h"
+#include "patching/static_call.h"
 
 #define NS_PER_SECOND 1000000000ull
 #define DEFAULT_HZ    NS_PER_SECOND
@@ -21,6 +23,22 @@ static uint64_t wall_start_ns; /* time of day when clock_now_ns() was 0 */
 /* On a line of its own: all CPUs compare with it. */
 static _Alignas(64) uint64_t newest_ticks;
 static _Alignas(64) uint64_t worst_step_back;
+
+/* LFENCE; RDTSC: on any CPU. */
+static uint64_t clock_read_lfence(void)
+{
+    return read_tsc();
+}
+
+/* One instruction that waits for those before it by itself. */
+static uint64_t clock_read_rdtscp(void)
+{
+    return read_tscp();
+}
+
+DEFINE_STATIC_CALL(clock_read, clock_read_lfence);
+STATIC_CALL_CHOICE(clock_read, clock_read_lfence);
+STATIC_CALL_CHOICE(clock_read, clock_read_rdtscp);
 
 void clock_start(void)
 {
@@ -37,12 +55,19 @@ void clock_initialize(void)
     }
     clock_scale.tsc_hz = hz;
     clock_scale.ns_per_tick_shifted = (NS_PER_SECOND << 32) / hz;
+    if (feature_present(FEATURE_RDTSCP)) {
+        struct patch_error error;
+
+        if (static_call_update(clock_read, clock_read_rdtscp, &error) != PATCH_OK) {
+            log_warning("clock: stays with LFENCE and RDTSC: %s", patch_status_text(error.status));
+        }
+    }
     wall_start_ns = rtc_read_seconds() * NS_PER_SECOND - clock_now_ns();
 }
 
 uint64_t clock_now_ns(void)
 {
-    return clock_ticks_to_ns(read_tsc() - clock_scale.start_ticks);
+    return clock_ticks_to_ns(static_call(clock_read)() - clock_scale.start_ticks);
 }
 
 uint64_t clock_tsc_hz(void)

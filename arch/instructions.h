@@ -86,6 +86,15 @@ static inline uint64_t read_tsc(void)
     return ((uint64_t)high << 32) | low;
 }
 
+/* The same by RDTSCP, which waits for earlier instructions itself. For CPUs that have it. */
+static inline uint64_t read_tscp(void)
+{
+    uint32_t low, high, processor;
+
+    __asm__ volatile("rdtscp" : "=a"(low), "=d"(high), "=c"(processor)::"memory");
+    return ((uint64_t)high << 32) | low;
+}
+
 static inline uint64_t read_cr0(void)
 {
     uint64_t value;

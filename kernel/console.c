@@ -22,6 +22,7 @@
 #include "kernel/string.h"
 #include "kernel/thread.h"
 #include "kernel/wait_queue.h"
+#include "patching/static_call.h"
 
 #define NOPATCH             __attribute__((section(".text.nopatch"), noinline))
 #define POLL_PERIOD_NS      1000000ull
@@ -40,8 +41,13 @@ static uint64_t dropped_reported; /* characters of output */
 static bool panicking;
 static bool interrupt_requested;    /* a Ctrl-C has arrived that nobody has read yet */
 static bool input_interrupt_driven; /* written once at boot */
+static bool has_uart;               /* likewise */
 static uint64_t lost_reported;      /* by the reading thread */
 static struct wait_queue input_queue = WAIT_QUEUE("console input");
+
+/* Where output goes. Nowhere without a UART. */
+DEFINE_STATIC_CALL_OR_NULL(console_output, uart_raw_write);
+STATIC_CALL_CHOICE(console_output, uart_raw_write);
 
 static void input_arrived(bool interrupt_character)
 {
@@ -53,13 +59,19 @@ static void input_arrived(bool interrupt_character)
 
 void console_initialize(void)
 {
-    if (!uart_initialize(input_arrived)) {
+    has_uart = uart_initialize(input_arrived);
+    if (!has_uart) {
         log_warning("console: no UART at port 0x%x: output is lost", UART_PORT);
     }
 }
 
 void console_start_input(void)
 {
+    struct patch_error error;
+
+    if (!has_uart && static_call_update(console_output, NULL, &error) != PATCH_OK) {
+        log_warning("console: output is not skipped: %s", patch_status_text(error.status));
+    }
     input_interrupt_driven = uart_start_interrupts();
     if (!input_interrupt_driven) {
         log_warning("console: no interrupt for input: polled every %llu us", POLL_PERIOD_NS / 1000);
@@ -126,9 +138,10 @@ static void report_dropped_taken(void)
 
     if (dropped != 0 && uart_raw_is_ready()) {
         dropped_reported += dropped;
-        uart_raw_write(text, format_text(text, sizeof(text),
-                                         "\n(%llu characters of output lost: nobody read them)\n",
-                                         (unsigned long long)dropped));
+        static_call(console_output)(
+            text, format_text(text, sizeof(text),
+                              "\n(%llu characters of output lost: nobody read them)\n",
+                              (unsigned long long)dropped));
         at_line_start = true;
     }
 }
@@ -137,7 +150,7 @@ static void emit_taken(const char *text, size_t length)
 {
     if (length > 0) {
         report_dropped_taken();
-        uart_raw_write(text, length);
+        static_call(console_output)(text, length);
         at_line_start = text[length - 1] == '\n';
     }
 }
@@ -213,7 +226,7 @@ static void give(void)
 void console_write(const char *text, size_t length)
 {
     if (console_is_panicking()) {
-        uart_raw_write(text, length);
+        static_call(console_output)(text, length);
     } else if (take()) {
         line_hide_taken();
         emit_taken(text, length);
@@ -328,7 +341,7 @@ void console_clear(void)
 void console_bell(void)
 {
     if (take()) {
-        uart_raw_write("\a", 1);
+        static_call(console_output)("\a", 1);
         give();
     }
 }

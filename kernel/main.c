@@ -15,6 +15,7 @@
 #include "kernel/command_line.h"
 #include "kernel/console.h"
 #include "kernel/cross_call.h"
+#include "kernel/idle.h"
 #include "kernel/log.h"
 #include "kernel/page_allocator.h"
 #include "kernel/panic.h"
@@ -142,6 +143,7 @@ void kernel_main(const struct boot_facts *facts)
     clock_initialize();
     apic_timer_initialize();
     patching_initialize();
+    idle_initialize();
     thread_initialize();
     cross_call_initialize();
     console_start_input();

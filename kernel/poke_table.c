@@ -2,6 +2,7 @@
 /* One patch record as a table row (kind "poke"). */
 #include "kernel/poke_table.h"
 
+#include "kernel/console.h"
 #include "kernel/format.h"
 #include "kernel/symbols.h"
 
@@ -43,4 +44,21 @@ void poke_table_row(struct table *table, const struct patch_record *record)
     table_numbers(table, "step_ns", 0, record->step_ns, PATCH_STEPS);
     table_text(table, "status", 0, patch_status_text(record->status));
     table_end_row(table);
+}
+
+void poke_table_print_cost(const char *who, uint64_t newest_before, bool json)
+{
+    struct patch_record record;
+    for (uint64_t seq = patch_record_newest(); seq > newest_before; seq--) {
+        if (patch_record_get(seq, &record) && record.who == who) {
+            struct table table;
+            poke_table_begin(&table, json);
+            poke_table_row(&table, &record);
+            table_end(&table);
+            return;
+        }
+    }
+    if (!json) {
+        console_print("%s: text unchanged: 0 rounds, 0 IPIs\n", who);
+    }
 }

@@ -8,6 +8,7 @@
 #include "arch/paging.h"
 #include "kernel/format.h"
 #include "kernel/heap.h"
+#include "kernel/idle.h"
 #include "kernel/panic.h"
 #include "kernel/run_queue.h"
 #include "kernel/wait_queue.h"
@@ -102,7 +103,7 @@ void thread_idle_loop(void)
     for (;;) {
         interrupts_disable();
         if (__atomic_load_n(&queue->first, __ATOMIC_RELAXED) == NULL) {
-            cpu_halt_wait(); /* sti; hlt: a wake-up between the test and hlt is not lost */
+            static_call(cpu_idle)();
         } else {
             schedule();
             interrupts_enable();

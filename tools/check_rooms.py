@@ -27,7 +27,8 @@ SHELL_INTERNALS = {f"kernel/{name}.h" for name in (
 ROOMS = {
     "boot": ({"boot", "arch"}, KERNEL_LEAVES, set()),
     "arch": ({"arch"}, KERNEL_LEAVES | {"boot/boot_facts.h", "patching/breakpoint.h",
-                                        "patching/static_key.h"}, set()),
+                                        "patching/static_call.h", "patching/static_key.h"},
+             set()),
     "patching": ({"patching"}, set(), set()),
     "drivers": ({"drivers", "arch", "kernel", "patching"}, set(), SHELL_INTERNALS),
     "net": ({"net", "arch", "kernel", "patching"}, set(), SHELL_INTERNALS),
@@ -49,7 +50,9 @@ EXCEPTIONS = {
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 # Bounds of the sections that patching/ itself fills; the linker script defines them.
-SECTION_BOUNDS = re.compile(r"^static_(keys|key_sites|calls|call_sites)_(start|end)$")
+SECTION_BOUNDS = re.compile(
+    r"^(static_(keys|key_sites|calls|call_choices)|call_sites|lazy_calls|function_entries)"
+    r"_(start|end)$")
 
 
 def room_of(path):

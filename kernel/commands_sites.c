@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT
+/* Shell commands about the text that is patched: sites, plan. They use the public API of patching/
+ * alone. */
+#include "kernel/console.h"
+#include "kernel/options.h"
+#include "kernel/patch_error_text.h"
+#include "kernel/patchable.h"
+#include "kernel/shell.h"
+#include "kernel/string.h"
+#include "kernel/symbols.h"
+#include "kernel/table.h"
+#include "patching/instruction.h"
+
+static void site_print_row(struct table *table, const char *name, uint64_t address, size_t length)
+{
+    char symbol[SYMBOL_TEXT_MAX];
+    char bytes[PATCH_BYTES_TEXT_MAX];
+    char text[INSTRUCTION_TEXT_SIZE];
+    uint8_t copy[PATCH_SITE_LENGTH_MAX];
+    struct instruction instruction;
+    memcpy(copy, (const void *)address, length);
+    bool known = instruction_decode(copy, length, address, &instruction) == PATCH_OK;
+    table_row(table);
+    table_text(table, "key", 12, name);
+    table_hex(table, "addr", 18, address);
+    table_text(table, "symbol", 34, symbol_describe(address, symbol, sizeof(symbol)));
+    table_number(table, "len", 3, length);
+    table_text(table, "bytes", 12, patch_bytes_text(copy, length, bytes));
+    table_text(table, "insn", 0,
+               known ? instruction_text(&instruction, text, sizeof(text)) : "(being patched)");
+    table_end_row(table);
+}
+
+static void call_print_sites(struct table *table, const struct static_call *call)
+{
+    site_print_row(table, call->name, call->trampoline, INSN_JMP32_LENGTH);
+    for (uint32_t i = 0; i < call->site_count; i++) {
+        site_print_row(table, call->name, call->sites[i].address, call->sites[i].length);
+    }
+}
+
+static void key_print_sites(struct table *table, const struct static_key *key)
+{
+    for (uint32_t i = 0; i < key->site_count; i++) {
+        site_print_row(table, key->name, key->sites[i].address, key->sites[i].length);
+    }
+}
+
+static enum command_result sites_run(struct shell_session *session, int argc, char **argv)
+{
+    (void)session;
+    bool json = false;
+    const struct option options[] = {OPTION_JSON(&json)};
+    if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 1, 1)) {
+        return COMMAND_USAGE;
+    }
+    struct patchable found;
+    if (!patchable_find("sites", argv[1], &found)) {
+        return COMMAND_FAILED;
+    }
+    struct table table;
+    table_begin(&table, "site", json);
+    if (found.kind == PATCHABLE_KEY) {
+        key_print_sites(&table, found.key);
+    } else {
+        call_print_sites(&table, found.call);
+    }
+    table_end(&table);
+    return COMMAND_OK;
+}
+
+static void sites_complete(struct shell_completion *completion, int argument, char **argv)
+{
+    (void)argv;
+    if (argument == 1) {
+        patchable_complete(completion);
+    }
+}
+
+const struct shell_command command_sites = {
+    .name = "sites",
+    .summary = "what is patched for a key or call: where, which bytes, which instruction",
+    .usage = "sites NAME [-j]",
+    .example = "sites sched_stats",
+    .details =
+        "len in bytes. Bytes are read from the running text. Of a call the first row is its\n"
+        "trampoline, the others are the calls that the link-time pass found.",
+    .run = sites_run,
+    .complete = sites_complete,
+};
+
+static void plan_print_site(void *context, const struct patch_site *site)
+{
+    struct table *table = context;
+    char symbol[SYMBOL_TEXT_MAX];
+    char old_text[PATCH_BYTES_TEXT_MAX];
+    char new_text[PATCH_BYTES_TEXT_MAX];
+    table_row(table);
+    table_hex(table, "addr", 18, site->address);
+    table_text(table, "symbol", 34, symbol_describe(site->address, symbol, sizeof(symbol)));
+    table_text(table, "old", 12, patch_bytes_text(site->old_bytes, site->length, old_text));
+    table_text(table, "new", 12, patch_bytes_text(site->new_bytes, site->length, new_text));
+    table_end_row(table);
+}
+
+static void plan_print_total(const char *name, const struct patch_plan *plan, bool json)
+{
+    struct table table;
+    table_begin(&table, "plan", json);
+    table_row(&table);
+    table_text(&table, "name", 20, name);
+    table_number(&table, "sites", 6, plan->sites);
+    table_number(&table, "rounds", 6, plan->rounds);
+    table_number(&table, "ipis", 6, plan->ipis);
+    table_text(&table, "protocol", 10, patch_protocol_name(patch_protocol_default()));
+    table_end_row(&table);
+    table_end(&table);
+}
+
+/* The change that @word means. */
+struct planned {
+    struct patchable object;
+    bool enable;
+    static_call_function *target;
+};
+
+static bool planned_find(const char *word, struct planned *planned)
+{
+    if (planned->object.kind == PATCHABLE_CALL) {
+        return call_target_find("plan", planned->object.call, word, &planned->target);
+    }
+    planned->enable = strcmp(word, "on") == 0;
+    if (planned->enable || strcmp(word, "off") == 0) {
+        return true;
+    }
+    console_print("plan: '%s' is not one of on, off\n", word);
+    return false;
+}
+
+static enum patch_status planned_plan(const struct planned *planned, struct table *table,
+                                      struct patch_plan *plan, struct patch_error *error)
+{
+    if (planned->object.kind == PATCHABLE_CALL) {
+        return static_call_plan(planned->object.call, planned->target, plan_print_site, table, plan,
+                                error);
+    }
+    return static_key_plan(planned->object.key, planned->enable, plan_print_site, table, plan,
+                           error);
+}
+
+static enum command_result plan_run(struct shell_session *session, int argc, char **argv)
+{
+    (void)session;
+    bool json = false;
+    const struct option options[] = {OPTION_JSON(&json)};
+    if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 2, 2)) {
+        return COMMAND_USAGE;
+    }
+    struct planned planned = {0};
+    if (!patchable_find("plan", argv[1], &planned.object)) {
+        return COMMAND_FAILED;
+    }
+    if (!planned_find(argv[2], &planned)) {
+        return COMMAND_USAGE;
+    }
+    struct patch_plan plan;
+    struct patch_error error;
+    struct table table;
+    table_begin(&table, "plan.site", json);
+    enum patch_status status = planned_plan(&planned, &table, &plan, &error);
+    table_end(&table);
+    if (status != PATCH_OK) {
+        char text[PATCH_ERROR_TEXT_MAX];
+        console_print("plan: %s %s would be refused: %s\n", argv[1], argv[2],
+                      patch_error_text(&error, text));
+        return COMMAND_FAILED;
+    }
+    plan_print_total(argv[1], &plan, json);
+    return COMMAND_OK;
+}
+
+static void plan_complete(struct shell_completion *completion, int argument, char **argv)
+{
+    static const char *const verbs[] = {"on", "off", NULL};
+    if (argument == 1) {
+        patchable_complete(completion);
+    }
+    if (argument == 2 && static_call_find(argv[1]) != NULL) {
+        call_targets_complete(completion, static_call_find(argv[1]));
+    } else if (argument == 2) {
+        shell_completion_offer_all(completion, verbs);
+    }
+}
+
+const struct shell_command command_plan = {
+    .name = "plan",
+    .summary = "what a change would write, byte for byte, without doing it",
+    .usage = "plan KEY on|off | plan CALL TARGET [-j]",
+    .example = "plan bench_4 on",
+    .details =
+        "rounds: times all CPUs would be serialised (or parked) by the default protocol; ipis:\n"
+        "interrupts that would take. TARGET: as `help call` says.",
+    .run = plan_run,
+    .complete = plan_complete,
+};
