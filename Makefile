@@ -28,6 +28,10 @@ CFLAGS += -mindirect-branch=thunk-extern -mindirect-branch-register \
 else
 CFLAGS += -mretpoline -mretpoline-external-thunk
 endif
+# Every function begins with five bytes of nop for patching/function_trace.c, but those that must
+# not be patched: partial.ld names their objects.
+ENTRY_CFLAGS := -fpatchable-function-entry=5
+NOPATCH_OBJECTS := $(shell sed -n 's|^ *[*]\(.*\.o\).\.text .*|\1|p' partial.ld)
 ASFLAGS := -f elf64 -g -F dwarf -I. -Werror
 LDFLAGS := -nostdlib -static -z max-page-size=0x1000 -z noexecstack --build-id=none \
     --fatal-warnings -T linker.ld
@@ -48,7 +52,8 @@ override export CMD := $(value CMD)
 
 # A stamp holds the tools, the flags and the list of objects; it changes only when one of them does.
 STAMP := $(BUILD)/flags.stamp
-STAMP_TEXT := $(CC) $(CFLAGS) / $(NASM) $(ASFLAGS) / $(LD) $(LDFLAGS) / $(OBJECTS)
+STAMP_TEXT := $(CC) $(CFLAGS) $(ENTRY_CFLAGS) $(NOPATCH_OBJECTS) / $(NASM) $(ASFLAGS) / \
+    $(LD) $(LDFLAGS) / $(OBJECTS)
 .PHONY: force
 $(STAMP): force
 	@mkdir -p $(@D)
@@ -57,7 +62,8 @@ $(STAMP): force
 $(BUILD)/%.o: %.c $(STAMP)
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
-	@$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+	@$(CC) $(CFLAGS) $(if $(filter $*.o,$(NOPATCH_OBJECTS)),,$(ENTRY_CFLAGS)) -MMD -MP \
+	    -c $< -o $@
 
 # NASM 2.16's -MD forgets the includes, so every .asm depends on every .inc.
 $(BUILD)/%.asm.o: %.asm $(STAMP) $(wildcard $(addsuffix /*.inc,$(ROOMS)))

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* Segments and interrupt stacks of a CPU; see descriptors.h. Invariant: the flat code and data
- * segments have their accessed bits set, so the CPU never writes to them. */
+ * segments have their accessed bits set, so the CPU never writes to them. No function here has an
+ * entry that can be patched: a CPU runs them before it has a GS base. */
 
 #include "arch/descriptors.h"
 
 #include "arch/instructions.h"
+#include "patching/nopatch.h"
 
 #define DESCRIPTOR_CODE64       0x00af9b000000ffffull
 #define DESCRIPTOR_DATA         0x00cf93000000ffffull
@@ -15,7 +17,8 @@ struct __attribute__((packed)) table_pointer {
     uint64_t base;
 };
 
-static void task_descriptor_write(uint64_t *gdt, const struct task_state_segment *tss)
+PATCH_NO_ENTRY static void task_descriptor_write(uint64_t *gdt,
+                                                 const struct task_state_segment *tss)
 {
     uint64_t base = (uint64_t)tss;
     uint64_t limit = sizeof(*tss) - 1;
@@ -26,7 +29,7 @@ static void task_descriptor_write(uint64_t *gdt, const struct task_state_segment
     entry[1] = base >> 32;
 }
 
-static void segments_reload(void)
+PATCH_NO_ENTRY static void segments_reload(void)
 {
     uint64_t scratch;
 
@@ -45,7 +48,7 @@ static void segments_reload(void)
                      : "memory");
 }
 
-void descriptors_load(struct cpu *cpu)
+PATCH_NO_ENTRY void descriptors_load(struct cpu *cpu)
 {
     struct table_pointer pointer = {sizeof(cpu->gdt) - 1, (uint64_t)cpu->gdt};
 

@@ -48,3 +48,9 @@ uint64_t *page_entry_find(uint64_t *table, unsigned level, unsigned leaf, uint64
 /* Makes the private root; paging_initialize() only. */
 void text_window_initialize(void);
 extern uint64_t *text_window_root;
+
+/* Where the window appears: low half, top-level entry 1, in the private root only. */
+#define TEXT_WINDOW_BASE (1ull << 39)
+
+/* Its 512 entries: 2 MiB of text from text_start; linker.ld asserts the size. */
+extern uint64_t *text_window_slots;

@@ -30,6 +30,7 @@
 #include "arch/traps.h"
 #include "kernel/panic.h"
 #include "kernel/thread.h"
+#include "patching/nopatch.h"
 
 /* Read by all CPUs; each on a cache line of its own: one is polled while the other is written. */
 static _Alignas(64) uint64_t stop_round;
@@ -38,9 +39,12 @@ static _Alignas(64) uint64_t stop_released; /* the newest round whose CPUs may g
 /* by the caller of stop_cpus(), until release_cpus(): */
 static uint64_t saved_flags;
 
-/* The IPI stopped being pending before this runs (ipi_note_received(), full order): a patcher that
+/* In .text.nopatch, so that it is proved to call nothing: between the acknowledgement and its own
+ * serialize_core() this CPU must not enter a function, whose entry may be half written. What led
+ * here ran before the acknowledgement, what follows runs behind the serialisation.
+ * The IPI stopped being pending before this runs (ipi_note_received(), full order): a patcher that
  * opens a round too late for the load below sees that and sends again. */
-static void stop_interrupt(struct trap_frame *frame)
+PATCH_NOPATCH static void stop_interrupt(struct trap_frame *frame)
 {
     uint64_t round = __atomic_load_n(&stop_round, __ATOMIC_ACQUIRE);
 

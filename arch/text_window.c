@@ -1,36 +1,23 @@
 // SPDX-License-Identifier: MIT
 /* Private temporary mapping of text; see text_window.h. Invariant: outside open..close no entry of
  * the window is present, and text page n is only ever shown at slot n, so a translation is never
- * stale. */
+ * stale. .text.nopatch whole (partial.ld): it runs while the entry of any function may be half
+ * written. */
 
 #include "arch/text_window.h"
 
 #include "arch/instructions.h"
 #include "arch/page_tables.h"
 #include "kernel/panic.h"
-#include "kernel/string.h"
 
-#define TEXT_WINDOW_BASE (1ull << 39) /* low half: top-level entry 1, in the private root only */
-
+/* written once at boot, by text_window_initialize(): */
 uint64_t *text_window_root;
+uint64_t *text_window_slots;
 
-static uint64_t *slots; /* 512 entries: 2 MiB of text from text_start; linker.ld asserts the size */
 /* under the patch lock, while open: */
 static uint64_t saved_flags;
 static bool is_open;
 static uint64_t touched[TABLE_ENTRIES / 64]; /* bit per slot */
-
-void text_window_initialize(void)
-{
-    static uint64_t root[TABLE_ENTRIES] __attribute__((aligned(PAGE_SIZE)));
-
-    memcpy(root, kernel_root, sizeof(root));
-    slots = page_entry_find(root, LEVEL_ROOT, LEVEL_PAGE, TEXT_WINDOW_BASE, true);
-    if (slots == NULL) {
-        panic("text window: no memory for its page tables");
-    }
-    text_window_root = root;
-}
 
 void text_window_open(void)
 {
@@ -46,14 +33,14 @@ void text_window_open(void)
 
 static void slot_map(uint64_t slot)
 {
-    slots[slot] = (virtual_to_physical(text_start) + slot * PAGE_SIZE) | ENTRY_PRESENT |
-                  ENTRY_WRITE | boot_no_execute;
+    text_window_slots[slot] = (virtual_to_physical(text_start) + slot * PAGE_SIZE) | ENTRY_PRESENT |
+                              ENTRY_WRITE | boot_no_execute;
     touched[slot / 64] |= 1ull << slot % 64;
 }
 
 static inline void slot_touch(uint64_t slot)
 {
-    if (!(slots[slot] & ENTRY_PRESENT)) {
+    if (!(text_window_slots[slot] & ENTRY_PRESENT)) {
         slot_map(slot);
     }
 }
@@ -119,11 +106,13 @@ void text_window_close(void)
 {
     for (unsigned word = 0; word < TABLE_ENTRIES / 64; word++) {
         while (touched[word] != 0) {
-            slots[word * 64 + (unsigned)__builtin_ctzll(touched[word])] = 0;
+            text_window_slots[word * 64 + (unsigned)__builtin_ctzll(touched[word])] = 0;
             touched[word] &= touched[word] - 1;
         }
     }
-    write_cr3(virtual_to_physical(kernel_root)); /* drops the window's translations: not global */
+    /* Drops the window's translations, which are not global, and serialises ("Serializing
+     * Instructions", Intel SDM volume 3): behind it this CPU fetches what was written. */
+    write_cr3(virtual_to_physical(kernel_root));
     is_open = false;
     interrupts_restore(saved_flags);
 }

@@ -13,6 +13,7 @@
 #include "kernel/format.h"
 #include "kernel/panic.h"
 #include "kernel/thread.h"
+#include "patching/nopatch.h"
 
 #define GATES           256u
 #define GATE_INTERRUPT  (0x8eull << 40) /* present, ring 0, 64-bit interrupt gate */
@@ -73,7 +74,8 @@ void traps_initialize(void)
              STACK_MACHINE_CHECK);
 }
 
-void traps_load(void)
+/* No entry: before it a CPU cannot take the int3 of one. */
+PATCH_NO_ENTRY void traps_load(void)
 {
     struct __attribute__((packed)) {
         uint16_t limit;

@@ -22,6 +22,7 @@
 #include "kernel/main.h"
 #include "kernel/page_allocator.h"
 #include "kernel/string.h"
+#include "patching/nopatch.h"
 
 #define INIT_WAIT_NS      10000000ull
 #define STARTUP_WAIT_NS   200000ull
@@ -33,7 +34,7 @@
 
 extern const char smp_trampoline[], smp_trampoline_end[]; /* smp_trampoline.asm */
 
-void smp_main(struct cpu *cpu); /* called by start.asm */
+PATCH_NO_ENTRY void smp_main(struct cpu *cpu); /* called by start.asm */
 
 /* A usable page below 640 KiB, which the allocator leaves alone; 0 if there is none. */
 static uint64_t trampoline_page_find(void)
@@ -52,7 +53,7 @@ static uint64_t trampoline_page_find(void)
     return 0;
 }
 
-static bool is_starting(const struct cpu *cpu)
+PATCH_NO_ENTRY static bool is_starting(const struct cpu *cpu)
 {
     return __atomic_load_n(&cpu->state, __ATOMIC_ACQUIRE) == CPU_STARTING;
 }
@@ -158,18 +159,28 @@ unsigned smp_start_all(unsigned limit)
     return cpu_count();
 }
 
-/* First C line of an application processor, on its own stack, interrupts off. */
+PATCH_NO_ENTRY static _Noreturn void halt_for_ever(void)
+{
+    for (;;) {
+        __asm__ volatile("cli; hlt");
+    }
+}
+
+/* First C line of an application processor, on its own stack, interrupts off. Until traps_load() it
+ * can neither take a breakpoint nor record a call: no function up to there has an entry. Text may
+ * change meanwhile only if this CPU was given up: then it runs none. */
 void smp_main(struct cpu *cpu)
 {
+    if (!is_starting(cpu)) {
+        halt_for_ever();
+    }
     descriptors_load(cpu);
     traps_load();
     features_enable_cpu();
     apic_enable_cpu();
     clock_compare_sample(COMPARE_SAMPLES);
     if (!cpu_set_online(cpu)) {
-        for (;;) {
-            __asm__ volatile("cli; hlt");
-        }
+        halt_for_ever();
     }
     sync_join();
     kernel_main_secondary();

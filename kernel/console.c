@@ -22,9 +22,9 @@
 #include "kernel/string.h"
 #include "kernel/thread.h"
 #include "kernel/wait_queue.h"
+#include "patching/nopatch.h"
 #include "patching/static_call.h"
 
-#define NOPATCH             __attribute__((section(".text.nopatch"), noinline))
 #define POLL_PERIOD_NS      1000000ull
 #define INTERRUPT_CHARACTER 0x03 /* Ctrl-C */
 
@@ -78,7 +78,7 @@ void console_start_input(void)
     }
 }
 
-NOPATCH void console_panic_enter(void)
+PATCH_NOPATCH void console_panic_enter(void)
 {
     __atomic_store_n(&panicking, true, __ATOMIC_RELAXED);
 }

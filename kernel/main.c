@@ -24,6 +24,7 @@
 #include "kernel/text_snapshot.h"
 #include "kernel/thread.h"
 #include "kernel/version.h"
+#include "patching/function_trace.h"
 #include "patching/indirect_thunk.h"
 #include "patching/static_call.h"
 #include "patching/static_key.h"
@@ -44,6 +45,7 @@ static void sites_initialize(void)
 
     require_table("static key", static_key_initialize(&error), &error);
     require_table("static call", static_call_initialize(&error), &error);
+    require_table("entry of function", function_trace_initialize(&error), &error);
 }
 
 /* Takes protocol= and sync_timeout_ms= from the command line. */

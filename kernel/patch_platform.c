@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The kernel as host of patching/: implements patching/platform.h. Invariant: text is written only
- * here, through the temporary private mapping, and only with the patch lock held (or on the one CPU
- * of early boot). The handler's share is in patch_platform_nopatch.c. */
+ * with the patch lock held (or on the one CPU of early boot). What the breakpoint handler calls,
+ * and what runs while a site may be half written, is in patch_platform_nopatch.c. */
 #include "patching/platform.h"
 
 #include "arch/clock.h"
@@ -11,7 +11,6 @@
 #include "arch/paging.h"
 #include "arch/percpu.h"
 #include "arch/stop_cpus.h"
-#include "arch/text_window.h"
 #include "kernel/mutex.h"
 #include "kernel/panic.h"
 #include "kernel/patch_hold.h"
@@ -27,26 +26,6 @@ bool platform_text_is_patchable(const void *address, size_t length)
         return false;
     }
     return end <= (uint64_t)nopatch_start || first >= (uint64_t)nopatch_end;
-}
-
-void platform_text_open(void)
-{
-    text_window_open();
-}
-
-bool platform_text_write(void *address, const void *bytes, size_t length)
-{
-    return text_window_write(address, bytes, length);
-}
-
-bool platform_text_write_quadword(uint64_t *address, uint64_t value)
-{
-    return text_window_write_quadword(address, value);
-}
-
-void platform_text_close(void)
-{
-    text_window_close();
 }
 
 /* QEMU's TCG translates from memory byte by byte, in a thread of its own for each CPU: the store of

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* What a host of patching/ must provide: the kernel does it once, tests/host and tests/fuzz again.
  * Invariant: these are the only functions that patching/ calls outside itself (`nm -u` of its
- * objects proves it). "nopatch": called by the breakpoint handler, so it must hold no site and call
- * nothing that does. */
+ * objects proves it). "nopatch": called by the breakpoint handler, by the function tracer or while
+ * a site is half written, so it must hold no site and call nothing that does. */
 #pragma once
 
 #include "patching/status.h"
@@ -20,16 +20,18 @@ bool platform_text_is_patchable(const void *address, size_t length);
 /* One stretch of writes: between open and close no other function of this file is called but
  * platform_text_write() and platform_text_write_quadword(). Interrupts may be off in between, so a
  * stretch is at most PATCH_WINDOW_WRITES (write_window.h) writes long. */
-void platform_text_open(void);
+void platform_text_open(void); /* nopatch */
 
-/* Writes @length bytes to text, which is read-only at @address itself.
+/* nopatch. Writes @length bytes to text, which is read-only at @address itself.
  * Returns false if reading back shows other bytes; then any of the bytes may have been written. */
 bool platform_text_write(void *address, const void *bytes, size_t length);
 
-/* Writes @value to the aligned quadword at @address with one store: nobody sees part of it.
- * Returns as platform_text_write(). */
+/* nopatch. Writes @value to the aligned quadword at @address with one store: nobody sees part of
+ * it. Returns as platform_text_write(). */
 bool platform_text_write_quadword(uint64_t *address, uint64_t value);
 
+/* nopatch. Ordering: serialises this CPU: it executes nothing behind the call that it fetched
+ * before the writes. */
 void platform_text_close(void);
 
 /* True if a CPU may go on executing old bytes after it has serialised, until the bytes are written

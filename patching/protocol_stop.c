@@ -11,13 +11,14 @@
  *
  * Whoever is parked loses the whole time, also a CPU that never goes near a site: the price that
  * the int3 protocols were invented to avoid. An NMI may be taken meanwhile; its path holds no
- * site. The patcher itself runs only code without sites between stop and release. */
+ * site. The patcher itself runs only code without sites while it writes. */
 #include "patching/protocol.h"
 
+#include "patching/nopatch.h"
 #include "patching/platform.h"
 #include "patching/site_write.h"
 
-static bool write_all(struct patch_batch *batch, enum site_goal goal)
+PATCH_NOPATCH static bool write_all(struct patch_batch *batch, enum site_goal goal)
 {
     struct write_window window = {0};
     bool done = true;
@@ -27,6 +28,14 @@ static bool write_all(struct patch_batch *batch, enum site_goal goal)
     }
     write_window_close(&window);
     return done;
+}
+
+/* All that happens while a site may be half written. In .text.nopatch: the entry of any function
+ * outside may be the very site. Ends with text closed, and the host's platform_text_close()
+ * serialises this CPU: what it runs from then on it fetches anew. */
+PATCH_NOPATCH static enum patch_status write_or_put_back(struct patch_batch *batch)
+{
+    return sites_write_or_put_back(batch, write_all);
 }
 
 static enum patch_status stop_apply(struct patch_batch *batch)
@@ -43,7 +52,7 @@ static enum patch_status stop_apply(struct patch_batch *batch)
         return PATCH_ERR_SILENT_CPU;
     }
 
-    enum patch_status status = sites_write_or_put_back(batch, write_all);
+    enum patch_status status = write_or_put_back(batch);
 
     platform_step_reached(PATCH_STEP_FIRST, PATCH_MOMENT_WRITTEN);
     platform_release_cpus();

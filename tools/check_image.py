@@ -7,7 +7,8 @@ header, segments and file offsets must agree. Multiboot 2 (GRUB) needs its heade
 KiB. No part of the image may be writable and executable. Every site of a static key is a jump
 inside an aligned quadword, so that the protocol qword takes it with one store. Every entry of
 call_sites (tools/call_sites made them before the link) is the call or jump to the function that it
-names. Callers: the Makefile after each link; make lint.
+names. Every entry of function_entries is five bytes of nop; they ascend. Callers: the Makefile
+after each link; make lint.
 """
 
 import struct
@@ -19,6 +20,7 @@ MULTIBOOT1_MAGIC, MULTIBOOT1_RANGE, MULTIBOOT1_ADDRESSES = 0x1BADB002, 8192, 1 <
 JUMP_LENGTHS, QUADWORD = {0xEB: 2, 0xE9: 5}, 8
 CALL_ENTRY = struct.Struct("<QQII")  # struct call_site: address, function, kind, length
 CALL_KINDS = {0: ("call", b"\xe8"), 1: ("jmp", b"\xe9"), 2: ("jcc", b"\x0f")}
+ENTRY_NOPS = b"\x90" * 5, b"\x0f\x1f\x44\x00"  # gcc's; clang's, whose last byte is of no account
 MULTIBOOT2_MAGIC, MULTIBOOT2_RANGE = 0xE85250D6, 32768
 
 
@@ -139,11 +141,29 @@ def check_calls(elf):
     return faults
 
 
+def check_entries(elf):
+    """Where functions begin: in text, ascending, and what function_trace.c may write over."""
+    start, end = elf.range("text")
+    table = elf.read(*elf.range("function_entries"))
+    if len(table) % 8:
+        return [f"function_entries: {len(table)} bytes are not a multiple of 8"]
+    faults, last = [], 0
+    for (address,) in struct.iter_unpack("<Q", table):
+        if not start <= address <= end - 5:
+            faults.append(f"function_entries: {address:#x} is not in text")
+        elif not elf.read(address, address + 5).startswith(ENTRY_NOPS):
+            faults.append(f"function_entries: {elf.symbol_at(address)} does not begin with a nop")
+        if address <= last:
+            faults.append(f"function_entries: {address:#x} comes after {last:#x}")
+        last = address
+    return faults
+
+
 def check(path):
     """Returns all complaints about the kernel image at path."""
     elf = Elf(path)
     return (check_multiboot1(elf) + check_multiboot2(elf) + check_permissions(elf)
-            + check_sites(elf) + check_calls(elf))
+            + check_sites(elf) + check_calls(elf) + check_entries(elf))
 
 
 def main():

@@ -25,10 +25,10 @@ SHELL_INTERNALS = {f"kernel/{name}.h" for name in (
 
 # room: (rooms it may include from, single headers it may include as well, headers it may not).
 ROOMS = {
-    "boot": ({"boot", "arch"}, KERNEL_LEAVES, set()),
+    "boot": ({"boot", "arch"}, KERNEL_LEAVES | {"patching/nopatch.h"}, set()),
     "arch": ({"arch"}, KERNEL_LEAVES | {"boot/boot_facts.h", "patching/breakpoint.h",
-                                        "patching/static_call.h", "patching/static_key.h"},
-             set()),
+                                        "patching/nopatch.h", "patching/static_call.h",
+                                        "patching/static_key.h"}, set()),
     "patching": ({"patching"}, set(), set()),
     "drivers": ({"drivers", "arch", "kernel", "patching"}, set(), SHELL_INTERNALS),
     "net": ({"net", "arch", "kernel", "patching"}, set(), SHELL_INTERNALS),

@@ -19,11 +19,13 @@ FUZZ_EXPLORED := -fsanitize=fuzzer-no-link
 FUZZ_BATCH_EXPLORED := $(FUZZ_EXPLORED) -fno-sanitize-coverage=trace-cmp
 
 FUZZ_TARGETS := fuzz_instruction fuzz_batch
+# Users of batches, with tables of their own that a linker fills.
+FUZZ_BATCH_USERS := $(addprefix patching/,function_trace% static_key% static_call% indirect_thunk%)
 fuzz_instruction_OBJECTS := $(addprefix $(FUZZ)/,fuzz_instruction.o oracle.o) \
     $(FUZZ)/patching/instruction.o
 fuzz_batch_OBJECTS := $(addprefix $(FUZZ)/,fuzz_batch.o oracle.o machine.o fetch.o model.o) \
     $(patsubst patching/%.c,$(FUZZ)/batch/%.o,\
-        $(filter-out patching/static_key% patching/indirect_thunk%,$(wildcard patching/*.c)))
+        $(filter-out $(FUZZ_BATCH_USERS),$(wildcard patching/*.c)))
 FUZZ_PROGRAMS := $(FUZZ_TARGETS:%=$(FUZZ)/%)
 FUZZ_MAKE := --make "$(MAKE) -s -f tests/fuzz/fuzz.mk FUZZ_CC=$(FUZZ_CC) BUILD=$(BUILD)" \
     --build $(BUILD) --clang $(FUZZ_CC)
