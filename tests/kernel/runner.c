@@ -14,6 +14,7 @@
 #include "patching/breakpoint.h"
 #include "patching/indirect_thunk.h"
 #include "patching/static_key.h"
+#include "tests/kernel/boot_state.h"
 
 #define IPI_ARRIVAL_NS 2000000000ull
 
@@ -76,75 +77,6 @@ static void report(struct test_totals *totals, const struct test *test, unsigned
     } else {
         totals->passed++;
         console_print("    ok %u %s\n", number, test->name);
-    }
-}
-
-/* What the user had changed, undone for the tests and put back behind them. */
-#define CHANGED_KEYS_MAX 64
-static struct boot_state {
-    enum patch_protocol_id protocol;
-    unsigned protocol_flags;
-    enum mitigation mitigation;
-    size_t changed;
-    struct patch_change undo[CHANGED_KEYS_MAX], redo[CHANGED_KEYS_MAX];
-} boot_state;
-
-static bool keys_change(const char *who, struct patch_change *changes, size_t count)
-{
-    struct patch_error error = {0};
-    enum patch_status status = PATCH_OK;
-    if (count != 0) {
-        status = patch_transaction(who, changes, count, &error);
-    }
-    if (status != PATCH_OK) {
-        console_print("test: key %s cannot be brought to its state at boot: %s\n",
-                      error.name != NULL ? error.name : "?", patch_status_text(status));
-    }
-    return status == PATCH_OK;
-}
-
-static bool mitigation_change(enum mitigation mitigation)
-{
-    enum patch_status status = mitigation_set(mitigation, NULL);
-    if (status != PATCH_OK) {
-        console_print("test: mitigation %s: %s\n", mitigation_name(mitigation),
-                      patch_status_text(status));
-    }
-    return status == PATCH_OK;
-}
-
-/* Returns false, having said why, if a key cannot be brought to its state at boot. */
-static bool boot_state_enter(void)
-{
-    boot_state = (struct boot_state){
-        .protocol = patch_protocol_default(),
-        .protocol_flags = patch_protocol_default_flags(),
-        .mitigation = mitigation_current(),
-    };
-    if (!mitigation_change(MITIGATION_RETPOLINE)) {
-        return false;
-    }
-    for (struct static_key *key = static_key_first(); key != NULL; key = static_key_next(key)) {
-        bool enabled = static_key_is_enabled(key);
-        if (enabled != key->initial) {
-            if (boot_state.changed == CHANGED_KEYS_MAX) {
-                console_print("test: more than %u keys are not as at boot\n", CHANGED_KEYS_MAX);
-                return false;
-            }
-            boot_state.undo[boot_state.changed] = static_key_change_to(key, key->initial);
-            boot_state.redo[boot_state.changed++] = static_key_change_to(key, enabled);
-        }
-    }
-    return keys_change("test begins", boot_state.undo, boot_state.changed) &&
-           patch_protocol_set_default(PATCH_PROTOCOL_INT3_BATCH, 0) == PATCH_OK;
-}
-
-static void boot_state_leave(void)
-{
-    keys_change("test ends", boot_state.redo, boot_state.changed);
-    mitigation_change(boot_state.mitigation);
-    if (patch_protocol_set_default(boot_state.protocol, boot_state.protocol_flags) != PATCH_OK) {
-        console_print("# the default protocol could not be put back\n");
     }
 }
 

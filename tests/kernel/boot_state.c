@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+/* To the state at boot and back; see boot_state.h. */
+#include "tests/kernel/boot_state.h"
+
+#include "kernel/console.h"
+#include "kernel/text_snapshot.h"
+#include "patching/indirect_thunk.h"
+#include "patching/poke.h"
+#include "patching/static_call.h"
+#include "patching/static_key.h"
+
+#define CHANGES_MAX 128
+
+static struct boot_state {
+    enum patch_protocol_id protocol;
+    unsigned protocol_flags;
+    enum mitigation mitigation;
+    enum static_call_form forms[CHANGES_MAX]; /* of the calls, in the order of their names */
+    size_t count;
+    struct patch_change undo[CHANGES_MAX], redo[CHANGES_MAX];
+} user;
+
+static bool is_done(const char *what, enum patch_status status)
+{
+    if (status != PATCH_OK) {
+        console_print("test: %s cannot be changed for the tests or back: %s\n", what,
+                      patch_status_text(status));
+    }
+    return status == PATCH_OK;
+}
+
+static bool changes_make(const char *who, struct patch_change *changes, size_t count)
+{
+    struct patch_error error = {0};
+    if (count == 0) {
+        return true;
+    }
+    enum patch_status status = patch_transaction(who, changes, count, &error);
+    return is_done(error.name != NULL ? error.name : who, status);
+}
+
+static bool change_note(struct patch_change undo, struct patch_change redo)
+{
+    if (user.count == CHANGES_MAX) {
+        console_print("test: more than %u keys and calls are not as at boot\n", CHANGES_MAX);
+        return false;
+    }
+    user.undo[user.count] = undo;
+    user.redo[user.count++] = redo;
+    return true;
+}
+
+static bool keys_note(void)
+{
+    bool fits = true;
+    for (struct static_key *key = static_key_first(); key != NULL; key = static_key_next(key)) {
+        bool enabled = static_key_is_enabled(key);
+        if (enabled != key->initial) {
+            fits &= change_note(static_key_change_to(key, key->initial),
+                                static_key_change_to(key, enabled));
+        }
+    }
+    return fits;
+}
+
+static bool calls_note(void)
+{
+    bool fits = true;
+    for (struct static_call *call = static_call_first(); call != NULL;
+         call = static_call_next(call)) {
+        const struct call_snapshot *boot = text_snapshot_call(call);
+        static_call_function *target = static_call_target(call);
+        if (boot != NULL && boot->target != target) {
+            fits &= change_note(static_call_change_to(call, boot->target),
+                                static_call_change_to(call, target));
+        }
+    }
+    return fits;
+}
+
+/* Forms as at boot, or as the user had them. */
+static bool forms_set(bool as_at_boot)
+{
+    bool all_done = true;
+    size_t i = 0;
+    for (struct static_call *call = static_call_first(); call != NULL && i < CHANGES_MAX;
+         call = static_call_next(call), i++) {
+        const struct call_snapshot *boot = text_snapshot_call(call);
+        if (as_at_boot) {
+            user.forms[i] = static_call_form(call);
+        }
+        if (boot != NULL) {
+            enum static_call_form form = as_at_boot ? boot->form : user.forms[i];
+            all_done &= is_done(call->name, static_call_set_form(call, form, NULL));
+        }
+    }
+    return all_done;
+}
+
+bool boot_state_enter(void)
+{
+    user.protocol = patch_protocol_default();
+    user.protocol_flags = patch_protocol_default_flags();
+    user.mitigation = mitigation_current();
+    user.count = 0;
+    return keys_note() && calls_note() &&
+           is_done("the mitigation", mitigation_set(MITIGATION_RETPOLINE, NULL)) &&
+           forms_set(true) && changes_make("test begins", user.undo, user.count) &&
+           is_done("the protocol", patch_protocol_set_default(PATCH_PROTOCOL_INT3_BATCH, 0));
+}
+
+void boot_state_leave(void)
+{
+    changes_make("test ends", user.redo, user.count);
+    forms_set(false);
+    is_done("the mitigation", mitigation_set(user.mitigation, NULL));
+    is_done("the protocol", patch_protocol_set_default(user.protocol, user.protocol_flags));
+}

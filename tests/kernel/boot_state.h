@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+/* What the user had changed, undone for the tests and put back behind them: keys, calls, the
+ * mitigation, the default protocol. Invariant: in between, text is as text_snapshot_take() found
+ * it. Called by runner.c. */
+#pragma once
+
+#include <stdbool.h>
+
+/* Returns false, having said why, if something cannot be brought to its state at boot. Context:
+ * thread. */
+bool boot_state_enter(void);
+void boot_state_leave(void);
