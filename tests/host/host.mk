@@ -15,6 +15,7 @@ HOST := $(BUILD)/host
 # -no-pie: static-key sites hold absolute addresses; -mno-red-zone: asm here pushes flags.
 HOST_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -I. -D_GNU_SOURCE -fno-pie \
     -mno-red-zone -pthread
+HOST_NASM := $(NASM) -f elf64 -g -F dwarf -I. -Werror
 HOST_KEY_SECTIONS := -Wl,--defsym=static_key_sites_start=__start_static_key_sites \
     -Wl,--defsym=static_key_sites_end=__stop_static_key_sites \
     -Wl,--defsym=static_keys_start=__start_static_keys \
@@ -30,7 +31,8 @@ HOST_LIVE := $(addprefix $(HOST)/,live.o live_clock.o live_sites.o live_stop.o l
 # What a program is linked with besides itself and patching/.
 host_platform = \
     $(if $(filter test_static_key_races test_live%,$(1)),$(HOST_LIVE),$(HOST_RECORDER)) \
-    $(if $(filter $(HOST_KEYS),$(1)),$(HOST)/keys.o)
+    $(if $(filter $(HOST_KEYS),$(1)),$(HOST)/keys.o) \
+    $(if $(filter test_indirect_thunk%,$(1)),$(HOST)/thunk_call.o)
 host_sections = $(if $(filter test_static_key% test_live,$(1)),$(HOST_KEY_SECTIONS))
 
 .PHONY: check mutants host-mutants mutant
@@ -42,12 +44,14 @@ host-mutants: $(HOST_TESTS:%=$(HOST)/%)
 	@$(PYTHON) tests/host/mutants.py --host $(HOST) \
 	    --make "$(MAKE) -s -f tests/host/host.mk CC=$(CC) BUILD=$(BUILD)"
 
-# For mutants.py: makes program $(TEST) with the mutated file $(MUTANT).c. Its object stands before
-# the library, so the linker takes nothing from the original.
+# For mutants.py: makes program $(TEST) with the mutated file $(MUTANT), C or assembler. Its object
+# stands before the library, so the linker takes nothing from the original.
 mutant:
-	@$(CC) $(HOST_CFLAGS) -w -c $(MUTANT).c -o $(MUTANT).o
-	@$(CC) $(HOST_CFLAGS) -no-pie $(call host_sections,$(TEST)) $(HOST)/$(TEST).o $(MUTANT).o \
-	    $(call host_platform,$(TEST)) $(HOST)/libpatching.a -lcmocka -lZydis -o $(MUTANT)
+	@$(if $(filter %.asm,$(MUTANT)),$(HOST_NASM),$(CC) $(HOST_CFLAGS) -w -c) $(MUTANT) \
+	    -o $(basename $(MUTANT)).o
+	@$(CC) $(HOST_CFLAGS) -no-pie $(call host_sections,$(TEST)) $(HOST)/$(TEST).o \
+	    $(basename $(MUTANT)).o $(call host_platform,$(TEST)) $(HOST)/libpatching.a \
+	    -lcmocka -lZydis -o $(basename $(MUTANT))
 
 $(HOST)/%.o: tests/host/%.c tests/host/host.mk
 	@mkdir -p $(@D)
@@ -59,7 +63,7 @@ $(HOST)/patching/%.o: patching/%.c tests/host/host.mk
 
 $(HOST)/patching/%.asm.o: patching/%.asm tests/host/host.mk
 	@mkdir -p $(@D)
-	@$(NASM) -f elf64 -g -F dwarf -I. -Werror $< -o $@
+	@$(HOST_NASM) $< -o $@
 
 $(HOST)/libpatching.a: $(HOST_PATCHING) $(HOST_PATCHING_ASM)
 	@rm -f $@

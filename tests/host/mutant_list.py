@@ -18,6 +18,10 @@ LAST_USER = ("test_static_key",
 SILENT = ("test_silent_cpus", "cpu_silent_from_any_round_on_never_sees_a_mixture")
 SILENT_AT_FIRST = ("test_silent_cpus", "cpu_silent_in_the_first_round_is_an_error_not_a_panic")
 
+THUNKS = "test_indirect_thunk"
+THUNK_FORMS = (THUNKS, "every_thunk_is_what_its_mitigation_says")
+THUNK_RACES = ("test_indirect_thunk_races", "call_arrives_however_it_meets_a_switch")
+
 STEP = "step_run(pass, first, end, step)"
 SYNC = "if (!pass->cpu_is_silent && sync_run(pass)) {"
 
@@ -200,4 +204,30 @@ MUTANTS = [
     Mutant("jump to address 0 taken for none", "poke.c",
            "instruction_has_target(instruction.kind) ?", "instruction.target != 0 ?",
            "test_jump_targets", "jump_to_address_zero_is_emulated"),
+    # The thunks of indirect branches.
+    Mutant("lfence and none swapped", "indirect_thunk.asm",
+           "%1.lfence, __x86_indirect_thunk_%1.plain", "%1.plain, __x86_indirect_thunk_%1.lfence",
+           *THUNK_FORMS),
+    Mutant("lfence without its lfence", "indirect_thunk.asm", ".lfence:\n    lfence\n",
+           ".lfence:\n", *THUNK_FORMS),
+    Mutant("retpoline leaves a word on the stack", "indirect_thunk.asm", "    mov [rsp], %1 ",
+           "    push %1 ", THUNKS, "every_thunk_arrives_with_all_registers_kept"),
+    Mutant("thunk across a quadword", "indirect_thunk.asm", "align 32       ",
+           "align 32\n    times 5 nop", THUNKS, "every_site_lies_inside_an_aligned_quadword"),
+    Mutant("last thunk left out", "indirect_thunk.c",
+           "i < indirect_thunk_count && status == PATCH_OK",
+           "i + 1 < indirect_thunk_count && status == PATCH_OK",
+           THUNKS, "every_switch_is_one_batch_by_every_protocol"),
+    Mutant("equal switch not free", "indirect_thunk.c",
+           "change->is_there = change->wanted == mitigation_current();",
+           "change->is_there = false;",
+           THUNKS, "switch_to_the_present_one_costs_nothing"),
+    Mutant("failed switch taken for done", "indirect_thunk.c", "if (is_done) {", "if (true) {",
+           THUNKS, "failing_write_leaves_all_thunks_as_they_were"),
+    Mutant("two mitigations in one transaction", "indirect_thunk.c", "if (is_changing) {",
+           "if (false) {", THUNKS, "transaction_takes_one_mitigation"),
+    Mutant("int3 in a thunk emulated without the push", "breakpoint.c",
+           "registers->sp -= sizeof(uint64_t);", "", *THUNK_RACES),
+    Mutant("vanished int3 in a thunk not fetched again", "breakpoint.c",
+           "        registers->ip -= INT3_LENGTH;\n", "", *THUNK_RACES),
 ]

@@ -40,12 +40,12 @@ def build(make, host, number, mutant):
     text = (pathlib.Path("patching") / mutant.file).read_text(encoding="utf-8")
     if text.count(mutant.search) != 1:
         return None, f"search text stands {text.count(mutant.search)} times in {mutant.file}"
-    base = host / "mutants" / f"{number:02}_{mutant.file.removesuffix('.c')}"
-    base.parent.mkdir(parents=True, exist_ok=True)
-    base.with_suffix(".c").write_text(text.replace(mutant.search, mutant.replacement),
-                                      encoding="utf-8")
+    source = host / "mutants" / f"{number:02}_{mutant.file}"
+    base = source.with_suffix("")
+    source.parent.mkdir(parents=True, exist_ok=True)
+    source.write_text(text.replace(mutant.search, mutant.replacement), encoding="utf-8")
     environment = {key: value for key, value in os.environ.items() if key != "MAKEFLAGS"}
-    done = subprocess.run([*make.split(), "mutant", f"TEST={mutant.program}", f"MUTANT={base}"],
+    done = subprocess.run([*make.split(), "mutant", f"TEST={mutant.program}", f"MUTANT={source}"],
                           env=environment, text=True, check=False,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return (base, None) if done.returncode == 0 else (None, f"does not build:\n{done.stdout}")
@@ -77,7 +77,7 @@ def main():
         for mutant, wrong in zip(MUTANTS, verdicts):
             if wrong:
                 survivors.append(mutant)
-            print(f"  {'BAD ' if wrong else 'dead'}  {mutant.file[:-2]}: {mutant.name}"
+            print(f"  {'BAD ' if wrong else 'dead'}  {mutant.file}: {mutant.name}"
                   f"  <- {wrong or mutant.test}", flush=True)
     if not survivors:
         mutant_table.save(results, "host", [(mutant.name, f"patching/{mutant.file}",
