@@ -96,8 +96,8 @@ void object_close(struct object *object);
 /* Returns true for a section that holds patchable functions. */
 bool section_is_patchable(const struct section *section);
 
-/* Returns the symbol that best names @offset of section number @section, or NULL: a function around
- * it, else whatever begins last at or before it. */
+/* Returns the symbol that best names @offset of section number @section, or NULL: a function or
+ * object around it, else what begins last at or before it. */
 const struct symbol *object_symbol_at(const struct object *object, size_t section, uint64_t offset);
 
 /* Returns the patchable function that begins exactly there, or NULL. */
@@ -108,10 +108,18 @@ const struct symbol *object_function_at(const struct object *object, size_t sect
  * that breaks the rules above. */
 void sites_find(const struct object *object, struct site_list *list);
 
-/* Prints one line: where in the source @offset of section number @section comes from, and @format.
- * Section 0 stands for the object as a whole. */
-__attribute__((format(printf, 4, 5))) void complain(const struct object *object, size_t section,
-                                                    uint64_t offset, const char *format, ...);
+/* Where a complaint belongs. */
+struct place {
+    size_t section; /* 0: the object as a whole */
+    uint64_t offset;
+    const struct symbol *symbol; /* NULL: the one around the offset */
+};
+
+#define PLACE_WHOLE ((struct place){0})
+
+/* Prints one line: @place in the source, and @format. */
+__attribute__((format(printf, 3, 4))) void complain(const struct object *object, struct place place,
+                                                    const char *format, ...);
 
 /* Returns how often complain() was called. */
 unsigned complaint_count(void);

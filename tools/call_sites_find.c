@@ -24,6 +24,8 @@ struct reference {
     size_t from; /* section that refers */
     uint64_t offset;
     uint64_t type;
+    const struct symbol
+        *symbol;     /* referred to: the function, or its section, or another one there */
     size_t to;       /* section of patchable functions */
     uint64_t target; /* offset there, as if added to the field's own address */
 };
@@ -61,6 +63,11 @@ static bool site_recognise(const struct section *section, uint64_t offset, struc
     return true;
 }
 
+static struct place place_of(const struct reference *reference)
+{
+    return (struct place){.section = reference->from, .offset = reference->offset};
+}
+
 static void site_append(struct site_list *list, struct site site)
 {
     if (list->count == list->capacity) {
@@ -70,11 +77,15 @@ static void site_append(struct site_list *list, struct site site)
     list->sites[list->count++] = site;
 }
 
-/* Returns what to call @target in a message: the function there or before it. */
+/* Returns what to call @target in a message: the symbol referred to; if that is a section, the
+ * function there or before it. */
 static const char *target_name(const struct object *object, const struct reference *reference,
                                uint64_t target, char safe[SAFE_NAME_SIZE])
 {
-    const struct symbol *symbol = object_symbol_at(object, reference->to, target);
+    const struct symbol *symbol =
+        reference->symbol->name[0] != '\0' && reference->symbol->type != STT_SECTION
+            ? reference->symbol
+            : object_symbol_at(object, reference->to, target);
 
     return name_make_safe(symbol != NULL ? symbol->name : facts_of(object, reference->to)->section,
                           safe);
@@ -85,7 +96,7 @@ static void address_refuse(const struct object *object, const struct reference *
 {
     char safe[SAFE_NAME_SIZE];
 
-    complain(object, reference->from, reference->offset,
+    complain(object, place_of(reference),
              "takes the address of %s (relocation type %" PRIu64
              "), but only calls are patched; call it "
              "by its name (only section %s may hold its address)",
@@ -98,7 +109,7 @@ static void middle_refuse(const struct object *object, const struct reference *r
 {
     char safe[SAFE_NAME_SIZE];
 
-    complain(object, reference->from, reference->offset,
+    complain(object, place_of(reference),
              "refers into the middle of %s (%s+%#" PRIx64 "), which is patched; refer to its start",
              target_name(object, reference, target, safe), facts_of(object, reference->to)->section,
              target);
@@ -111,7 +122,7 @@ static void place_refuse(const struct object *object, const struct reference *re
     bool nopatch = from->role == ROLE_NOPATCH;
     char safe[SAFE_NAME_SIZE], section[SAFE_NAME_SIZE];
 
-    complain(object, reference->from, reference->offset, "calls %s from section %s, %s",
+    complain(object, place_of(reference), "calls %s from section %s, %s",
              name_make_safe(function->name, safe), name_make_safe(from->name, section),
              nopatch ? "which runs while text is half patched; call a function of .text.nopatch"
                      : "which is not patched; move the caller to .text or call what it stands for");
@@ -127,7 +138,7 @@ static void code_reference_check(const struct object *object, const struct refer
     struct site site;
 
     if (from->header.sh_size - reference->offset < FIELD_SIZE) {
-        complain(object, reference->from, reference->offset,
+        complain(object, place_of(reference),
                  "a relocation reaches beyond the end of its section; build the object again");
     } else if (!relative || !site_recognise(from, reference->offset, &site)) {
         address_refuse(object, reference, target);
@@ -170,6 +181,7 @@ static bool reference_read(const struct object *object, const struct section *ta
     reference->from = table->header.sh_info;
     reference->offset = entry.r_offset;
     reference->type = GELF_R_TYPE(entry.r_info);
+    reference->symbol = symbol;
     reference->to = symbol->section;
     reference->target = symbol->value + (uint64_t)entry.r_addend;
     return true;
@@ -192,7 +204,7 @@ static void relocations_check(const struct object *object, size_t table_index,
     const struct section *table = &object->sections[table_index];
 
     if (!relocations_are_sound(object, table)) {
-        complain(object, 0, 0, "relocation section %zu is corrupted; build the object again",
+        complain(object, PLACE_WHOLE, "relocation section %zu is corrupted; build the object again",
                  table_index);
         return;
     }
@@ -203,8 +215,8 @@ static void relocations_check(const struct object *object, size_t table_index,
         struct reference reference;
 
         if (!reference_read(object, table, i, &reference)) {
-            complain(object, 0, 0, "relocation %zu of section %zu is corrupted; build it again", i,
-                     table_index);
+            complain(object, PLACE_WHOLE,
+                     "relocation %zu of section %zu is corrupted; build it again", i, table_index);
         } else if (!section_is_patchable(&object->sections[reference.to])) {
             continue;
         } else if (object->sections[reference.from].role >= ROLE_CODE) {
@@ -278,7 +290,7 @@ static void names_check_unique(const struct object *object, const struct symbol 
         for (size_t i = first; patchable && i + 1 < end; i++) {
             char safe[SAFE_NAME_SIZE];
 
-            complain(object, named[i]->section, named[i]->value,
+            complain(object, (struct place){named[i]->section, named[i]->value, named[i]},
                      "%s is defined twice; give one of them another name",
                      name_make_safe(named[i]->name, safe));
         }
@@ -303,7 +315,7 @@ static void functions_check(const struct object *object)
             (fault = function_fault(object, symbol)) != NULL) {
             char safe[SAFE_NAME_SIZE];
 
-            complain(object, symbol->section, symbol->value, "%s %s",
+            complain(object, (struct place){symbol->section, symbol->value, symbol}, "%s %s",
                      name_make_safe(symbol->name, safe), fault);
         }
     }
@@ -324,7 +336,8 @@ static void origin_check(const struct object *object)
             return;
         }
     }
-    complain(object, 0, 0, "symbol %s is not the start of .text; link with ld -r -T partial.ld",
+    complain(object, PLACE_WHOLE,
+             "symbol %s is not the start of .text; link with ld -r -T partial.ld",
              CALL_SITES_ORIGIN);
 }
 
@@ -353,7 +366,8 @@ void sites_find(const struct object *object, struct site_list *list)
         return;
     }
     if (texts > 1) {
-        complain(object, 0, 0, "has %u sections .text; link with ld -r -T partial.ld", texts);
+        complain(object, PLACE_WHOLE, "has %u sections .text; link with ld -r -T partial.ld",
+                 texts);
     }
     origin_check(object);
     qsort(list->sites, list->count, sizeof(struct site), site_compare);

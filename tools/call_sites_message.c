@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PLACE_SIZE = 1024 };
+enum { TEXT_SIZE = 1024 };
 
 static unsigned complaints;
 static Dwfl *debug_session; /* opened by the first complaint */
@@ -111,36 +111,53 @@ static const char *path_shorten(const char *path, Dwarf_Die *die)
     return path;
 }
 
-/* Finds the line of code at @address. Not by dwfl_module_getsrc(): that needs .debug_aranges, which
- * clang leaves out. */
-static bool line_find(Dwarf_Die *unit, Dwarf_Addr address, char place[PLACE_SIZE])
+/* Finds the line of code at @address. The table of lines alone says what it covers: clang leaves
+ * out .debug_aranges, which dwfl_module_getsrc() needs, and NASM's units name one of their
+ * sections. */
+static bool line_find(Dwarf_Die *unit, Dwarf_Addr address, char text[TEXT_SIZE])
 {
-    Dwarf_Line *line = dwarf_haspc(unit, address) == 1 ? dwarf_getsrc_die(unit, address) : NULL;
+    Dwarf_Line *line = dwarf_getsrc_die(unit, address);
     const char *path = line != NULL ? dwarf_linesrc(line, NULL, NULL) : NULL;
     int number;
 
     if (path == NULL || dwarf_lineno(line, &number) != 0) {
         return false;
     }
-    snprintf(place, PLACE_SIZE, "%s:%d", path_shorten(path, unit), number);
+    snprintf(text, TEXT_SIZE, "%s:%d", path_shorten(path, unit), number);
     return true;
 }
 
-/* Returns true if @die is a variable at @address. */
+/* Returns true if @die is a variable at @address, told in itself (gcc) or in .debug_addr (clang).
+ */
 static bool variable_is_at(Dwarf_Die *die, Dwarf_Addr address)
 {
-    Dwarf_Attribute attribute;
+    Dwarf_Attribute attribute, indirect;
     Dwarf_Op *operations;
+    Dwarf_Addr found;
     size_t count;
 
-    return dwarf_tag(die) == DW_TAG_variable &&
-           dwarf_getlocation(dwarf_attr(die, DW_AT_location, &attribute), &operations, &count) ==
-               0 &&
-           count == 1 && operations[0].atom == DW_OP_addr && operations[0].number == address;
+    if (dwarf_tag(die) != DW_TAG_variable || dwarf_attr(die, DW_AT_location, &attribute) == NULL ||
+        dwarf_getlocation(&attribute, &operations, &count) != 0 || count != 1) {
+        return false;
+    }
+    if (operations[0].atom == DW_OP_addr) {
+        return operations[0].number == address;
+    }
+    return operations[0].atom == DW_OP_addrx &&
+           dwarf_getlocation_attr(&attribute, operations, &indirect) == 0 &&
+           dwarf_formaddr(&indirect, &found) == 0 && found == address;
+}
+
+/* Returns the file that declares @die. libdw 0.188 does not know file 0, the unit's own. */
+static const char *declaration_file(Dwarf_Die *die, Dwarf_Die *unit)
+{
+    const char *path = dwarf_decl_file(die);
+
+    return path != NULL ? path : dwarf_diename(unit);
 }
 
 /* Finds the declaration of the variable at @address among those of @unit. */
-static bool variable_find(Dwarf_Die *unit, Dwarf_Addr address, char place[PLACE_SIZE])
+static bool variable_find(Dwarf_Die *unit, Dwarf_Addr address, char text[TEXT_SIZE])
 {
     Dwarf_Die die;
     int more = dwarf_child(unit, &die);
@@ -149,33 +166,33 @@ static bool variable_find(Dwarf_Die *unit, Dwarf_Addr address, char place[PLACE_
         const char *path;
         int number;
 
-        if (variable_is_at(&die, address) && (path = dwarf_decl_file(&die)) != NULL &&
-            dwarf_decl_line(&die, &number) == 0) {
-            snprintf(place, PLACE_SIZE, "%s:%d", path_shorten(path, unit), number);
+        if (variable_is_at(&die, address) && dwarf_decl_line(&die, &number) == 0 &&
+            (path = declaration_file(&die, unit)) != NULL) {
+            snprintf(text, TEXT_SIZE, "%s:%d", path_shorten(path, unit), number);
             return true;
         }
     }
     return false;
 }
 
-/* Fills @place with file and line of @offset, or of the variable @symbol around it. */
-static bool source_find(const struct object *object, size_t section, uint64_t offset,
-                        const struct symbol *symbol, char place[PLACE_SIZE])
+/* Fills @text with file and line of @place, or of the variable around it. */
+static bool source_find(const struct object *object, struct place place, char text[TEXT_SIZE])
 {
     Dwarf_Addr start, bias;
     Dwarf_Die *unit = NULL;
-    bool is_code = (object->sections[section].header.sh_flags & SHF_EXECINSTR) != 0;
+    bool is_code = (object->sections[place.section].header.sh_flags & SHF_EXECINSTR) != 0;
 
     if (debug_session == NULL) {
         debug_open(object);
     }
-    if (debug_module == NULL || !section_address(section, &start) ||
+    if (debug_module == NULL || !section_address(place.section, &start) ||
         dwfl_module_getdwarf(debug_module, &bias) == NULL) {
         return false;
     }
     while ((unit = dwfl_module_nextcu(debug_module, unit, &bias)) != NULL) {
-        if (is_code ? line_find(unit, start - bias + offset, place)
-                    : symbol != NULL && variable_find(unit, start - bias + symbol->value, place)) {
+        if (is_code ? line_find(unit, start - bias + place.offset, text)
+                    : place.symbol != NULL &&
+                          variable_find(unit, start - bias + place.symbol->value, text)) {
             return true;
         }
     }
@@ -183,13 +200,14 @@ static bool source_find(const struct object *object, size_t section, uint64_t of
 }
 
 /* Prints "FILE:LINE: in FUNCTION()+OFFSET: ". */
-static void place_print(const struct object *object, size_t section, uint64_t offset)
+static void place_print(const struct object *object, struct place place)
 {
-    const struct symbol *symbol = object_symbol_at(object, section, offset);
-    char place[PLACE_SIZE], safe[SAFE_NAME_SIZE];
+    const struct section *section = &object->sections[place.section];
+    const struct symbol *symbol = place.symbol;
+    char text[TEXT_SIZE], safe[SAFE_NAME_SIZE];
 
-    if (source_find(object, section, offset, symbol, place)) {
-        fprintf(stderr, "%s: ", place);
+    if (source_find(object, place, text)) {
+        fprintf(stderr, "%s: ", text);
     } else if (symbol != NULL && symbol->file != NULL) {
         fprintf(stderr, "%s: ", name_make_safe(symbol->file, safe));
     } else {
@@ -197,23 +215,26 @@ static void place_print(const struct object *object, size_t section, uint64_t of
     }
     if (symbol != NULL) {
         fprintf(stderr, "in %s%s+%#" PRIx64 ": ", name_make_safe(symbol->name, safe),
-                object->sections[section].role >= ROLE_CODE ? "()" : "", offset - symbol->value);
+                section->role >= ROLE_CODE ? "()" : "", place.offset - symbol->value);
     } else {
-        fprintf(stderr, "in section %s+%#" PRIx64 ": ",
-                name_make_safe(object->sections[section].name, safe), offset);
+        fprintf(stderr, "in section %s+%#" PRIx64 ": ", name_make_safe(section->name, safe),
+                place.offset);
     }
 }
 
-void complain(const struct object *object, size_t section, uint64_t offset, const char *format, ...)
+void complain(const struct object *object, struct place place, const char *format, ...)
 {
     va_list arguments;
 
     complaints++;
     fputs("call_sites: ", stderr);
-    if (section == 0) {
+    if (place.section == 0) {
         fprintf(stderr, "%s: ", object->path);
     } else {
-        place_print(object, section, offset);
+        if (place.symbol == NULL) {
+            place.symbol = object_symbol_at(object, place.section, place.offset);
+        }
+        place_print(object, place);
     }
     va_start(arguments, format);
     vfprintf(stderr, format, arguments);

@@ -49,7 +49,7 @@ bool section_is_patchable(const struct section *section)
 /* Complains about the file as a whole. Always returns false. */
 static bool object_refuse(const struct object *object, const char *reason)
 {
-    complain(object, 0, 0, "%s", reason);
+    complain(object, PLACE_WHOLE, "%s", reason);
     return false;
 }
 
@@ -109,7 +109,8 @@ static bool sections_read(struct object *object, uint64_t file_size)
     object->sections = memory_allocate(NULL, object->section_count, sizeof(struct section));
     for (size_t i = 0; i < object->section_count; i++) {
         if (!section_read(object, &object->sections[i], i, names, file_size)) {
-            complain(object, 0, 0, "section %zu is truncated or corrupted; build it again", i);
+            complain(object, PLACE_WHOLE, "section %zu is truncated or corrupted; build it again",
+                     i);
             return false;
         }
     }
@@ -165,7 +166,7 @@ static bool symbols_read(struct object *object)
         struct symbol *symbol = &object->symbols[i];
 
         if (!symbol_read(object, i, symbol)) {
-            complain(object, 0, 0, "symbol %zu is corrupted; build the object again", i);
+            complain(object, PLACE_WHOLE, "symbol %zu is corrupted; build the object again", i);
             return false;
         }
         if (symbol->type == STT_FILE) {
@@ -202,29 +203,40 @@ void object_close(struct object *object)
     }
 }
 
-/* How well @symbol names @offset: a function around it, a function before it, anything. */
+/* How well @symbol names @offset, more is better: it is a function or an object around it; it has
+ * no known end; it ended before. */
 static int symbol_rank(const struct symbol *symbol, uint64_t offset)
 {
-    if (symbol->type == STT_FUNC || symbol->type == STT_OBJECT) {
-        return offset - symbol->value < symbol->size ? 2 : 1;
+    if (symbol->size == 0) {
+        return 1;
     }
-    return 0;
+    return offset - symbol->value < symbol->size ? 2 : 0;
+}
+
+/* Returns true if @symbol names @offset better than @other (may be NULL). */
+static bool symbol_is_better(const struct symbol *symbol, const struct symbol *other,
+                             uint64_t offset)
+{
+    int gain = other == NULL ? 1 : symbol_rank(symbol, offset) - symbol_rank(other, offset);
+
+    if (gain != 0) {
+        return gain > 0;
+    }
+    return symbol->value > other->value ||
+           (symbol->value == other->value && symbol->type == STT_FUNC && other->type != STT_FUNC);
 }
 
 const struct symbol *object_symbol_at(const struct object *object, size_t section, uint64_t offset)
 {
     const struct symbol *best = NULL;
 
-    for (size_t i = 0; i < object->symbol_count; i++) {
+    for (size_t i = 0; section != 0 && i < object->symbol_count; i++) {
         const struct symbol *symbol = &object->symbols[i];
 
-        if (section == 0 || symbol->section != section || symbol->value > offset ||
-            symbol->name[0] == '\0' || symbol->type == STT_SECTION || symbol->type == STT_FILE) {
-            continue;
-        }
-        int gain = best == NULL ? 1 : symbol_rank(symbol, offset) - symbol_rank(best, offset);
-
-        if (gain > 0 || (gain == 0 && symbol->value > best->value)) {
+        if (symbol->section == section && symbol->value <= offset && symbol->name[0] != '\0' &&
+            symbol->type != STT_SECTION && symbol->type != STT_FILE &&
+            strcmp(symbol->name, CALL_SITES_ORIGIN) != 0 &&
+            symbol_is_better(symbol, best, offset)) {
             best = symbol;
         }
     }
