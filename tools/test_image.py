@@ -49,6 +49,8 @@ align 8
 other: jmp strict near patchable
 section call_sites
 {calls}
+section static_calls
+{patchable_functions}
 section .text
 first_function: times 5 nop
 second_function: db 0x0f, 0x1f, 0x44, 0, {displacement}
@@ -69,6 +71,7 @@ SECTIONS {
     . = ALIGN(4096);
     .data : AT(ADDR(.data) - 0xffffffff80000000) {
         static_key_sites_start = .; *(static_key_sites) static_key_sites_end = .;
+        static_calls_start = .; *(static_calls) static_calls_end = .;
         call_sites_start = .; *(call_sites) call_sites_end = .;
         function_entries_start = .; *(function_entries) function_entries_end = .; } :data
     data_end = .;
@@ -89,6 +92,7 @@ def build(tmp_path):
         defaults = {"flags": "0x10003", "load_end": "data_end - BASE", "extra": "nop",
                     "site": "patchable", "instruction": "jmp strict near $ + 5", "outside": "",
                     "inside": entries(), "calls": "\n".join(CALLS), "displacement": 8,
+                    "patchable_functions": "",
                     "functions": "dq first_function, second_function"}
         (tmp_path / "k.asm").write_text("bits 64\n" + KERNEL.format(**{**defaults, **parts}))
         (tmp_path / "k.ld").write_text(SCRIPT % segment_flags)
@@ -184,6 +188,22 @@ def changed(old, new):
 def test_image_checks_call_sites(build, calls, complaint):
     faults = check_image.check(build(calls=calls))
     assert faults == [] if complaint is None else len(faults) == 1 and complaint in faults[0]
+
+
+@pytest.mark.parametrize("missing, site", enumerate(
+    ("caller", "first_jump", "first_jcc", "other_call")))
+def test_image_misses_a_call_site(build, missing, site):
+    both = "dq 0, trampoline, 0, other"
+    assert check_image.check(build(patchable_functions=both)) == []
+    calls = "\n".join(CALLS[:missing] + CALLS[missing + 1:])
+    fault, = check_image.check(build(patchable_functions=both, calls=calls))
+    assert fault.startswith(f"call_sites: {site}+0x0 is not listed: ")
+
+
+def test_image_misses_a_call_site_that_an_assembler_resolved(build):
+    elf = build(patchable_functions="dq 0, trampoline", extra="section .text\nshort_jump: "
+                "jmp short trampoline\nsection .text.nopatch")
+    assert "short_jump+0x0 is not listed: jmp" in check_image.check(elf)[0]
 
 
 def test_image_wants_the_bounds_of_call_sites(build, monkeypatch):
