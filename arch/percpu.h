@@ -91,6 +91,7 @@ struct cpu {
     /* Ring of IPIs this CPU sent while the static key ipi_trace was on: arch/ipi_trace.h. */
     _Alignas(64) uint64_t ipi_trace_next;
     struct ipi_trace_record ipi_trace[IPI_TRACE_RECORDS];
+    struct ipi_trace_stack *ipi_trace_stacks; /* atomic; NULL: stacks are not recorded */
 };
 
 #define CPU_INDEX_OFFSET             8

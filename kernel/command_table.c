@@ -8,14 +8,13 @@
 extern const struct shell_command command_help, command_ver, command_cpus, command_mem,
     command_threads, command_log, command_cmdline, command_ipi, command_keys, command_key,
     command_sites, command_plan, command_pokes, command_protocol, command_calls, command_call,
-    command_mitigation, command_spin, command_test, command_bench, command_exit, command_panic,
-    command_reboot;
+    command_mitigation, command_trace, command_spin, command_test, command_bench, command_exit,
+    command_panic, command_reboot;
 
 const struct shell_command *const shell_commands[] = {
-    &command_help,       &command_ver,      &command_cpus,    &command_mem,
-    &command_threads,    &command_log,      &command_cmdline, &command_ipi,
-    &command_keys,       &command_key,      &command_sites,   &command_plan,
-    &command_pokes,      &command_protocol, &command_calls,   &command_call,
-    &command_mitigation, &command_spin,     &command_test,    &command_bench,
-    &command_exit,       &command_panic,    &command_reboot,  NULL,
+    &command_help,  &command_ver,        &command_cpus,  &command_mem,      &command_threads,
+    &command_log,   &command_cmdline,    &command_ipi,   &command_keys,     &command_key,
+    &command_sites, &command_plan,       &command_pokes, &command_protocol, &command_calls,
+    &command_call,  &command_mitigation, &command_trace, &command_spin,     &command_test,
+    &command_bench, &command_exit,       &command_panic, &command_reboot,   NULL,
 };

@@ -6,7 +6,6 @@
 #include "arch/ipi_trace.h"
 #include "arch/paging.h"
 #include "arch/percpu.h"
-#include "arch/traps.h"
 #include "kernel/console.h"
 #include "kernel/format.h"
 #include "kernel/heap.h"
@@ -192,22 +191,6 @@ static void ipi_print_counts(bool json)
     table_end(&table);
 }
 
-static const char *vector_name(unsigned vector)
-{
-    switch (vector) {
-    case VECTOR_SYNC_CORE:
-        return "sync";
-    case VECTOR_CALL:
-        return "call";
-    case VECTOR_RESCHEDULE:
-        return "reschedule";
-    case VECTOR_STOP:
-        return "stop";
-    default:
-        return "?";
-    }
-}
-
 static void ipi_print_record(struct table *table, const struct ipi_trace_record *record)
 {
     char caller[SYMBOL_TEXT_MAX];
@@ -222,7 +205,7 @@ static void ipi_print_record(struct table *table, const struct ipi_trace_record 
         table_text(table, "to", 4, text);
     }
     table_number(table, "targets", 7, record->targets);
-    table_text(table, "what", 10, vector_name(record->vector));
+    table_text(table, "what", 10, ipi_trace_vector_name(record->vector));
     table_text(table, "caller", 0, symbol_describe(record->caller, caller, sizeof(caller)));
     table_end_row(table);
 }

@@ -47,6 +47,16 @@ const char *symbol_describe(uint64_t address, char *buffer, size_t size)
     return buffer;
 }
 
+bool symbol_get(uint32_t index, const char **name, uint64_t *address)
+{
+    if (index >= symbol_count) {
+        return false;
+    }
+    *name = symbol_text + symbol_names[index];
+    *address = KERNEL_BASE + symbol_offsets[index];
+    return true;
+}
+
 uint64_t symbol_address(const char *name)
 {
     for (uint32_t i = 0; i < symbol_count; i++) {

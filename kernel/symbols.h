@@ -3,6 +3,7 @@
  * Lies in .text.nopatch because panic and the int3 failure path print names. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,9 @@ const char *symbol_find(uint64_t address, uint64_t *offset);
 /* Writes "name+0x12" (or "0xffff..." outside text) into @buffer and returns @buffer. Context: any.
  */
 const char *symbol_describe(uint64_t address, char *buffer, size_t size);
+
+/* Symbol @index, ascending by address: not all are functions. Returns false behind the last one. */
+bool symbol_get(uint32_t index, const char **name, uint64_t *address);
 
 /* Returns the address of the function called @name, or 0. Linear; for shell commands. */
 uint64_t symbol_address(const char *name);

@@ -221,6 +221,35 @@ void table_numbers(struct table *table, const char *name, unsigned width, const 
               &(struct field){.name = name, .width = width, .json = text, .human = text + 1});
 }
 
+void table_texts(struct table *table, const char *name, unsigned width, const char *const *texts,
+                 size_t count)
+{
+    char text[TABLE_ROW_MAX];
+    struct table_line list = {.text = text, .size = sizeof(text)};
+
+    if (table->json) {
+        line_put(&list, "[", 1);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (table->json) {
+            line_put_text(&list, i == 0 ? "" : ",");
+            line_put_json_string(&list, texts[i]);
+        } else {
+            line_put_text(&list, i == 0 ? "" : " < ");
+            line_put_text(&list, texts[i]);
+        }
+    }
+    line_put_text(&list, table->json ? "]" : "");
+    if (list.length == list.size) {
+        table->truncated = true;
+        return;
+    }
+    text[list.length] = '\0';
+    put_field(table,
+              &(struct field){
+                  .name = name, .width = width, .json = table->json ? text : NULL, .string = text});
+}
+
 void table_time(struct table *table, const char *name, unsigned width, uint64_t nanoseconds)
 {
     table_time_or_none(table, name, width, true, nanoseconds);

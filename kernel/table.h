@@ -61,6 +61,10 @@ void table_hex(struct table *table, const char *name, unsigned width, uint64_t v
 void table_numbers(struct table *table, const char *name, unsigned width, const uint64_t *values,
                    size_t count);
 
+/* ["a","b"] / a < b. */
+void table_texts(struct table *table, const char *name, unsigned width, const char *const *texts,
+                 size_t count);
+
 /* A time: @name ends in "_ns". JSON has integer nanoseconds; people see microseconds under
  * "..._us": 12.345. */
 void table_time(struct table *table, const char *name, unsigned width, uint64_t nanoseconds);

@@ -90,6 +90,29 @@ static void no_rows_say_none_to_people_and_nothing_to_programs(void **state)
     assert_string_equal(fake_console_text, "(none)\n");
 }
 
+static void a_list_of_texts_is_quoted_one_by_one_or_left_out_whole(void **state)
+{
+    static const char *const texts[] = {"a+0x1", "\"b\"", ""};
+    static const char *many[2 * NUMBERS];
+
+    (void)state;
+    for (size_t i = 0; i < 2 * NUMBERS; i++) {
+        many[i] = "twelve bytes";
+    }
+    for (int json = 0; json < 2; json++) {
+        table_begin(&table, "t", json != 0);
+        table_row(&table);
+        table_texts(&table, "none", 0, texts, 0);
+        table_texts(&table, "stack", 0, texts, 3);
+        table_texts(&table, "many", 0, many, 2 * NUMBERS);
+        table_end_row(&table);
+    }
+    assert_string_equal(fake_console_text,
+                        "none  stack\n      a+0x1 < \"b\" <  ...\n"
+                        "{\"kind\":\"t\",\"none\":[],\"stack\":[\"a+0x1\",\"\\\"b\\\"\",\"\"],"
+                        "\"truncated\":true}\n");
+}
+
 static void a_field_that_does_not_fit_is_left_out_and_said_so(void **state)
 {
     static uint64_t many[NUMBERS];
@@ -147,6 +170,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup(programs_see_one_object_a_line, reset),
     cmocka_unit_test_setup(strings_cannot_break_out, reset),
     cmocka_unit_test_setup(no_rows_say_none_to_people_and_nothing_to_programs, reset),
+    cmocka_unit_test_setup(a_list_of_texts_is_quoted_one_by_one_or_left_out_whole, reset),
     cmocka_unit_test_setup(a_field_that_does_not_fit_is_left_out_and_said_so, reset),
     cmocka_unit_test_setup(rows_of_every_length_are_closed, reset),
 };

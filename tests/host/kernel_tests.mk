@@ -3,7 +3,7 @@
 # undefined-behaviour sanitizers. Included by tests/host/host.mk, whose `check` runs them too.
 
 KERNEL_HOST_TESTS := kernel_format kernel_string kernel_log_ring kernel_table kernel_options \
-    kernel_words kernel_command_line kernel_line_editor kernel_shell
+    kernel_words kernel_command_line kernel_line_editor kernel_shell kernel_glob
 
 KERNEL_FAKE_CONSOLE := tests/host/kernel_fake_console.c kernel/format.c
 
@@ -13,6 +13,7 @@ kernel_log_ring_SOURCES := kernel/log_ring.c
 kernel_table_SOURCES := kernel/table.c $(KERNEL_FAKE_CONSOLE)
 kernel_options_SOURCES := kernel/options.c $(KERNEL_FAKE_CONSOLE)
 kernel_words_SOURCES := kernel/words.c kernel/nearest_word.c
+kernel_glob_SOURCES := kernel/glob.c
 kernel_command_line_SOURCES := kernel/command_line.c kernel/log_ring.c kernel/nearest_word.c \
     kernel/options.c kernel/words.c $(KERNEL_FAKE_CONSOLE)
 kernel_line_editor_SOURCES := kernel/line_editor.c kernel/line_view.c
