@@ -127,6 +127,11 @@ void apic_broadcast_ipi(unsigned vector)
     }
 }
 
+void apic_interrupt_self(unsigned vector)
+{
+    apic_raw_send(0, COMMAND_SELF | COMMAND_ASSERT | vector);
+}
+
 void apic_send_init(uint32_t apic_id)
 {
     apic_raw_send(apic_id, COMMAND_INIT | COMMAND_ASSERT);

@@ -21,6 +21,11 @@ const char *apic_mode_name(void);
 void apic_send_ipi(unsigned cpu, unsigned vector);
 void apic_broadcast_ipi(unsigned vector);
 
+/* Interrupts this CPU with @vector as soon as its interrupts are on. Not counted with the IPIs
+ * between CPUs (arch/ipi.h): nobody but the sender receives it, and two that are pending merge.
+ * Context: any but NMI; after apic_enable_cpu(). */
+void apic_interrupt_self(unsigned vector);
+
 /* Start-up of application processors; boot/smp_start.c only. */
 void apic_send_init(uint32_t apic_id);
 void apic_send_startup(uint32_t apic_id, uint64_t physical_page);

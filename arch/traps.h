@@ -23,6 +23,7 @@ enum trap_vector {
     VECTOR_CALL = 0xf2,
     VECTOR_RESCHEDULE = 0xf3,
     VECTOR_STOP = 0xf4,
+    VECTOR_PATCH_WORK = 0xf5, /* to itself: apic_interrupt_self() */
     VECTOR_ERROR = 0xfe,
     VECTOR_SPURIOUS = 0xff,
 };

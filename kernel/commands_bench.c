@@ -12,6 +12,7 @@ const struct bench benches[] = {
      "             [--placement quadword|across] [--strict] [--unsafe] [-j]\n"
      "  bench poke --hold int3|tail|first [--protocol NAME] [--hold-ms N] [--unsafe] [-j]",
      bench_poke_run},
+    {"lazy", "lazy [--sites 1,56,256] [-j]", bench_lazy_run},
     {"seeds", "seeds [-j]", bench_seeds_run},
     {NULL, NULL, NULL},
 };
@@ -54,9 +55,10 @@ static void bench_complete(struct shell_completion *completion, int argument, ch
 const struct shell_command command_bench = {
     .name = "bench",
     .summary = "measure: IPIs, pokes, the seeds' figures beside ours",
-    .usage = "bench ipi|poke|seeds [--sites LIST] [--protocol LIST] [--load idle|busy] [--busy N] "
-             "[--flips N] [--placement quadword|across] [--strict] [--unsafe] "
-             "[--hold int3|tail|first] [--hold-ms N] [-n N] [-j]",
+    .usage =
+        "bench ipi|poke|lazy|seeds [--sites LIST] [--protocol LIST] [--load idle|busy] [--busy N] "
+        "[--flips N] [--placement quadword|across] [--strict] [--unsafe] "
+        "[--hold int3|tail|first] [--hold-ms N] [-n N] [-j]",
     .example = "bench poke --sites 1,56,4096 --load busy --busy 1",
     .details =
         "ipi: round trips; without -n, up to 1000 or 2 s a row.\n"
@@ -74,6 +76,10 @@ const struct shell_command command_bench = {
         "poke --hold STEP: stops one batch at that step for N ms (10), once its bytes are written\n"
         "and once all CPUs are synced, and counts what the others execute there meanwhile: old,\n"
         "emulated, new; a mixture is a failure.\n"
+        "lazy: call sites found while all CPUs run through them (1, 56, 256 sites), until all are\n"
+        "direct calls; another target for those, and for as many that the linker listed.\n"
+        "slow_calls: through the stub; time: from the first report to the last site patched, or\n"
+        "of the one batch.\n"
         "Counts are exact; times compare only within one run, and with more busy CPUs (the\n"
         "patcher is one) than the host has cores they are the host's time slices: --busy 1 for\n"
         "two cores. With ACCEL=icount all CPUs take turns on one clock: stolen holds the turns of\n"

@@ -19,6 +19,7 @@
 #include "kernel/log.h"
 #include "kernel/page_allocator.h"
 #include "kernel/panic.h"
+#include "kernel/patch_worker.h"
 #include "kernel/protocol_danger.h"
 #include "kernel/shell.h"
 #include "kernel/text_snapshot.h"
@@ -26,6 +27,7 @@
 #include "kernel/version.h"
 #include "patching/function_trace.h"
 #include "patching/indirect_thunk.h"
+#include "patching/lazy_call.h"
 #include "patching/static_call.h"
 #include "patching/static_key.h"
 
@@ -45,6 +47,7 @@ static void sites_initialize(void)
 
     require_table("static key", static_key_initialize(&error), &error);
     require_table("static call", static_call_initialize(&error), &error);
+    require_table("lazy call", lazy_call_initialize(&error), &error);
     require_table("entry of function", function_trace_initialize(&error), &error);
 }
 
@@ -125,6 +128,7 @@ static void first_thread(void *argument)
     }
     mitigation_initialize();
     cpus_start();
+    patch_worker_start();
     shell_run();
 }
 

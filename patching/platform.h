@@ -81,6 +81,13 @@ bool platform_lock_is_held(void); /* by this thread */
  * spinlock held, not inside a handler; or early boot with one CPU. */
 bool platform_may_patch(void);
 
+/* Asks for a call of lazy_calls_patch_reported() (lazy_call.h) by a thread that may patch, soon.
+ * Context: any but NMI and the breakpoint handler: interrupts off, any lock held, the run queue's
+ * too; so it wakes no thread itself. Makes no lazy call. Ordering: full; what the caller did before
+ * is visible to that thread.
+ * Returns false if there is no such thread yet, or no way to reach it from this CPU. */
+bool platform_request_work(void);
+
 unsigned platform_cpu_index(void); /* nopatch; below PATCH_CPU_MAX */
 unsigned platform_cpu_count(void); /* CPUs online */
 

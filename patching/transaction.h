@@ -10,8 +10,8 @@
  *     struct patch_error error;
  *     status = patch_transaction("packet tracing", changes, 2, &error);
  *
- * What can take part: static keys (static_key.h) and static calls (static_call.h). A kind of thing
- * takes part by three functions (struct patch_change_operations). */
+ * What can take part: static keys (static_key.h), static calls (static_call.h), lazy calls
+ * (lazy_call.h). A kind of thing takes part by three functions (struct patch_change_operations). */
 #pragma once
 
 #include "patching/poke.h"

@@ -20,7 +20,8 @@ FUZZ_BATCH_EXPLORED := $(FUZZ_EXPLORED) -fno-sanitize-coverage=trace-cmp
 
 FUZZ_TARGETS := fuzz_instruction fuzz_batch
 # Users of batches, with tables of their own that a linker fills.
-FUZZ_BATCH_USERS := $(addprefix patching/,function_trace% static_key% static_call% indirect_thunk%)
+FUZZ_BATCH_USERS := $(addprefix patching/,function_trace% static_key% static_call% indirect_thunk% \
+    lazy_%)
 fuzz_instruction_OBJECTS := $(addprefix $(FUZZ)/,fuzz_instruction.o oracle.o) \
     $(FUZZ)/patching/instruction.o
 fuzz_batch_OBJECTS := $(addprefix $(FUZZ)/,fuzz_batch.o oracle.o machine.o fetch.o model.o) \

@@ -26,6 +26,7 @@ static __thread unsigned cpu_index;
 /* Written while no batch is in flight: */
 static void (*hold)(enum patch_step step, enum patch_moment moment);
 static bool (*stranger)(ucontext_t *context);
+static bool (*request_work)(void);
 static bool sync_is_enabled = true;
 
 static long membarrier(int command)
@@ -113,6 +114,11 @@ void live_set_stranger(bool (*new_stranger)(ucontext_t *context))
     stranger = new_stranger;
 }
 
+void live_set_worker(bool (*request)(void))
+{
+    request_work = request;
+}
+
 void live_set_sync(bool enabled)
 {
     sync_is_enabled = enabled;
@@ -166,6 +172,11 @@ bool platform_lock_is_held(void)
 bool platform_may_patch(void)
 {
     return true;
+}
+
+bool platform_request_work(void)
+{
+    return request_work != NULL && request_work();
 }
 
 unsigned platform_cpu_index(void)

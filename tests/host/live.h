@@ -27,6 +27,10 @@ void live_set_hold(void (*hold)(enum patch_step step, enum patch_moment moment))
  * well, and the program then ends. Context: no batch in flight. */
 void live_set_stranger(bool (*stranger)(ucontext_t *context));
 
+/* What platform_request_work() calls, and returns; NULL: it returns false. Context: nobody makes a
+ * lazy call. */
+void live_set_worker(bool (*request)(void));
+
 /* For demonstrations of what then happens: false makes platform_sync_cores() do nothing. Context:
  * no batch in flight. */
 void live_set_sync(bool enabled);

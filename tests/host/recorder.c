@@ -19,7 +19,6 @@ static size_t log_length;
 static bool text_is_open;
 static bool lock_is_held;
 static bool cpus_are_stopped;
-static unsigned current_cpu;
 static uint64_t ticks;
 
 static void log_call(char call)
@@ -53,12 +52,14 @@ void recorder_reset(void)
 
 bool recorder_trap(unsigned cpu, uint64_t address, struct patch_registers *registers)
 {
-    current_cpu = cpu;
+    unsigned interrupted_cpu = recorder.cpu;
+
+    recorder.cpu = cpu;
     registers->ip = address + 1;
 
     bool resolved = patch_breakpoint_handle(registers);
 
-    current_cpu = 0;
+    recorder.cpu = interrupted_cpu;
     return resolved;
 }
 
@@ -215,7 +216,13 @@ bool platform_may_patch(void)
 
 unsigned platform_cpu_index(void)
 {
-    return current_cpu;
+    return recorder.cpu;
+}
+
+bool platform_request_work(void)
+{
+    recorder.work_requests++;
+    return !recorder.has_no_worker;
 }
 
 unsigned platform_cpu_count(void)

@@ -40,6 +40,8 @@ struct recorder {
     bool tolerates_mixtures; /* counts them instead of failing */
     bool fetches_bytewise;   /* see platform_quadword_is_fetched_whole() */
     bool text_needs_refresh; /* see platform_text_needs_refresh() */
+    bool has_no_worker;      /* platform_request_work() fails */
+    unsigned cpu;            /* the one that the test plays */
     bool early_boot; /* one CPU, interrupts off: mixtures between writes are nobody's business */
     unsigned cpus;
     uint64_t text_start, text_end; /* what is patchable; the arena by default */
@@ -53,6 +55,7 @@ struct recorder {
     unsigned writes;
     unsigned rounds; /* syncs and stops */
     unsigned relaxes;
+    unsigned work_requests;
     unsigned mixtures;
     uint64_t traps; /* simulated and emulated */
     const char *fatal_what;
