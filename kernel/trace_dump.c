@@ -10,6 +10,7 @@
 #include "kernel/shell.h"
 #include "kernel/symbols.h"
 #include "kernel/table.h"
+#include "kernel/trace_rings.h"
 #include "patching/heap_sort.h"
 #include "patching/trace_ring.h"
 
@@ -111,7 +112,7 @@ static void event_print(struct table *table, const struct place *place)
     uint64_t offset;
 
     if (!trace_ring_get((unsigned)place->cpu, place->sequence, &event)) {
-        return; /* a recorder that was under way when the dump began took its place */
+        return;
     }
 
     const char *name = symbol_find(event.function, &offset);
@@ -156,7 +157,7 @@ bool trace_dump_events(struct shell_session *session, uint64_t limit, bool json)
     struct places places;
     struct table table;
 
-    trace_recording_set(false);
+    trace_rings_stop(); /* nobody writes: see trace_ring_get() */
 
     bool done = places_collect(&places, &events, limit);
 

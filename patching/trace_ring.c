@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: MIT
 /* The recorder of calls; see trace_ring.h. Invariant: .text.nopatch whole, so that recording a call
- * records no other; a slot has at most one owner at a time, but for those that a whole lap of the
- * ring overtook, whose events are too old to be asked for.
+ * records no other; a slot is written only after a number that lies in it was claimed.
  *
- *     recorder                    an interrupt meanwhile     a reader
- *     claims n (one xadd)
- *     slot n: sequence = 0        claims n + 1, fills it     sequence is not n: not there
- *     the other words                                        copies words
- *     slot n: sequence = n                                   sequence is n, before and behind:
- * whole
+ *     recorder                    an interrupt meanwhile     a reader of n
+ *     claims n (one xadd)         claims n + 1, fills it     the slot's number is not n: not there
+ *     the other words
+ *     slot's number = n           (release)                  it is n (acquire): copies words
+ *     claims n + size, ...                                   n + size is claimed: drops the copy
  *
  * Each ring is written by its own CPU alone, so one instruction is enough to claim a slot: no
  * interrupt splits it, and no lock prefix is needed. Were it a load, an add and a store, an
- * interrupt in between would write into the same slot. */
+ * interrupt in between would write into the same slot.
+ *
+ * A recorder that is interrupted while a whole lap is written goes on writing into a slot that is
+ * no longer its own. It leaves its old number there, so the newer event is lost, not mixed; but a
+ * reader that comes in that very moment could take the mixture. Who wants none reads while
+ * trace_rings_are_idle(). */
 #include "patching/trace_ring.h"
 
 #include "patching/instruction.h"
@@ -83,12 +86,11 @@ void trace_ring_set(unsigned cpu, struct trace_event *events, uint64_t count)
     ring->claimed = 0;
 }
 
-/* Each store is a release: pairs with the loads in trace_ring_get(). A reader that copied one word
- * of this event has acquired the "sequence = 0" before it. */
+/* Each store is a release: pairs with the loads in trace_ring_get(). Who reads one of these words
+ * finds its number claimed; who reads the number finds the words. */
 static inline void event_write(struct trace_event *slot, uint64_t sequence, uint64_t function,
                                uint64_t caller)
 {
-    __atomic_store_n(&slot->sequence, 0, __ATOMIC_RELAXED); /* ordered by the releases below */
     __atomic_store_n(&slot->ticks, platform_time_ticks(), __ATOMIC_RELEASE);
     __atomic_store_n(&slot->function, function, __ATOMIC_RELEASE);
     __atomic_store_n(&slot->caller, caller, __ATOMIC_RELEASE);
@@ -140,9 +142,5 @@ bool trace_ring_get(unsigned cpu, uint64_t sequence, struct trace_event *event)
     event->ticks = __atomic_load_n(&slot->ticks, __ATOMIC_ACQUIRE);
     event->function = __atomic_load_n(&slot->function, __ATOMIC_ACQUIRE);
     event->caller = __atomic_load_n(&slot->caller, __ATOMIC_ACQUIRE);
-    /* A recorder that a whole lap overtook may have mixed its words with newer ones: its event is
-     * no longer among the newest. */
-    return event->sequence == sequence &&
-           __atomic_load_n(&slot->sequence, __ATOMIC_RELAXED) == sequence &&
-           trace_ring_newest(cpu) - sequence < ring->count;
+    return event->sequence == sequence && trace_ring_newest(cpu) - sequence < ring->count;
 }

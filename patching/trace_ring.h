@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Rings of function calls, one a CPU: function_trace_entry.asm writes, anybody reads. Invariant: a
- * reader sees an event whole or not at all; writing never waits, and overwrites the oldest.
+/* Rings of function calls, one a CPU: function_trace_entry.asm writes, anybody reads. Invariant: an
+ * event is seen whole or not at all; writing never waits, and overwrites the oldest.
  * trace_ring.c lies in .text.nopatch whole: what records a call is itself never traced.
  * The host provides the memory. */
 #pragma once
@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 struct trace_event {
-    uint64_t sequence; /* number of the event on its CPU, from 1; 0 in a ring: being written */
+    uint64_t sequence; /* number of the event on its CPU, from 1; 0 in a ring: none yet */
     uint64_t ticks;    /* platform_time_ticks() */
     uint64_t function; /* its entry */
     uint64_t caller;   /* where the function will return to */
@@ -46,5 +46,7 @@ uint64_t trace_ring_size(unsigned cpu);
 uint64_t trace_ring_overwritten(unsigned cpu);
 
 /* Copies event @sequence of CPU @cpu. Returns false if it is not there: overwritten, being written,
- * or never made. Context: any; nobody calls trace_ring_set() meanwhile. */
+ * or never made. Context: any; nobody calls trace_ring_set() meanwhile. Unless
+ * trace_rings_are_idle(), the event may be mixed with that of a recorder that was interrupted for a
+ * whole lap. */
 bool trace_ring_get(unsigned cpu, uint64_t sequence, struct trace_event *event);

@@ -21,6 +21,8 @@ SILENT_AT_FIRST = ("test_silent_cpus", "cpu_silent_in_the_first_round_is_an_erro
 THUNKS = "test_indirect_thunk"
 THUNK_FORMS = (THUNKS, "every_thunk_is_what_its_mitigation_says")
 THUNK_RACES = ("test_indirect_thunk_races", "call_arrives_however_it_meets_a_switch")
+RINGS, ENTRIES = "test_trace_ring", "test_function_trace"
+KEPT = ("test_trace_entry", "traced_call_keeps_every_register_and_the_stack")
 
 STEP = "step_run(pass, first, end, step)"
 SYNC = "if (!pass->cpu_is_silent && sync_run(pass)) {"
@@ -230,4 +232,46 @@ MUTANTS = [
            "registers->sp -= sizeof(uint64_t);", "", *THUNK_RACES),
     Mutant("vanished int3 in a thunk not fetched again", "breakpoint.c",
            "        registers->ip -= INT3_LENGTH;\n", "", *THUNK_RACES),
+    # Tracing of functions.
+    Mutant("slot claimed by load, add, store", "trace_ring.c",
+           '__asm__ volatile("xaddq %0, %1" : "+r"(before), "+m"(*counter)::"memory", "cc");',
+           'before = *counter;\n    __asm__ volatile("" ::: "memory");\n    *counter = before + 1;',
+           RINGS, "interrupted_recorder_loses_no_event"),
+    Mutant("number written before the event", "trace_ring.c",
+           "    __atomic_store_n(&slot->ticks,",
+           "    __atomic_store_n(&slot->sequence, sequence, __ATOMIC_RELEASE);\n"
+           "    __atomic_store_n(&slot->ticks,",
+           RINGS, "event_is_read_whole_or_not_at_all_while_it_is_written"),
+    Mutant("event overwritten while it is read", "trace_ring.c",
+           "sequence && trace_ring_newest(cpu) - sequence < ring->count;", "sequence;",
+           RINGS, "event_overwritten_while_it_is_read_is_not_returned"),
+    Mutant("event of a lap ago taken for new", "trace_ring.c",
+           "return event->sequence == sequence &&", "return",
+           RINGS, "event_is_read_whole_or_not_at_all_while_it_is_written"),
+    Mutant("recorder invisible while it writes", "trace_ring.c", "    local_enter(ring);\n", "",
+           RINGS, "rings_are_not_idle_while_an_event_is_written"),
+    Mutant("traced entry forgets the argument in rdi", "function_trace_entry.asm",
+           "    pop rdi\n", "    add rsp, 8\n", *KEPT),
+    Mutant("traced entry forgets r10", "function_trace_entry.asm",
+           "    pop r10\n", "    add rsp, 8\n", *KEPT),
+    Mutant("stack not aligned for the recorder", "function_trace_entry.asm",
+           "    call trace_ring_add\n", "    add rsp, 8\n    call trace_ring_add\n    sub rsp, 8\n",
+           "test_trace_entry", "recorder_finds_an_aligned_stack"),
+    Mutant("caller of the entry taken for that of the function", "function_trace_entry.asm",
+           "mov rsi, [rsp + (ENTRY_SAVED + 1) * 8]", "mov rsi, [rsp + ENTRY_SAVED * 8]",
+           "test_trace_entry", "recorder_learns_function_and_caller"),
+    Mutant("chunk not heeded", "function_trace.c", "batch->added < change->chunk",
+           "batch->added < PATCH_BATCH_MAX", ENTRIES, "chunk_bounds_each_batch"),
+    Mutant("chunk larger than a batch", "function_trace.c",
+           "chunk == 0 || chunk > PATCH_BATCH_MAX ?", "chunk == 0 ?",
+           ENTRIES, "chunk_is_cut_to_a_batch"),
+    Mutant("traced entries listed again", "function_trace.c",
+           "entry_is_on(address) == change->on ||", "",
+           ENTRIES, "only_what_is_chosen_and_differs_is_changed"),
+    Mutant("entries written byte after byte", "function_trace.c",
+           "if (batch->protocol == PATCH_PROTOCOL_NAIVE) {", "if (false) {",
+           ENTRIES, "every_protocol_but_naive_traces"),
+    Mutant("first failed batch not the last", "function_trace.c",
+           "while (status == PATCH_OK && !done) {", "while (!done) {",
+           ENTRIES, "batch_that_fails_is_put_back_and_those_before_it_stand"),
 ]
