@@ -133,8 +133,7 @@ static void code_reference_check(const struct object *object, const struct refer
 {
     const struct section *from = &object->sections[reference->from];
     bool relative = reference->type == R_X86_64_PLT32 || reference->type == R_X86_64_PC32;
-    /* A relative field counts from its end. */
-    uint64_t target = reference->target + (relative ? FIELD_SIZE : 0);
+    uint64_t target = reference->target + FIELD_SIZE; /* a relative field counts from its end */
     struct site site;
 
     if (from->header.sh_size - reference->offset < FIELD_SIZE) {

@@ -160,6 +160,9 @@ REFUSED = [
     ("short_jump", "void user(void);\nvoid user(void) {\n"
      '__asm__ volatile(".byte 0xeb, static_call_a - . - 1" ::: "memory"); /* HERE */ }', "user",
      False, "takes the address of static_call_a (relocation type 15)"),
+    ("absolute_call", "void user(void);\nvoid user(void) {\n"
+     '__asm__ volatile(".byte 0xe8\\n.long static_call_a" ::: "memory"); /* HERE */ }', "user",
+     False, "takes the address of static_call_a (relocation type 10)"),
     ("in_the_middle", "void user(void);\nvoid user(void) {\n"
      '__asm__ volatile("call static_call_a + 2" ::: "memory"); /* HERE */ }', "user", False,
      "refers into the middle of static_call_a (.text.static_call+0xa)"),
@@ -307,21 +310,48 @@ def test_references_by_section_symbol_are_refused(gcc_bench, use, reason):
     assert complaint.startswith("n.asm:6: in user()") and reason in complaint
 
 
-def test_relocation_beyond_its_section_is_refused(gcc_bench):
-    """A field that would reach behind the section, as a linker's fault would leave it."""
+def test_order_of_relocations_does_not_matter(bench):
+    bench.link_partially(bench.compile(HEAD + GOOD))
+    path = bench.folder / "partial.o"
+    data = bytearray(path.read_bytes())
+    table, = [section for section in Elf(path).sections if section.name == ".rela.text"]
+    bench.run_pass(out="ascending.asm")
+    entries = [data[place:place + 24]
+               for place in range(table.offset, table.offset + table.size, 24)]
+    data[table.offset:table.offset + table.size] = b"".join(reversed(entries))
+    path.write_bytes(data)
+    bench.checked_table()
+    assert ((bench.folder / "ascending.asm").read_bytes()
+            == (bench.folder / "out.asm").read_bytes())
+
+
+def test_unwind_tables_may_name_patchable_functions(bench):
+    frame = ('__asm__(".pushsection .text.static_call\\n.balign 8\\n.globl static_call_u\\n"\n'
+             '".type static_call_u, @function\\nstatic_call_u: .cfi_startproc\\njmp target\\n"\n'
+             '".cfi_endproc\\n.popsection");')
+    bench.link_partially(bench.compile(HEAD + GOOD + frame, "a.c",
+                                       "-fasynchronous-unwind-tables"))
+    assert ".eh_frame" in {section.name for section in Elf(bench.folder / "partial.o").sections}
+    assert GOOD_SITES <= bench.checked_table()
+
+
+@pytest.mark.parametrize("field, value, reason", [
+    (0, lambda text: text.size - 3, "reaches beyond the end"),
+    (0, lambda text: text.size, "is corrupted"),
+    (0, lambda text: 2**63, "is corrupted"),
+    (8, lambda text: 2**63 + 4, "is corrupted"),
+])
+def test_relocation_out_of_bounds_is_refused(gcc_bench, field, value, reason):
+    """A place behind the section, and a symbol behind the last."""
     gcc_bench.link_partially(gcc_bench.compile(HEAD), gcc_bench.assemble(
         "extern static_call_a\nsection .text\nuser: call static_call_a\n"))
     path = gcc_bench.folder / "partial.o"
     data = bytearray(path.read_bytes())
-    sections = Elf(path).sections
-    rela, = [section for section in sections if section.name == ".rela.text"]
-    text, = [section for section in sections if section.name == ".text"]
-    offset = rela.offset + rela.size - 24
-    for place, reason in ((text.size - 3, "reaches beyond the end"), (text.size, "is corrupted"),
-                          (2**63, "is corrupted")):
-        struct.pack_into("<Q", data, offset, place)
-        path.write_bytes(data)
-        assert reason in gcc_bench.refusals()[0]
+    sections = {section.name: section for section in Elf(path).sections}
+    table = sections[".rela.text"]
+    struct.pack_into("<Q", data, table.offset + table.size - 24 + field, value(sections[".text"]))
+    path.write_bytes(data)
+    assert reason in gcc_bench.refusals()[0]
 
 
 def test_origin_must_be_the_start_of_text(bench, tmp_path):

@@ -41,14 +41,21 @@ def test_missing_input_and_unwritable_output_are_told(gcc_bench):
     (lambda bench: b"!<arch>\n", "is not an ELF file"),
     (lambda bench: (bench.folder / "a.c.o").read_bytes()[:64], "no sections"),
     (lambda bench: pathlib.Path("/bin/true").read_bytes(), "is not a relocatable object"),
+    (lambda bench: other_processor(bench), "is not a 64-bit x86-64 ELF file"),
     (lambda bench: machine(bench, "-m32"), "is not a 64-bit x86-64 ELF file"),
     (lambda bench: machine(bench, "-mx32"), "is not a 64-bit x86-64 ELF file"),
-], ids="empty magic archive headless executable i386 x32".split())
+], ids="empty magic archive headless executable aarch64 i386 x32".split())
 def test_other_files_are_refused(gcc_bench, make, reason):
     gcc_bench.compile(HEAD + GOOD)
     (gcc_bench.folder / "partial.o").write_bytes(make(gcc_bench))
     complaint, = gcc_bench.refusals()
     assert complaint.startswith("partial.o: ") and reason in complaint
+
+
+def other_processor(bench):
+    data = bytearray((bench.folder / "a.c.o").read_bytes())
+    struct.pack_into("<H", data, 18, 183)  # e_machine = EM_AARCH64
+    return bytes(data)
 
 
 def machine(bench, flag):
