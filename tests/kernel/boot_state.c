@@ -4,6 +4,7 @@
 
 #include "kernel/console.h"
 #include "kernel/text_snapshot.h"
+#include "patching/function_trace.h"
 #include "patching/indirect_thunk.h"
 #include "patching/poke.h"
 #include "patching/static_call.h"
@@ -103,6 +104,10 @@ bool boot_state_enter(void)
     user.protocol_flags = patch_protocol_default_flags();
     user.mitigation = mitigation_current();
     user.count = 0;
+    if (function_trace_count_on() != 0) {
+        console_print("test: functions are traced, and text would not be as at boot: trace off\n");
+        return false;
+    }
     return keys_note() && calls_note() &&
            is_done("the mitigation", mitigation_set(MITIGATION_RETPOLINE, NULL)) &&
            forms_set(true) && changes_make("test begins", user.undo, user.count) &&
