@@ -37,6 +37,9 @@ static struct static_call *call_of(const struct patch_change *change)
 /* Whether @call may go to @target at all. */
 static enum patch_status check_target(const struct static_call *call, static_call_function *target)
 {
+    if (!static_call_is_ready()) {
+        return PATCH_ERR_NOT_INITIALIZED; /* nobody knows the trampoline yet */
+    }
     if (target == NULL && call->empty == STATIC_CALL_NEEDS_TARGET) {
         return PATCH_ERR_NO_TARGET;
     }

@@ -143,44 +143,48 @@ static struct static_call *find_by_trampoline(uint64_t trampoline)
     return call;
 }
 
-/* Whether the linked instruction at @site is the call of its function that the table says. */
+/* Whether the linked instruction at @site is the call of its function that the table says, and can
+ * go to its first target. */
 static enum patch_status check_site(const struct static_call *call, const struct call_site *site)
 {
     const uint8_t *text = (const uint8_t *)site->address;
     uint8_t bytes[PATCH_SITE_LENGTH_MAX];
-    enum patch_status status;
 
-    if (site->length > PATCH_SITE_LENGTH_MAX || !platform_text_is_patchable(text, site->length)) {
+    if (site->length < INSN_CALL32_LENGTH || site->length > INSN_JCC32_LENGTH) {
+        return PATCH_ERR_INSTRUCTION;
+    }
+    if (!platform_text_is_patchable(text, site->length)) {
         return PATCH_ERR_NOT_TEXT;
     }
-    status = static_call_site_encode(call, site, STATIC_CALL_OUT_OF_LINE, NULL, bytes);
-    if (status == PATCH_OK && !bytes_equal(text, bytes, site->length)) {
-        status = PATCH_ERR_INSTRUCTION;
+    if (static_call_site_encode(call, site, STATIC_CALL_OUT_OF_LINE, NULL, bytes) != PATCH_OK ||
+        !bytes_equal(text, bytes, site->length)) {
+        return PATCH_ERR_INSTRUCTION;
     }
-    return status;
+    return static_call_site_encode(call, site, call->form, call->target, bytes);
+}
+
+/* Adds @site to @call: it begins the call's run of the table or goes on with it, by address. */
+static enum patch_status attach_site(struct static_call *call, const struct call_site *site)
+{
+    if (call->site_count == 0) {
+        call->sites = site;
+    } else if (site != call->sites + call->site_count || site->address <= site[-1].address) {
+        return PATCH_ERR_INSTRUCTION;
+    }
+    call->site_count++;
+    return check_site(call, site);
 }
 
 /* Gives every call its run of the table. */
 static enum patch_status attach_sites(struct patch_error *error)
 {
-    struct static_call *call = NULL;
-
     for (const struct call_site *site = call_sites_start; site < call_sites_end; site++) {
-        if (call == NULL || call->trampoline != site->function) {
-            call = find_by_trampoline(site->function);
-            if (call == NULL || call->site_count != 0) { /* none, or its run has ended before */
-                return patch_error_set(error, PATCH_ERR_INSTRUCTION,
-                                       call != NULL ? call->name : NULL, site->address);
-            }
-            call->sites = site;
-        }
-
-        enum patch_status status = check_site(call, site);
+        struct static_call *call = find_by_trampoline(site->function);
+        enum patch_status status = call != NULL ? attach_site(call, site) : PATCH_ERR_INSTRUCTION;
 
         if (status != PATCH_OK) {
-            return patch_error_set(error, status, call->name, site->address);
+            return patch_error_set(error, status, call != NULL ? call->name : NULL, site->address);
         }
-        call->site_count++;
     }
     return PATCH_OK;
 }

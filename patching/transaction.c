@@ -155,7 +155,10 @@ enum patch_status patch_plan_locked(const struct patch_change *change, patch_pla
         return PATCH_OK;
     }
     status = change->operations->queue(change, &shared_batch);
-    if (status == PATCH_OK && shared_batch.added > 0) {
+    if (status != PATCH_OK) {
+        return patch_error_set(error, status, change->name, shared_batch.error.address);
+    }
+    if (shared_batch.added > 0) {
         status = patch_batch_plan_locked(&shared_batch, &rounds);
     }
     if (status != PATCH_OK) {
