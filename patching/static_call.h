@@ -94,8 +94,17 @@ struct static_call {
 #define STATIC_CALL_JUMP(function) ".byte 0xe9\n\t.long " #function " - (. + 4)\n\t"
 
 #define STATIC_CALL_REQUIRE_VOID(call_name, like)                                                  \
-    _Static_assert(__builtin_types_compatible_p(__typeof__(like), void()),                         \
+    _Static_assert(STATIC_CALL_RETURNS(like, void),                                                \
                    #call_name ": a static call that may be NULL returns void")
+
+/* As far as it can be told from a function's type: 0 in rax is no 0.0, and none of void. */
+#define STATIC_CALL_RETURNS(like, type) __builtin_types_compatible_p(__typeof__(like), type())
+#define STATIC_CALL_REQUIRE_INTEGER(call_name, like)                                               \
+    _Static_assert(!STATIC_CALL_RETURNS(like, void) && !STATIC_CALL_RETURNS(like, float) &&        \
+                       !STATIC_CALL_RETURNS(like, double) &&                                       \
+                       !STATIC_CALL_RETURNS(like, long double),                                    \
+                   #call_name ": a static call that returns 0 does not return void, nor floating " \
+                              "point")
 
 #define STATIC_CALL_DATA(call_name, call_target, call_empty, call_form)                            \
     struct static_call static_call_data_##call_name                                                \
@@ -135,8 +144,7 @@ struct static_call {
  * @like is a function of the type of all targets; it returns int or wider, bool or a pointer. */
 #define DEFINE_STATIC_CALL_RETURN_ZERO(call_name, like)                                            \
     DECLARE_STATIC_CALL(call_name, like);                                                          \
-    _Static_assert(!__builtin_types_compatible_p(__typeof__(like), void()),                        \
-                   #call_name ": a static call that returns 0 does not return void");              \
+    STATIC_CALL_REQUIRE_INTEGER(call_name, like);                                                  \
     STATIC_CALL_DATA(call_name, NULL, STATIC_CALL_MAY_BE_ZERO, STATIC_CALL_FORM_DEFAULT);          \
     STATIC_CALL_TRAMPOLINE(call_name, STATIC_CALL_JUMP(static_call_return_zero))
 
