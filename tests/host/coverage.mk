@@ -14,7 +14,7 @@ COVERAGE_CFLAGS := $(filter-out -O2,$(HOST_CFLAGS)) -O0 --coverage -fprofile-upd
 
 COVERAGE_PATCHING := $(patsubst patching/%.c,$(COVERAGE)/%.o,$(wildcard patching/*.c))
 # Programs whose threads meet by chance are left out, so that the figure is the same in each run.
-COVERAGE_TESTS := $(filter-out test_live% test_static_key_races,$(HOST_TESTS))
+COVERAGE_TESTS := $(filter-out $(HOST_LIVE_TESTS),$(HOST_TESTS))
 COVERAGE_PROGRAMS := $(COVERAGE_TESTS:%=$(COVERAGE)/%)
 COVERAGE_RUN := $(PYTHON) tools/coverage.py --counts $(COVERAGE) --bar $(COVERAGE_BAR)
 
@@ -40,7 +40,7 @@ $(COVERAGE)/libpatching.a: $(COVERAGE_PATCHING) $(HOST_PATCHING_ASM)
 	@ar rcs $@ $^
 
 define coverage_program
-$(COVERAGE)/$(1): $(HOST)/$(1).o $(call host_platform,$(1)) $(COVERAGE)/libpatching.a
+$(COVERAGE)/$(1): $(call host_object,$(1),$(HOST)) $(call host_platform,$(1)) $(COVERAGE)/libpatching.a
 	@$$(COVERAGE_CC) $$(COVERAGE_CFLAGS) -no-pie $(call host_sections,$(1)) $$^ -lcmocka -lZydis -o $$@
 endef
 $(foreach test,$(COVERAGE_TESTS),$(eval $(call coverage_program,$(test))))

@@ -16,24 +16,29 @@ HOST := $(BUILD)/host
 HOST_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -I. -D_GNU_SOURCE -fno-pie \
     -mno-red-zone -pthread
 HOST_NASM := $(NASM) -f elf64 -g -F dwarf -I. -Werror
-HOST_KEY_SECTIONS := -Wl,--defsym=static_key_sites_start=__start_static_key_sites \
-    -Wl,--defsym=static_key_sites_end=__stop_static_key_sites \
-    -Wl,--defsym=static_keys_start=__start_static_keys \
-    -Wl,--defsym=static_keys_end=__stop_static_keys
+section_bounds = $(foreach section,$(1),-Wl,--defsym=$(section)_start=__start_$(section) \
+    -Wl,--defsym=$(section)_end=__stop_$(section))
+HOST_KEY_SECTIONS := $(call section_bounds,static_key_sites static_keys)
+HOST_CALL_SECTIONS := -Wl,-z,noexecstack $(call section_bounds,static_calls call_sites)
 
 HOST_PATCHING := $(patsubst patching/%.c,$(HOST)/patching/%.o,$(wildcard patching/*.c))
 HOST_PATCHING_ASM := $(patsubst patching/%,$(HOST)/patching/%.o,$(wildcard patching/*.asm))
 HOST_TESTS := $(patsubst tests/host/%.c,%,$(wildcard tests/host/test_*.c))
 HOST_RECORDER := $(addprefix $(HOST)/,recorder.o watcher.o sites.o own_text.o single_step.o)
-HOST_KEYS := test_static_key test_static_key_changes
+HOST_KEYS := test_static_key test_static_key_changes test_static_call_transaction
+HOST_CALLS := $(filter test_static_call%,$(HOST_TESTS))
+HOST_LIVE_TESTS := $(filter test_live% test_static_key_races test_static_call_races,$(HOST_TESTS))
 HOST_LIVE := $(addprefix $(HOST)/,live.o live_clock.o live_sites.o live_stop.o live_text.o)
 
-# What a program is linked with besides itself and patching/.
-host_platform = \
-    $(if $(filter test_static_key_races test_live%,$(1)),$(HOST_LIVE),$(HOST_RECORDER)) \
+# What is linked for a program: itself, what it needs besides patching/, and sections to define.
+# $(2): where objects are. Code that makes static calls goes through the link-time pass.
+host_object = $(2)/$(1)$(if $(filter $(HOST_CALLS),$(1)),.partial.o $(2)/$(1).call_sites).o
+host_platform = $(if $(filter $(HOST_LIVE_TESTS),$(1)),$(HOST_LIVE),$(HOST_RECORDER)) \
     $(if $(filter $(HOST_KEYS),$(1)),$(HOST)/keys.o) \
     $(if $(filter test_indirect_thunk%,$(1)),$(HOST)/thunk_call.o)
-host_sections = $(if $(filter test_static_key% test_live,$(1)),$(HOST_KEY_SECTIONS))
+host_sections = $(if $(filter $(HOST_KEYS) test_static_key% test_live,$(1)),$(HOST_KEY_SECTIONS)) \
+    $(if $(filter $(HOST_CALLS),$(1)),$(HOST_CALL_SECTIONS)) \
+    $(if $(filter test_static_call_table,$(1)),$(call section_bounds,static_call_choices))
 
 .PHONY: check mutants host-mutants mutant
 check: $(HOST_TESTS:%=$(HOST)/%)
@@ -49,8 +54,9 @@ host-mutants: $(HOST_TESTS:%=$(HOST)/%)
 mutant:
 	@$(if $(filter %.asm,$(MUTANT)),$(HOST_NASM),$(CC) $(HOST_CFLAGS) -w -c) $(MUTANT) \
 	    -o $(basename $(MUTANT)).o
-	@$(CC) $(HOST_CFLAGS) -no-pie $(call host_sections,$(TEST)) $(HOST)/$(TEST).o \
-	    $(basename $(MUTANT)).o $(call host_platform,$(TEST)) $(HOST)/libpatching.a \
+	@$(CC) $(HOST_CFLAGS) -no-pie $(call host_sections,$(TEST)) \
+	    $(call host_object,$(TEST),$(HOST)) $(basename $(MUTANT)).o \
+	    $(call host_platform,$(TEST)) $(HOST)/libpatching.a \
 	    -lcmocka -lZydis -o $(basename $(MUTANT))
 
 $(HOST)/%.o: tests/host/%.c tests/host/host.mk
@@ -69,8 +75,28 @@ $(HOST)/libpatching.a: $(HOST_PATCHING) $(HOST_PATCHING_ASM)
 	@rm -f $@
 	@ar rcs $@ $^
 
+# The link-time pass, as for the kernel; the root Makefile builds it, unless this file is read alone.
+ifndef CALL_SITES
+CALL_SITES := $(BUILD)/tools/call_sites
+$(CALL_SITES): $(wildcard tools/call_sites*.[ch])
+	@mkdir -p $(@D)
+	@gcc -std=gnu11 -O2 -Wall -Wextra -Werror $(filter %.c,$^) -o $@ -lelf -ldw
+endif
+
+$(BUILD)/host%.partial.o: $(BUILD)/host%.o partial.ld tests/host/host.mk
+	@$(LD) -r -z noexecstack --fatal-warnings -T partial.ld $(filter %.o,$^) -o $@
+
+$(BUILD)/host%.call_sites.asm: $(BUILD)/host%.partial.o $(CALL_SITES)
+	@$(CALL_SITES) $< -o $@
+
+$(BUILD)/host%.call_sites.o: $(BUILD)/host%.call_sites.asm
+	@$(NASM) -f elf64 -Werror $< -o $@
+
+.PRECIOUS: $(BUILD)/host%.partial.o $(BUILD)/host%.call_sites.asm $(BUILD)/host%.call_sites.o
+$(patsubst %,$(HOST)/%.partial.o,$(filter-out $(HOST_LIVE_TESTS),$(HOST_CALLS))): $(HOST)/calls.o
+
 define host_program
-$(HOST)/$(1): $(HOST)/$(1).o $(call host_platform,$(1)) $(HOST)/libpatching.a
+$(HOST)/$(1): $(call host_object,$(1),$(HOST)) $(call host_platform,$(1)) $(HOST)/libpatching.a
 	@$$(CC) $$(HOST_CFLAGS) -no-pie $(call host_sections,$(1)) $$^ -lcmocka -lZydis -o $$@
 endef
 $(foreach test,$(HOST_TESTS),$(eval $(call host_program,$(test))))

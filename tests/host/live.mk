@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 # The live programs under the sanitizers: `make live-sanitized` builds them a second and a third
 # time, in $(BUILD)/host-asan (address and undefined behaviour) and $(BUILD)/host-tsan (threads),
-# and runs each with all of its flips. Included by host.mk.
+# and runs each with all of its flips; but a tenth of the updates of static calls in the second.
+# Included by host.mk.
 # Invariant: any report of a sanitizer ends its program with a status that is not 0.
 
-LIVE_TESTS := $(filter test_live% test_static_key_races,$(HOST_TESTS))
+LIVE_TESTS := $(HOST_LIVE_TESTS)
 
 LIVE_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-LIVE_tsan := -fsanitize=thread
+LIVE_tsan := -fsanitize=thread -DSTATIC_CALL_UPDATES=10000
 
 # The parking signal may interrupt the runtime of the sanitizer: see live_stop.c.
 LIVE_UNINSTRUMENTED := live_stop
@@ -39,8 +40,8 @@ endef
 $(foreach kind,asan tsan,$(eval $(call live_build,$(kind))))
 
 define live_program
-$(BUILD)/host-$(1)/$(2): $(BUILD)/host-$(1)/$(2).o $(HOST_LIVE:$(HOST)/%=$(BUILD)/host-$(1)/%) \
-    $(BUILD)/host-$(1)/libpatching.a
+$(BUILD)/host-$(1)/$(2): $(call host_object,$(2),$(BUILD)/host-$(1)) \
+    $(HOST_LIVE:$(HOST)/%=$(BUILD)/host-$(1)/%) $(BUILD)/host-$(1)/libpatching.a
 	@$$(CC) $$(HOST_CFLAGS) $(LIVE_$(1)) -no-pie $(call host_sections,$(2)) $$^ -lcmocka -o $$@
 endef
 $(foreach kind,asan tsan,$(foreach test,$(LIVE_TESTS),$(eval $(call live_program,$(kind),$(test)))))
