@@ -6,6 +6,7 @@ table: objdump's disassembly of the linked result, which knows nothing of reloca
 Callers: test_call_sites.py, test_call_sites_input.py.
 """
 
+import bisect
 import pathlib
 import re
 import struct
@@ -158,8 +159,9 @@ class Bench:
         order = [(names[function], address) for address, function, _, _ in entries]
         assert order == sorted(order) and len(found) == len(entries)
         del elf.symbols["partial_text"]  # stands beside the first function
-        return {(elf.symbol_at(address).split("+")[0], name, kind)
-                for address, name, kind in found}
+        starts = sorted((value, name) for name, value in elf.symbols.items())
+        around = [starts[bisect.bisect(starts, (address, "~")) - 1][1] for address, _, _ in found]
+        return {(caller, name, kind) for caller, (_, name, kind) in zip(around, found)}
 
 
 def disassembled_branches(path):

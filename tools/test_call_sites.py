@@ -81,16 +81,18 @@ def test_every_condition_is_a_site(gcc_bench):
 
 
 def test_five_thousand_sites_stand_in_order(bench):
+    """100 callers of 50 calls each, of 50 functions in random order."""
     shuffled = [f"f{number % 50}" for number in range(5000)]
     random.Random(4).shuffle(shuffled)
-    source = ["int target(int);", *(f"PATCHABLE(f{number})" + ";" for number in range(50))]
-    source += [f"int user{number}(int x); int user{number}(int x) "
-               f"{{ return static_call_{name}(x) + {number}; }}"
-               for number, name in enumerate(shuffled)]
+    source = ["int target(int);", *(f"PATCHABLE(f{number});" for number in range(50))]
+    for number in range(100):
+        calls = "".join(f" x += static_call_{name}(x);" for name in shuffled[number::100])
+        source.append(f"int user{number}(int x); int user{number}(int x) {{{calls} return x; }}")
     bench.link_partially(bench.compile(HEAD + "\n".join(source), "a.c", "-O1"))
     sites = bench.checked_table()
-    assert sites == {(f"user{number}", f"static_call_{name}", 0)
+    assert sites == {(f"user{number % 100}", f"static_call_{name}", 0)
                      for number, name in enumerate(shuffled)}
+    assert len(bench.table()[1]) == 5000
 
 
 def test_same_input_gives_same_bytes(bench, tmp_path_factory):
