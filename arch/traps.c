@@ -9,6 +9,7 @@
 #include "arch/instructions.h"
 #include "arch/ipi.h"
 #include "arch/percpu.h"
+#include "arch/single_step.h"
 #include "arch/stacks.h"
 #include "kernel/format.h"
 #include "kernel/panic.h"
@@ -144,6 +145,9 @@ static void interrupt_dispatch(struct trap_frame *frame)
 
 void trap_dispatch(struct trap_frame *frame)
 {
+    if (frame->vector == VECTOR_DEBUG && single_step_handle(frame)) {
+        return;
+    }
     if (frame->vector < VECTOR_EXCEPTIONS) {
         exception_report(frame);
     }

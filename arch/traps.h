@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 enum trap_vector {
+    VECTOR_DEBUG = 1,
     VECTOR_NMI = 2,
     VECTOR_BREAKPOINT = 3,
     VECTOR_DOUBLE_FAULT = 8,

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-# Host tests of the pure parts of kernel/, as Linux programs under the address and
+# Host tests of the pure parts of kernel/ and arch/, as Linux programs under the address and
 # undefined-behaviour sanitizers. Included by tests/host/host.mk, whose `check` runs them too.
 
 KERNEL_HOST_TESTS := kernel_format kernel_string kernel_log_ring kernel_table kernel_options \
-    kernel_words kernel_command_line kernel_line_editor kernel_shell kernel_glob
+    kernel_words kernel_command_line kernel_line_editor kernel_shell kernel_glob \
+    arch_instruction_shape
 
 KERNEL_FAKE_CONSOLE := tests/host/kernel_fake_console.c kernel/format.c
 
@@ -19,17 +20,18 @@ kernel_command_line_SOURCES := kernel/command_line.c kernel/log_ring.c kernel/ne
 kernel_line_editor_SOURCES := kernel/line_editor.c kernel/line_view.c
 kernel_shell_SOURCES := kernel/shell.c kernel/completion.c kernel/line_editor.c \
     kernel/nearest_word.c kernel/words.c $(KERNEL_FAKE_CONSOLE)
+arch_instruction_shape_SOURCES := arch/instruction_shape.c
 
 KERNEL_HOST_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -I. -fno-omit-frame-pointer \
     -fsanitize=address,undefined -fno-sanitize-recover=all
 
-KERNEL_HOST_HEADERS := $(wildcard kernel/*.h tests/host/*.h)
+KERNEL_HOST_HEADERS := $(wildcard kernel/*.h arch/*.h tests/host/*.h)
 
 check: $(KERNEL_HOST_TESTS:%=$(HOST)/%)
 
 define kernel_host_program
 $(HOST)/$(1): tests/host/$(1).c $($(1)_SOURCES) $(KERNEL_HOST_HEADERS) kernel/string.c
 	@mkdir -p $$(@D)
-	@$$(CC) $$(KERNEL_HOST_CFLAGS) tests/host/$(1).c $($(1)_SOURCES) -lcmocka -o $$@
+	@$$(CC) $$(KERNEL_HOST_CFLAGS) tests/host/$(1).c $($(1)_SOURCES) -lcmocka -lZydis -o $$@
 endef
 $(foreach test,$(KERNEL_HOST_TESTS),$(eval $(call kernel_host_program,$(test))))
