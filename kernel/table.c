@@ -193,6 +193,21 @@ void table_signed(struct table *table, const char *name, unsigned width, int64_t
     put_number_field(table, name, width, text);
 }
 
+void table_thousandths(struct table *table, const char *name, unsigned width, int64_t thousandths)
+{
+    char text[32];
+    uint64_t size = thousandths < 0 ? -(uint64_t)thousandths : (uint64_t)thousandths;
+
+    format_text(text, sizeof(text), "%s%llu.%03llu", thousandths < 0 ? "-" : "",
+                (unsigned long long)(size / 1000), (unsigned long long)(size % 1000));
+    put_number_field(table, name, width, text);
+}
+
+void table_none(struct table *table, const char *name, unsigned width)
+{
+    put_field(table, &(struct field){.name = name, .width = width, .json = "null", .human = "-"});
+}
+
 void table_hex(struct table *table, const char *name, unsigned width, uint64_t value)
 {
     char text[24];

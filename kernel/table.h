@@ -54,6 +54,12 @@ void table_bool(struct table *table, const char *name, unsigned width, bool valu
 void table_number(struct table *table, const char *name, unsigned width, uint64_t value);
 void table_signed(struct table *table, const char *name, unsigned width, int64_t value);
 
+/* @thousandths / 1000 with three decimals, in both forms: -0.250. */
+void table_thousandths(struct table *table, const char *name, unsigned width, int64_t thousandths);
+
+/* null / "-": what does not apply, or was not measured, is neither a number nor a text. */
+void table_none(struct table *table, const char *name, unsigned width);
+
 /* "0x..." as a string in both forms, because many JSON readers round 64-bit numbers. */
 void table_hex(struct table *table, const char *name, unsigned width, uint64_t value);
 

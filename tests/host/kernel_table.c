@@ -62,6 +62,29 @@ static void programs_see_one_object_a_line(void **state)
         "\"addr\":\"0xabc\",\"total_ns\":5,\"step_ns\":[],\"last\":\"x\"}\n");
 }
 
+static void fractions_and_what_is_not_there(void **state)
+{
+    (void)state;
+    for (int json = 0; json < 2; json++) {
+        table_begin(&table, "t", json);
+        for (int row = 0; row < 3; row++) {
+            table_row(&table);
+            table_thousandths(&table, "ns", 7, (const int64_t[]){12345, -7, INT64_MIN}[row]);
+            table_none(&table, "why", 4);
+            table_end_row(&table);
+        }
+        table_end(&table);
+    }
+    assert_string_equal(fake_console_text, "     ns   why\n"
+                                           " 12.345     -\n"
+                                           " -0.007     -\n"
+                                           "-9223372036854775.808     -\n"
+                                           "{\"kind\":\"t\",\"ns\":12.345,\"why\":null}\n"
+                                           "{\"kind\":\"t\",\"ns\":-0.007,\"why\":null}\n"
+                                           "{\"kind\":\"t\",\"ns\":-9223372036854775.808,"
+                                           "\"why\":null}\n");
+}
+
 static void strings_cannot_break_out(void **state)
 {
     const char *nasty = "q\"b\\n\n\033[2J\xff";
@@ -168,6 +191,7 @@ static void rows_of_every_length_are_closed(void **state)
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup(people_see_aligned_columns, reset),
     cmocka_unit_test_setup(programs_see_one_object_a_line, reset),
+    cmocka_unit_test_setup(fractions_and_what_is_not_there, reset),
     cmocka_unit_test_setup(strings_cannot_break_out, reset),
     cmocka_unit_test_setup(no_rows_say_none_to_people_and_nothing_to_programs, reset),
     cmocka_unit_test_setup(a_list_of_texts_is_quoted_one_by_one_or_left_out_whole, reset),
