@@ -21,6 +21,7 @@ struct bench {
 /* In commands_bench.c, ended by a row without a name. */
 extern const struct bench benches[];
 
+enum command_result bench_calls_run(struct shell_session *session, int argc, char **argv);
 enum command_result bench_ipi_run(struct shell_session *session, int argc, char **argv);
 enum command_result bench_poke_run(struct shell_session *session, int argc, char **argv);
 enum command_result bench_lazy_run(struct shell_session *session, int argc, char **argv);

@@ -6,6 +6,7 @@
 #include "kernel/string.h"
 
 const struct bench benches[] = {
+    {"calls", "calls [--calls N] [-j]", bench_calls_run},
     {"ipi", "ipi [-n N] [-j]", bench_ipi_run},
     {"poke",
      "poke [--sites LIST] [--protocol LIST] [--load idle|busy] [--busy N] [--flips N]\n"
@@ -54,13 +55,19 @@ static void bench_complete(struct shell_completion *completion, int argument, ch
 
 const struct shell_command command_bench = {
     .name = "bench",
-    .summary = "measure: IPIs, pokes, the seeds' figures beside ours",
-    .usage =
-        "bench ipi|poke|lazy|seeds [--sites LIST] [--protocol LIST] [--load idle|busy] [--busy N] "
-        "[--flips N] [--placement quadword|across] [--strict] [--unsafe] "
-        "[--hold int3|tail|first] [--hold-ms N] [-n N] [-j]",
+    .summary = "measure: calls, IPIs, pokes, the seeds' figures beside ours",
+    .usage = "bench calls|ipi|poke|lazy|seeds [--calls N] [--sites LIST] [--protocol LIST] "
+             "[--load idle|busy] [--busy N] [--flips N] [--placement quadword|across] [--strict] "
+             "[--unsafe] [--hold int3|tail|first] [--hold-ms N] [-n N] [-j]",
     .example = "bench poke --sites 1,56,4096 --load busy --busy 1",
     .details =
+        "calls: what one call costs in each form, the loop around it subtracted. ns: the median\n"
+        "of blocks of 1000 calls (--calls: how many in all, 100000; up to 1000000), min to max of\n"
+        "the same blocks; instructions, bytes, branches: executed by one call, counted in single\n"
+        "steps, exact. nothing: the loop against itself, what noise there is. wrapper: a function\n"
+        "that calls the target and returns. indirect: call *register; thunk: what compilers make\n"
+        "of it, under each mitigation, switched for the purpose. untraced: the target has the\n"
+        "tracer's nop; traced: each call is recorded, in the rings of `trace` if it has any.\n"
         "ipi: round trips; without -n, up to 1000 or 2 s a row.\n"
         "poke: flips that many sites (1 to 4096) as one batch and adds up the records; without\n"
         "--flips, up to 100 flips or 1 s a row, 2 flips at least, and a row that would take\n"

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+/* Counts the instructions, bytes and branches of one call, by running it in single steps.
+ * Invariant: what is printed was executed and counted; a count that is not certain is none. Called
+ * by: bench_call_measure.c. */
+#include "arch/instruction_shape.h"
+#include "arch/instructions.h"
+#include "arch/single_step.h"
+#include "kernel/bench_calls.h"
+#include "patching/platform.h"
+#include "patching/transaction.h"
+
+/* Counts one instruction. That it leads to the next one also shows a step that went missing. */
+static void step_take(uint64_t address, uint64_t next, void *context)
+{
+    struct call_counts *counts = context;
+    struct instruction_shape shape;
+
+    if (!instruction_shape((const uint8_t *)address, INSTRUCTION_SHAPE_LONGEST, &shape) ||
+        !instruction_shape_leads_to(&shape, address, next)) {
+        counts->is_known = false;
+    }
+    counts->instructions++;
+    counts->bytes += shape.length;
+    counts->branches += shape.flow != INSTRUCTION_FLOW_ON;
+}
+
+static struct call_counts loop_step(call_loop *loop, uint64_t calls)
+{
+    struct call_counts counts = {.is_known = true};
+    uint64_t flags = interrupts_save();
+
+    single_step_run(loop, calls, step_take, &counts);
+    interrupts_restore(flags);
+    return counts;
+}
+
+/* @more less @less. */
+static struct call_counts difference(const struct call_counts *more, const struct call_counts *less)
+{
+    return (struct call_counts){
+        .is_known = more->is_known && less->is_known && more->instructions >= less->instructions &&
+                    more->bytes >= less->bytes && more->branches >= less->branches,
+        .instructions = more->instructions - less->instructions,
+        .bytes = more->bytes - less->bytes,
+        .branches = more->branches - less->branches,
+    };
+}
+
+static bool is_equal(const struct call_counts *left, const struct call_counts *right)
+{
+    return left->instructions == right->instructions && left->bytes == right->bytes &&
+           left->branches == right->branches;
+}
+
+/* One pass of @loop: what lies before and behind the passes is in both of two runs. The first run
+ * does what happens only once; the last proves that all passes are alike. */
+static struct call_counts pass_count(call_loop *loop)
+{
+    (void)loop_step(loop, 1);
+
+    const struct call_counts one = loop_step(loop, 1);
+    const struct call_counts two = loop_step(loop, 2);
+    const struct call_counts three = loop_step(loop, 3);
+    const struct call_counts third = difference(&three, &two);
+    struct call_counts second = difference(&two, &one);
+
+    second.is_known = second.is_known && third.is_known && is_equal(&second, &third);
+    return second;
+}
+
+struct call_counts call_steps_count(call_loop *loop)
+{
+    if (patch_lock_take() != PATCH_OK) {
+        return (struct call_counts){.is_known = false};
+    }
+    struct call_counts nothing = pass_count(call_loop_nothing);
+    struct call_counts pass = pass_count(loop);
+
+    platform_unlock();
+    return difference(&pass, &nothing);
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+/* `bench calls`: what one call costs in each form, in one table. The engine is
+ * bench_call_measure.c. */
+#include "kernel/bench.h"
+#include "kernel/bench_calls.h"
+#include "kernel/console.h"
+#include "kernel/options.h"
+#include "kernel/table.h"
+
+#define DEFAULT_CALLS 100000
+
+static void count_print(struct table *table, const char *name, bool is_known, uint64_t count)
+{
+    if (is_known) {
+        table_number(table, name, 0, count);
+    } else {
+        table_none(table, name, 0);
+    }
+}
+
+static void result_print(struct table *table, const struct call_form *form,
+                         const struct call_result *result)
+{
+    const struct call_counts *counts = &result->counts;
+
+    table_row(table);
+    table_text(table, "form", 11, form->name);
+    if (form->mitigation != NULL) {
+        table_text(table, "mitigation", 10, form->mitigation);
+    } else {
+        table_none(table, "mitigation", 10);
+    }
+    count_print(table, "instructions", counts->is_known, counts->instructions);
+    count_print(table, "bytes", counts->is_known, counts->bytes);
+    count_print(table, "branches", counts->is_known, counts->branches);
+    table_thousandths(table, "ns", 9, result->p50_ps);
+    table_number(table, "n", 7, result->calls);
+    table_thousandths(table, "min_ns", 9, result->min_ps);
+    table_thousandths(table, "p50_ns", 9, result->p50_ps);
+    table_thousandths(table, "p99_ns", 9, result->p99_ps);
+    table_thousandths(table, "max_ns", 9, result->max_ps);
+    table_end_row(table);
+}
+
+enum command_result bench_calls_run(struct shell_session *session, int argc, char **argv)
+{
+    static struct call_result results[CALL_FORM_COUNT];
+    uint64_t calls = DEFAULT_CALLS;
+    bool json = false;
+    const struct option options[] = {
+        OPTION_NUMBER("--calls", &calls, 1, CALL_BLOCK * CALL_BLOCKS_MAX),
+        OPTION_JSON(&json),
+    };
+
+    if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 0)) {
+        return COMMAND_USAGE;
+    }
+    uint32_t blocks = (uint32_t)((calls + CALL_BLOCK - 1) / CALL_BLOCK);
+
+    if (call_forms_measure(session, CALL_FORM_COUNT, blocks, results) != COMMAND_OK) {
+        return COMMAND_FAILED;
+    }
+    struct table table;
+
+    table_begin(&table, "bench.call", json);
+    for (enum call_form_id id = 0; id < CALL_FORM_COUNT; id++) {
+        result_print(&table, &call_forms[id], &results[id]);
+    }
+    table_end(&table);
+    return COMMAND_OK;
+}

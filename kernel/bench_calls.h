@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+/* What the forms of a call cost. Invariant: every form is the same loop, made by the same compiler
+ * from one macro, around a call that ends in the same function; what the loop costs without a call
+ * is measured beside it and subtracted. Caller: bench_calls.c. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernel/shell.h"
+
+/* In the order of the table; those before CALL_FORM_PLAIN_END need no preparation. */
+enum call_form_id {
+    CALL_FORM_NOTHING,     /* the loop alone */
+    CALL_FORM_DIRECT,      /* call target */
+    CALL_FORM_INLINE,      /* static call, its site patched */
+    CALL_FORM_OUT_OF_LINE, /* static call, its trampoline patched */
+    CALL_FORM_WRAPPER,     /* of a function that calls the target and returns */
+    CALL_FORM_INDIRECT,    /* call *register, no thunk */
+    CALL_FORM_UNTRACED,    /* direct, of a target that has the tracer's nop at its entry */
+    CALL_FORM_PLAIN_END,
+    CALL_FORM_THUNK_RETPOLINE = CALL_FORM_PLAIN_END, /* what compilers make of an indirect call */
+    CALL_FORM_THUNK_LFENCE,
+    CALL_FORM_THUNK_NONE,
+    CALL_FORM_TRACED, /* as UNTRACED, and every call is recorded */
+    CALL_FORM_COUNT
+};
+
+/* bench_call_loops.c: makes @calls calls. */
+typedef void call_loop(uint64_t calls);
+call_loop call_loop_nothing, call_loop_direct, call_loop_inline, call_loop_out_of_line,
+    call_loop_wrapper, call_loop_indirect, call_loop_thunk, call_loop_entry;
+
+/* False, having said which, if the shell has changed a static call of the loops. */
+bool call_loops_are_intact(void);
+
+/* bench_call_targets.c: what the loops call. */
+typedef uint64_t call_target_function(uint64_t argument);
+call_target_function call_target;         /* no nop at its entry */
+call_target_function call_target_entry;   /* the same with the nop */
+call_target_function call_target_wrapper; /* calls call_target */
+
+/* What one call executes, counted by single steps. */
+struct call_counts {
+    bool is_known; /* false: an instruction was met that instruction_shape() refuses */
+    uint64_t instructions, bytes;
+    uint64_t branches; /* taken or not: call, ret, jmp, jcc */
+};
+
+/* One form. Times are picoseconds a call, less the median of the loop without a call: they may be
+ * negative where there is little to measure. */
+struct call_result {
+    uint64_t calls;
+    int64_t min_ps, p50_ps, p99_ps, max_ps; /* of blocks of CALL_BLOCK calls */
+    struct call_counts counts;
+};
+
+#define CALL_BLOCK      1000u /* calls between two looks at the clock, interrupts off */
+#define CALL_BLOCKS_MAX 1000u
+
+/* In the order of enum call_form_id. */
+struct call_form {
+    const char *name;
+    const char *mitigation; /* NULL: none is passed */
+    call_loop *loop;
+};
+extern const struct call_form call_forms[CALL_FORM_COUNT];
+
+/* Measures the forms before @end, @blocks times CALL_BLOCK calls of each, in turn; counts what a
+ * call executes. Mitigation and tracer are afterwards as before. Context: thread.
+ * Returns COMMAND_FAILED after a message: Ctrl-C, a batch that failed, functions being traced. */
+enum command_result call_forms_measure(struct shell_session *session, enum call_form_id end,
+                                       uint32_t blocks, struct call_result *results);
+
+/* bench_call_steps.c: counts what a call of @loop executes, the loop's share subtracted.
+ * Context: thread, patch lock not held. */
+struct call_counts call_steps_count(call_loop *loop);
