@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* What the forms of a call cost. Invariant: every form is the same loop, made by the same compiler
  * from one macro, around a call that ends in the same function; what the loop costs without a call
- * is measured beside it and subtracted. Caller: bench_calls.c. */
+ * is measured beside it and subtracted. Callers: bench_calls.c, bench_seed_calls.c. */
 #pragma once
 
 #include <stdbool.h>
@@ -76,3 +76,10 @@ enum command_result call_forms_measure(struct shell_session *session, enum call_
 /* bench_call_steps.c: counts what a call of @loop executes, the loop's share subtracted.
  * Context: thread, patch lock not held. */
 struct call_counts call_steps_count(call_loop *loop);
+
+/* bench_seed_calls.c: the rows of seed 2 in the table of `bench seeds`, and behind that table the
+ * bytes they are about. */
+struct table;
+bool bench_seed_calls_measure(struct shell_session *session);
+void bench_seed_calls_print_rows(struct table *table);
+void bench_seed_calls_print_text(bool json);

@@ -149,3 +149,25 @@ def test_what_would_make_the_table_wrong_is_refused(shell, change, undo, culprit
     shell.run(undo)
     assert culprit in text and "nothing" not in text
     assert len(shell.json("bench calls --calls 1000 -j", 60)) == len(FORMS)
+
+
+def test_seed_2_on_one_cpu():
+    """Claimed: a tail jump, not another call and return; both measured, and shown in bytes."""
+    with Machine("bench-seeds-1", cpus=1, **icount()) as machine:
+        machine.wait_prompt()
+        rows = machine.json("bench seeds -j")
+        text = machine.run("bench seeds")
+        assert machine.exit() == ALL_OK
+    figures = {row["unit"]: row for row in rows if row["kind"] == "bench.seed"}
+    assert {row["seed"] for row in rows} == {2} and "Seed 5 left out" in text
+    branches, instructions, time = (figures[unit] for unit in ("branches", "insns", "ps"))
+    assert (branches["published_before"], branches["published_after"]) == (2, 1)
+    for row in branches, instructions:
+        assert (row["measured_before"], row["measured_after"]) == (2, 1)
+    assert (time["measured_before"], time["measured_after"]) == (2000, 1000)
+    shown = {row["what"]: row for row in rows if row["kind"] == "bench.seed.text"}
+    assert shown["out of line: trampoline"]["bytes"].startswith("e9")
+    assert shown["out of line: trampoline"]["target"].startswith("call_target")
+    assert shown["out of line: call"]["target"].startswith("static_call_")
+    assert shown["inline: call"]["bytes"].startswith("e8")
+    assert shown["inline: call"]["target"].startswith("call_target")
