@@ -9,7 +9,6 @@
 #include "patching/platform.h"
 #include "patching/protocol.h"
 #include "patching/trap_statistics.h"
-#include "patching/write_window.h"
 
 static const struct patch_protocol *const protocols[PATCH_PROTOCOL_COUNT] = {
     [PATCH_PROTOCOL_INT3] = &patch_protocol_int3,
@@ -357,26 +356,6 @@ static void require_lock(const struct patch_batch *batch)
     }
 }
 
-/* Writes the first byte of every site once more, with no sync: for emulators that translate code
- * and may file a translation of bytes that were overwritten while it was made. After the last sync
- * no such translation is still being made, so this write discards the last of them. (QEMU TCG
- * before 8.1: pages are locked when a translation is filed, not while it is made.) */
-static void refresh_translations(const struct patch_batch *batch)
-{
-    struct write_window window = {0};
-
-    for (uint32_t i = 0; i < batch->count; i++) {
-        const struct patch_site *site = &batch->sites[i];
-        uint8_t first = *(const uint8_t *)site->address;
-
-        if (!write_window_write(&window, site->address, &first, sizeof(first))) {
-            platform_fatal("text changed while it was refreshed", (const void *)site->address,
-                           first, *(const uint8_t *)site->address);
-        }
-    }
-    write_window_close(&window);
-}
-
 enum patch_status patch_batch_apply_locked(struct patch_batch *batch)
 {
     struct patch_record *record = &batch->record;
@@ -395,10 +374,8 @@ enum patch_status patch_batch_apply_locked(struct patch_batch *batch)
         record->quadwords = 0; /* counted until the refusal */
     }
     if (record->status == PATCH_OK && batch->count > 0) {
+        batch->needs_refresh = platform_text_needs_refresh();
         record->status = protocols[batch->protocol]->apply(batch);
-        if (platform_text_needs_refresh()) {
-            refresh_translations(batch);
-        }
     }
     record->traps = patch_traps_emulated_total() - traps_before;
     record->total_ns = platform_ticks_to_ns(platform_time_ticks() - start);

@@ -20,6 +20,7 @@
 #include "patching/record.h"
 #include "patching/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -72,6 +73,7 @@ struct patch_batch {
     uint64_t caller;
     enum patch_protocol_id protocol; /* initialize: the default; may be set before apply */
     unsigned flags;                  /* enum patch_flag; likewise */
+    bool needs_refresh;              /* set by apply: platform_text_needs_refresh() */
     uint32_t count;             /* sites below; those without a change are dropped by the checks */
     uint32_t added;             /* sites ever added */
     struct patch_error error;   /* status PATCH_OK as long as nothing went wrong */

@@ -42,6 +42,7 @@ static enum patch_status naive_apply(struct patch_batch *batch)
     enum patch_status status = sites_write_or_put_back(batch, write_all);
 
     platform_step_reached(PATCH_STEP_FIRST, PATCH_MOMENT_WRITTEN);
+    sites_refresh(batch);
     batch->record.step_ns[PATCH_STEP_FIRST] += platform_ticks_to_ns(platform_time_ticks() - start);
     return status;
 }

@@ -56,6 +56,7 @@ static enum patch_status stop_apply(struct patch_batch *batch)
 
     platform_step_reached(PATCH_STEP_FIRST, PATCH_MOMENT_WRITTEN);
     platform_release_cpus();
+    sites_refresh(batch);
     batch->record.step_ns[PATCH_STEP_FIRST] += platform_ticks_to_ns(platform_time_ticks() - start);
     return status;
 }

@@ -41,3 +41,19 @@ void site_fatal_not_put_back(const struct patch_batch *batch)
                    bytes_pack(error->expected, error->length),
                    bytes_pack(error->actual, error->length));
 }
+
+void sites_refresh(const struct patch_batch *batch)
+{
+    struct write_window window = {0};
+
+    for (uint32_t i = 0; batch->needs_refresh && i < batch->count; i++) {
+        const struct patch_site *site = &batch->sites[i];
+        uint8_t first = *(const uint8_t *)site->address;
+
+        if (!write_window_write(&window, site->address, &first, sizeof(first))) {
+            platform_fatal("text changed while it was refreshed", (const void *)site->address,
+                           first, *(const uint8_t *)site->address);
+        }
+    }
+    write_window_close(&window);
+}

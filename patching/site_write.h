@@ -60,6 +60,14 @@ PATCH_MUST_CHECK bool site_write_quadword(struct write_window *window, struct pa
 /* Writes all sites of a batch; returns false, with batch->error filled in, at the first failure. */
 typedef bool sites_writer(struct patch_batch *batch, enum site_goal goal);
 
+/* Where @batch->needs_refresh: writes the first byte of every site once more, with no sync. For
+ * emulators that translate code and may file a translation of bytes that were overwritten while it
+ * was made. After the last sync no such translation is still being made, so this write discards the
+ * last of them. (QEMU TCG before 8.1: pages are locked when a translation is filed, not while it is
+ * made.) Called by each protocol behind its last sync; before the handler lets go of the batch: a
+ * stale int3 may be met by the patcher itself, on its way here. */
+void sites_refresh(const struct patch_batch *batch);
+
 /* Stops the machine: a batch that failed could not be put back; @batch->error tells where. */
 _Noreturn void site_fatal_not_put_back(const struct patch_batch *batch);
 

@@ -184,6 +184,7 @@ enum patch_status three_steps_apply(struct patch_batch *batch, uint32_t group)
     if (!pass_run(&pass)) {
         put_back(&pass);
     }
+    sites_refresh(batch);
     if (uses_int3) {
         patch_breakpoint_disarm();
     }

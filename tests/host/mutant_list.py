@@ -24,6 +24,8 @@ THUNK_RACES = ("test_indirect_thunk_races", "call_arrives_however_it_meets_a_swi
 RINGS, ENTRIES = "test_trace_ring", "test_function_trace"
 KEPT = ("test_trace_entry", "traced_call_keeps_every_register_and_the_stack")
 
+STALE = ("test_breakpoint", "stale_int3_of_an_emulator_is_done_until_the_refresh")
+
 STEP = "step_run(pass, first, end, step)"
 SYNC = "if (!pass->cpu_is_silent && sync_run(pass)) {"
 
@@ -206,6 +208,16 @@ MUTANTS = [
     Mutant("jump to address 0 taken for none", "poke.c",
            "instruction_has_target(instruction.kind) ?", "instruction.target != 0 ?",
            "test_jump_targets", "jump_to_address_zero_is_emulated"),
+    # Translations that stay.
+    Mutant("stale int3 fetched again", "breakpoint.c", "return batch->needs_refresh &&",
+           "return false &&", *STALE),
+    Mutant("refresh when the handler has let go", "three_steps.c",
+           "    sites_refresh(batch);\n    if (uses_int3) {\n        patch_breakpoint_disarm();\n",
+           "    if (uses_int3) {\n        patch_breakpoint_disarm();\n    }\n"
+           "    sites_refresh(batch);\n    if (false) {\n", *STALE),
+    Mutant("vanished int3 done instead of fetched", "breakpoint.c",
+           "return batch->needs_refresh &&", "return",
+           "test_breakpoint", "vanished_int3_is_fetched_again_by_a_processor"),
     # The thunks of indirect branches.
     Mutant("lfence and none swapped", "indirect_thunk.asm",
            "%1.lfence, __x86_indirect_thunk_%1.plain", "%1.plain, __x86_indirect_thunk_%1.lfence",

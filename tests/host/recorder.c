@@ -76,6 +76,9 @@ void platform_text_open(void)
     assert_false(text_is_open);
     text_is_open = true;
     log_call('(');
+    if (recorder.on_open != NULL) {
+        recorder.on_open();
+    }
 }
 
 void platform_text_close(void)

@@ -45,6 +45,7 @@ struct recorder {
     bool early_boot; /* one CPU, interrupts off: mixtures between writes are nobody's business */
     unsigned cpus;
     uint64_t text_start, text_end; /* what is patchable; the arena by default */
+    void (*on_open)(void);         /* called when text is opened */
     void (*on_sync)(void);         /* called before the CPUs have serialised */
     void (*on_relax)(void);
     void (*on_step)(enum patch_step step, enum patch_moment moment);

@@ -206,7 +206,8 @@ static void execute(const struct watched_site *site, struct patch_registers *reg
 }
 
 /* A CPU that may fetch int3 here does so, and must come out of the handler as the new instruction
- * would leave it; or go back to the site if the int3 is gone by then. */
+ * would leave it; or go back to the site if the int3 is gone by then (on an emulator, and the
+ * new instruction stands there while the batch is in flight: not go back, but do it). */
 static void run_into(const struct watched_site *site)
 {
     uint64_t stack[4] = {1, 2, 0x1122334455667788, 3};
@@ -217,6 +218,8 @@ static void run_into(const struct watched_site *site)
     };
     struct patch_registers expected = registers;
     bool int3_stands = *(const uint8_t *)site->address == INSN_INT3;
+    bool is_stale = recorder.text_needs_refresh && patch_trap_cpus[0].references > 0 &&
+                    memcmp((const void *)site->address, site->new_bytes, site->length) == 0;
 
     if (!may_fetch_int3(site)) {
         return;
@@ -227,6 +230,8 @@ static void run_into(const struct watched_site *site)
     }
     if (int3_stands) {
         recorder.traps++;
+        execute(site, &expected, &stack[2]);
+    } else if (is_stale) {
         execute(site, &expected, &stack[2]);
     } else {
         expected.ip = site->address;
