@@ -27,6 +27,10 @@ FIELDS = {
                  "step_ns"),
     "protocol -j": ("protocol", "name default strict unsafe allowed_unsafe rounds ipis "
                     "summary limits"),
+    "trace -j": ("trace", "functions on recording records_per_cpu recorded overwritten ipi"),
+    "trace list mutex_lock -j": ("trace.function", "function addr state"),
+    "trace off -j": ("trace.change", "change matched functions on_now batches rounds ipis traps "
+                     "total_ns"),
     "spin 1 1 -j": ("spin", "cpu left_ms interrupts"),
     "bench ipi -n 20 -j": ("bench.ipi", f"what peer n {HISTOGRAM}"),
     "bench poke --sites 1,8 --flips 2 -j": (
