@@ -5,10 +5,13 @@
  * bench_call_measure.c, by their addresses. */
 #include "kernel/bench_calls.h"
 #include "kernel/console.h"
+#include "kernel/patch_error_text.h"
+#include "patching/lazy_call.h"
 #include "patching/static_call.h"
 
 DEFINE_STATIC_CALL_FORM(bench_call_inline, call_target, STATIC_CALL_INLINE);
 DEFINE_STATIC_CALL_FORM(bench_call_out_of_line, call_target, STATIC_CALL_OUT_OF_LINE);
+DEFINE_LAZY_CALL(bench_call_lazy, call_target);
 
 /* @call uses i, and `target`, of which the compiler knows no more than that it is a pointer. */
 #define CALL_LOOP(name, call)                                                                      \
@@ -45,6 +48,7 @@ CALL_LOOP(call_loop_out_of_line, static_call(bench_call_out_of_line)(i))
 CALL_LOOP(call_loop_wrapper, call_target_wrapper(i))
 CALL_LOOP(call_loop_indirect, call_register(target, i))
 CALL_LOOP(call_loop_thunk, target(i))
+CALL_LOOP(call_loop_lazy, lazy_call(bench_call_lazy)(i))
 CALL_LOOP(call_loop_entry, call_target_entry(i))
 
 bool call_loops_are_intact(void)
@@ -70,4 +74,50 @@ bool call_loops_are_intact(void)
         }
     }
     return true;
+}
+
+static bool lazy_is_done(enum patch_status status, const struct patch_error *error)
+{
+    char text[PATCH_ERROR_TEXT_MAX];
+
+    if (status != PATCH_OK) {
+        console_print("bench calls: bench_call_lazy: %s\n", patch_error_text(error, text));
+    }
+    return status == PATCH_OK;
+}
+
+/* Collects before it forgets: a report still in its slot would be patched behind it. */
+bool call_lazy_forget(void)
+{
+    struct lazy_pass pass;
+    struct patch_error error = {0};
+
+    return lazy_is_done(lazy_calls_patch_reported(&pass, &error), &error) &&
+           lazy_is_done(lazy_call_forget(&lazy_call_data_bench_call_lazy, &error), &error);
+}
+
+bool call_lazy_converge(void)
+{
+    struct lazy_call_statistics statistics;
+    struct lazy_pass pass;
+    struct patch_error error = {0};
+
+    call_loop_lazy(1);
+    if (!lazy_is_done(lazy_calls_patch_reported(&pass, &error), &error)) {
+        return false;
+    }
+    lazy_call_statistics(&lazy_call_data_bench_call_lazy, &statistics);
+    if (statistics.patched != 1) {
+        console_print("bench calls: bench_call_lazy: %u sites are patched, not 1\n",
+                      statistics.patched);
+    }
+    return statistics.patched == 1;
+}
+
+uint64_t call_lazy_slow_calls(void)
+{
+    struct lazy_call_statistics statistics;
+
+    lazy_call_statistics(&lazy_call_data_bench_call_lazy, &statistics);
+    return statistics.slow_calls;
 }

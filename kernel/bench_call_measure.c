@@ -7,6 +7,7 @@
 #include "kernel/bench_calls.h"
 #include "kernel/console.h"
 #include "kernel/patch_error_text.h"
+#include "kernel/patch_worker.h"
 #include "kernel/trace_rings.h"
 #include "patching/function_trace.h"
 #include "patching/heap_sort.h"
@@ -24,6 +25,8 @@ const struct call_form call_forms[CALL_FORM_COUNT] = {
     [CALL_FORM_THUNK_RETPOLINE] = {"thunk", "retpoline", call_loop_thunk},
     [CALL_FORM_THUNK_LFENCE] = {"thunk", "lfence", call_loop_thunk},
     [CALL_FORM_THUNK_NONE] = {"thunk", "none", call_loop_thunk},
+    [CALL_FORM_LAZY] = {"lazy", NULL, call_loop_lazy},
+    [CALL_FORM_LAZY_FIRST] = {"lazy-first", NULL, call_loop_lazy},
     [CALL_FORM_TRACED] = {"traced", NULL, call_loop_entry},
 };
 
@@ -31,12 +34,19 @@ const struct call_form call_forms[CALL_FORM_COUNT] = {
 static uint64_t ticks[CALL_FORM_COUNT][CALL_BLOCKS_MAX];
 static uint64_t empty_ticks[CALL_BLOCKS_MAX]; /* of the loop without a call, in the same setting */
 
-static uint64_t block_run(call_loop *loop)
+/* Calls between two looks at the clock. */
+static uint64_t block_calls(enum call_form_id id)
+{
+    return id == CALL_FORM_LAZY_FIRST ? 1 : CALL_BLOCK;
+}
+
+/* Not inlined: the same instructions between the two looks for every form. */
+static __attribute__((noinline)) uint64_t block_run(call_loop *loop, uint64_t calls)
 {
     uint64_t flags = interrupts_save();
     uint64_t start = read_tsc();
 
-    loop(CALL_BLOCK);
+    loop(calls);
 
     uint64_t end = read_tsc();
 
@@ -52,9 +62,12 @@ static bool forms_time(struct shell_session *session, enum call_form_id first,
     for (uint32_t round = 0; round <= blocks; round++) {
         uint32_t sample = round == 0 ? 0 : round - 1;
 
-        empty_ticks[sample] = block_run(call_loop_nothing);
+        if (first == CALL_FORM_LAZY_FIRST && !call_lazy_forget()) {
+            return false;
+        }
+        empty_ticks[sample] = block_run(call_loop_nothing, block_calls(first));
         for (enum call_form_id id = first; id < end; id++) {
-            ticks[id][sample] = block_run(call_forms[id].loop);
+            ticks[id][sample] = block_run(call_forms[id].loop, block_calls(id));
         }
         if (shell_interrupted(session)) {
             console_print("bench calls: stopped by Ctrl-C\n");
@@ -69,24 +82,37 @@ static bool is_less(const void *left, const void *right)
     return *(const uint64_t *)left < *(const uint64_t *)right;
 }
 
-static int64_t ps_a_call(uint64_t block_ticks)
+static int64_t ps_a_call(uint64_t block_ticks, uint64_t calls)
 {
-    return (int64_t)(clock_ticks_to_ns(block_ticks * 1000) / CALL_BLOCK);
+    return (int64_t)(clock_ticks_to_ns(block_ticks * 1000) / calls);
 }
 
 /* Sorts the samples of form @id, those of the empty loop being sorted, and adds them up. */
 static void form_sum_up(enum call_form_id id, uint32_t blocks, struct call_result *result)
 {
     const uint64_t *sorted = ticks[id];
+    uint64_t calls = block_calls(id);
     uint32_t middle = (blocks - 1) / 2;
-    int64_t loop_ps = ps_a_call(empty_ticks[middle]);
+    int64_t loop_ps = ps_a_call(empty_ticks[middle], calls);
 
     heap_sort(ticks[id], blocks, sizeof(ticks[id][0]), is_less);
-    result->calls = (uint64_t)blocks * CALL_BLOCK;
-    result->min_ps = ps_a_call(sorted[0]) - loop_ps;
-    result->p50_ps = ps_a_call(sorted[middle]) - loop_ps;
-    result->p99_ps = ps_a_call(sorted[(blocks * 99 + 99) / 100 - 1]) - loop_ps;
-    result->max_ps = ps_a_call(sorted[blocks - 1]) - loop_ps;
+    result->mitigation = call_forms[id].mitigation;
+    result->calls = blocks * calls;
+    result->min_ps = ps_a_call(sorted[0], calls) - loop_ps;
+    result->p50_ps = ps_a_call(sorted[middle], calls) - loop_ps;
+    result->p99_ps = ps_a_call(sorted[(blocks * 99 + 99) / 100 - 1], calls) - loop_ps;
+    result->max_ps = ps_a_call(sorted[blocks - 1], calls) - loop_ps;
+}
+
+static struct call_counts loop_count(enum call_form_id id)
+{
+    if (id != CALL_FORM_LAZY_FIRST) {
+        return call_steps_count(call_forms[id].loop);
+    }
+    if (!call_lazy_forget()) {
+        return (struct call_counts){.is_known = false};
+    }
+    return call_steps_count_first(call_loop_lazy);
 }
 
 /* Times and counts the forms from @first up to @end, all of one setting. */
@@ -99,7 +125,7 @@ static bool forms_measure(struct shell_session *session, enum call_form_id first
     heap_sort(empty_ticks, blocks, sizeof(empty_ticks[0]), is_less);
     for (enum call_form_id id = first; id < end; id++) {
         form_sum_up(id, blocks, &results[id]);
-        results[id].counts = call_steps_count(call_forms[id].loop);
+        results[id].counts = loop_count(id);
     }
     return true;
 }
@@ -127,6 +153,31 @@ static bool thunk_measure(struct shell_session *session, enum call_form_id id, u
     bool measured = forms_measure(session, id, id + 1, blocks, results);
 
     return is_patched(mitigation_set(before, &error), mitigation_name(before), &error) && measured;
+}
+
+/* First calls go through the thunk of the mitigation in force. */
+static bool lazy_measure(struct shell_session *session, enum call_form_id id, uint32_t blocks,
+                         struct call_result *results)
+{
+    bool is_first = id == CALL_FORM_LAZY_FIRST;
+
+    patch_worker_hold();
+
+    bool measured = call_lazy_forget() && (is_first || call_lazy_converge());
+    uint64_t slow_calls = call_lazy_slow_calls();
+
+    measured = measured && forms_measure(session, id, id + 1, blocks, results);
+    if (measured && !is_first && call_lazy_slow_calls() != slow_calls) {
+        console_print("bench calls: %llu calls of a site that was found went the slow way\n",
+                      (unsigned long long)(call_lazy_slow_calls() - slow_calls));
+        measured = false;
+    }
+    if (is_first) {
+        results[id].mitigation = mitigation_name(mitigation_current());
+    }
+    measured = call_lazy_forget() && measured;
+    patch_worker_release();
+    return measured;
 }
 
 static bool is_target(uint32_t index, void *argument)
@@ -167,6 +218,20 @@ static bool traced_measure(struct shell_session *session, uint32_t blocks,
     return measured;
 }
 
+static bool prepared_measure(struct shell_session *session, enum call_form_id id, uint32_t blocks,
+                             struct call_result *results)
+{
+    switch (id) {
+    case CALL_FORM_LAZY:
+    case CALL_FORM_LAZY_FIRST:
+        return lazy_measure(session, id, blocks, results);
+    case CALL_FORM_TRACED:
+        return traced_measure(session, blocks, results);
+    default:
+        return thunk_measure(session, id, blocks, results);
+    }
+}
+
 enum command_result call_forms_measure(struct shell_session *session, enum call_form_id end,
                                        uint32_t blocks, struct call_result *results)
 {
@@ -181,8 +246,7 @@ enum command_result call_forms_measure(struct shell_session *session, enum call_
     bool done = forms_measure(session, 0, CALL_FORM_PLAIN_END, blocks, results);
 
     for (enum call_form_id id = CALL_FORM_PLAIN_END; id < end && done; id++) {
-        done = id == CALL_FORM_TRACED ? traced_measure(session, blocks, results)
-                                      : thunk_measure(session, id, blocks, results);
+        done = prepared_measure(session, id, blocks, results);
     }
     return done ? COMMAND_OK : COMMAND_FAILED;
 }

@@ -25,8 +25,8 @@ static void result_print(struct table *table, const struct call_form *form,
 
     table_row(table);
     table_text(table, "form", 11, form->name);
-    if (form->mitigation != NULL) {
-        table_text(table, "mitigation", 10, form->mitigation);
+    if (result->mitigation != NULL) {
+        table_text(table, "mitigation", 10, result->mitigation);
     } else {
         table_none(table, "mitigation", 10);
     }

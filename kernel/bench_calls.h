@@ -23,17 +23,27 @@ enum call_form_id {
     CALL_FORM_THUNK_RETPOLINE = CALL_FORM_PLAIN_END, /* what compilers make of an indirect call */
     CALL_FORM_THUNK_LFENCE,
     CALL_FORM_THUNK_NONE,
-    CALL_FORM_TRACED, /* as UNTRACED, and every call is recorded */
+    CALL_FORM_LAZY,       /* lazy call, its site found and patched */
+    CALL_FORM_LAZY_FIRST, /* lazy call, its site not known yet: stub, report, thunk */
+    CALL_FORM_TRACED,     /* as UNTRACED, and every call is recorded */
     CALL_FORM_COUNT
 };
 
 /* bench_call_loops.c: makes @calls calls. */
 typedef void call_loop(uint64_t calls);
 call_loop call_loop_nothing, call_loop_direct, call_loop_inline, call_loop_out_of_line,
-    call_loop_wrapper, call_loop_indirect, call_loop_thunk, call_loop_entry;
+    call_loop_wrapper, call_loop_indirect, call_loop_thunk, call_loop_lazy, call_loop_entry;
 
 /* False, having said which, if the shell has changed a static call of the loops. */
 bool call_loops_are_intact(void);
+
+/* The lazy call of call_loop_lazy; its one site is made unknown, or patched. The worker is held
+ * (kernel/patch_worker.h). False, having said why, if that failed. Context: thread. */
+bool call_lazy_forget(void);
+bool call_lazy_converge(void);
+
+/* Calls that went through the stub since call_lazy_forget(). */
+uint64_t call_lazy_slow_calls(void);
 
 /* bench_call_targets.c: what the loops call. */
 typedef uint64_t call_target_function(uint64_t argument);
@@ -51,8 +61,9 @@ struct call_counts {
 /* One form. Times are picoseconds a call, less the median of the loop without a call: they may be
  * negative where there is little to measure. */
 struct call_result {
+    const char *mitigation; /* of the thunk that is passed; NULL: none is */
     uint64_t calls;
-    int64_t min_ps, p50_ps, p99_ps, max_ps; /* of blocks of CALL_BLOCK calls */
+    int64_t min_ps, p50_ps, p99_ps, max_ps; /* of blocks of calls */
     struct call_counts counts;
 };
 
@@ -62,13 +73,14 @@ struct call_result {
 /* In the order of enum call_form_id. */
 struct call_form {
     const char *name;
-    const char *mitigation; /* NULL: none is passed */
+    const char *mitigation; /* to be set; NULL: as it is */
     call_loop *loop;
 };
 extern const struct call_form call_forms[CALL_FORM_COUNT];
 
-/* Measures the forms before @end, @blocks times CALL_BLOCK calls of each, in turn; counts what a
- * call executes. Mitigation and tracer are afterwards as before. Context: thread.
+/* Measures the forms before @end, @blocks times CALL_BLOCK calls of each (one call of
+ * CALL_FORM_LAZY_FIRST), in turn; counts what a call executes. Mitigation and tracer are afterwards
+ * as before, the lazy call as at boot. Context: thread.
  * Returns COMMAND_FAILED after a message: Ctrl-C, a batch that failed, functions being traced. */
 enum command_result call_forms_measure(struct shell_session *session, enum call_form_id end,
                                        uint32_t blocks, struct call_result *results);
@@ -76,6 +88,10 @@ enum command_result call_forms_measure(struct shell_session *session, enum call_
 /* bench_call_steps.c: counts what a call of @loop executes, the loop's share subtracted.
  * Context: thread, patch lock not held. */
 struct call_counts call_steps_count(call_loop *loop);
+
+/* The same for the first call of @loop, which differs from all others. Nothing of it has happened
+ * since whatever makes it a first one again. */
+struct call_counts call_steps_count_first(call_loop *loop);
 
 /* bench_seed_calls.c: the rows of seed 2 in the table of `bench seeds`, and behind that table the
  * bytes they are about. */
