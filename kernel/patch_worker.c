@@ -29,7 +29,6 @@ static struct wait_queue worker_queue = WAIT_QUEUE("patch worker");
 static struct mutex pass_mutex = MUTEX("patch worker's pass");
 static bool is_running; /* atomic: set once */
 static bool is_wanted;  /* atomic */
-static uint64_t passes; /* atomic */
 
 bool platform_request_work(void)
 {
@@ -64,7 +63,6 @@ static bool pass_make(void)
 
     mutex_lock(&pass_mutex);
     status = lazy_calls_patch_reported(&pass, &error);
-    __atomic_fetch_add(&passes, 1, __ATOMIC_RELEASE);
     mutex_unlock(&pass_mutex);
     if (status != PATCH_OK) {
         char text[PATCH_ERROR_TEXT_MAX];
@@ -104,9 +102,4 @@ void patch_worker_hold(void)
 void patch_worker_release(void)
 {
     mutex_unlock(&pass_mutex);
-}
-
-uint64_t patch_worker_passes(void)
-{
-    return __atomic_load_n(&passes, __ATOMIC_ACQUIRE);
 }

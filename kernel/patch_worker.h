@@ -3,9 +3,6 @@
  * thread; it sleeps while nothing is reported. Callers: main.c; tests and benches, which wait. */
 #pragma once
 
-#include <stdbool.h>
-#include <stdint.h>
-
 /* Starts the thread, which first looks for what was reported before. Context: thread, once. Without
  * memory for it, which is logged, lazy calls stay indirect. */
 void patch_worker_start(void);
@@ -14,6 +11,3 @@ void patch_worker_start(void);
  * Context: thread; one holder at a time. On return of hold no pass is in progress. */
 void patch_worker_hold(void);
 void patch_worker_release(void);
-
-/* Passes that the worker has made. Context: any. */
-uint64_t patch_worker_passes(void);

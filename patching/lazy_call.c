@@ -109,7 +109,8 @@ static void site_note_locked(uint64_t address, struct lazy_pass *pass)
 {
     enum lazy_site_state state = lazy_site_state(address);
     bool is_known = state != LAZY_SITE_UNKNOWN && state != LAZY_SITE_FORGOTTEN;
-    struct lazy_site *site = lazy_site_obtain(address, is_known ? NULL : call_at(address));
+    struct lazy_call *call = is_known ? NULL : call_at(address);
+    struct lazy_site *site = lazy_site_obtain(address, call);
 
     if (site == NULL) {
         return; /* full: the stub counts the calls */
@@ -118,7 +119,7 @@ static void site_note_locked(uint64_t address, struct lazy_pass *pass)
         if (site->call != NULL) {
             __atomic_store_n(&site->call->merged, site->call->merged + 1, __ATOMIC_RELAXED);
         }
-    } else if (site->call == NULL) {
+    } else if (call == NULL || site->call != call) {
         lazy_site_set_state(site, LAZY_SITE_UNPATCHABLE);
     } else {
         site->attempts = 0;

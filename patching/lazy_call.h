@@ -197,8 +197,8 @@ enum lazy_site_state {
     LAZY_SITE_PENDING,     /* found; calls the stub */
     LAZY_SITE_PATCHED,     /* calls the target */
     LAZY_SITE_GIVEN_UP,    /* calls the stub for ever */
-    LAZY_SITE_FORGOTTEN,   /* calls the stub, and will be found again */
-    LAZY_SITE_UNPATCHABLE, /* no call of a stub stands there: not listed with any call */
+    LAZY_SITE_FORGOTTEN,   /* not listed: calls the stub, and will be found again */
+    LAZY_SITE_UNPATCHABLE, /* not listed: no call of a stub stands there */
 };
 
 struct lazy_call_site {

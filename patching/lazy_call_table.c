@@ -111,6 +111,11 @@ void lazy_call_statistics(const struct lazy_call *call, struct lazy_call_statist
     statistics->sites = statistics->pending + statistics->patched + statistics->given_up;
 }
 
+static bool is_listed(enum lazy_site_state state)
+{
+    return state == LAZY_SITE_PENDING || state == LAZY_SITE_PATCHED || state == LAZY_SITE_GIVEN_UP;
+}
+
 bool lazy_call_site_next(const struct lazy_call *call, uint64_t address,
                          struct lazy_call_site *next)
 {
@@ -120,7 +125,7 @@ bool lazy_call_site_next(const struct lazy_call *call, uint64_t address,
         const struct lazy_site *site = lazy_site_at(i);
 
         if (site != NULL && site->call == call && site->address > address &&
-            site->address < next->address) {
+            site->address < next->address && is_listed(state_of(site))) {
             next->address = site->address;
             next->state = state_of(site);
         }

@@ -35,9 +35,11 @@ HOST_LIVE := $(addprefix $(HOST)/,live.o live_clock.o live_sites.o live_stop.o l
 host_object = $(2)/$(1)$(if $(filter $(HOST_CALLS),$(1)),.partial.o $(2)/$(1).call_sites).o
 host_platform = $(if $(filter $(HOST_LIVE_TESTS),$(1)),$(HOST_LIVE),$(HOST_RECORDER)) \
     $(if $(filter $(HOST_KEYS),$(1)),$(HOST)/keys.o) \
+    $(if $(filter test_lazy_call%,$(1)),$(HOST)/lazies.o) \
     $(if $(filter test_indirect_thunk%,$(1)),$(HOST)/thunk_call.o)
 host_sections = $(if $(filter $(HOST_KEYS) test_static_key% test_live,$(1)),$(HOST_KEY_SECTIONS)) \
     $(if $(filter $(HOST_CALLS),$(1)),$(HOST_CALL_SECTIONS)) \
+    $(if $(findstring lazy_call,$(1)),$(call section_bounds,lazy_calls)) \
     $(if $(filter test_static_call_table,$(1)),$(call section_bounds,static_call_choices))
 
 .PHONY: check mutants host-mutants mutant

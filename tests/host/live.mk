@@ -31,7 +31,8 @@ $(BUILD)/host-$(1)/patching/%.o: patching/%.c tests/host/host.mk tests/host/live
 	@mkdir -p $$(@D)
 	@$$(CC) $$(HOST_CFLAGS) $(LIVE_$(1)) -MMD -MP -c $$< -o $$@
 
-$(BUILD)/host-$(1)/libpatching.a: $(HOST_PATCHING:$(HOST)/%=$(BUILD)/host-$(1)/%)
+$(BUILD)/host-$(1)/libpatching.a: $(HOST_PATCHING:$(HOST)/%=$(BUILD)/host-$(1)/%) \
+    $(HOST_PATCHING_ASM)
 	@rm -f $$@
 	@ar rcs $$@ $$^
 
