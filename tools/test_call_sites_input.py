@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from call_sites_bench import GOOD, HEAD, Bench, gcc_bench, run, sanitized_tool, tool
+from elf import SHT_SYMTAB, Elf
 
 REFUSED_USE = """
 static IN(".text.nopatch") int user(int x) { return static_call_a(x) + 1; }
@@ -62,6 +63,21 @@ def machine(bench, flag):
     (bench.folder / "m.c").write_text("int x;")
     run("gcc", flag, "-c", "m.c", "-o", "m.o", cwd=bench.folder)
     return (bench.folder / "m.o").read_bytes()
+
+
+@pytest.mark.parametrize("place, form, value", [
+    (6, "<H", 999), (6, "<H", 0xFFFF), (0, "<I", 2**31),
+], ids=("no_such_section", "extended_section", "name_out_of_bounds"))
+def test_symbol_out_of_bounds_is_refused(gcc_bench, place, form, value):
+    gcc_bench.link_partially(gcc_bench.compile(HEAD + GOOD))
+    path = gcc_bench.folder / "partial.o"
+    data = bytearray(path.read_bytes())
+    table, = [section for section in Elf(path).sections if section.type == SHT_SYMTAB]
+    struct.pack_into(form, data, table.offset + table.size - 24 + place, value)
+    path.write_bytes(data)
+    complaint, = gcc_bench.refusals()
+    assert complaint == (f"partial.o: symbol {table.size // 24 - 1} is corrupted; "
+                         "build the object again")
 
 
 def damage(data, numbers):
