@@ -40,7 +40,8 @@ $(COVERAGE)/libpatching.a: $(COVERAGE_PATCHING) $(HOST_PATCHING_ASM)
 	@ar rcs $@ $^
 
 define coverage_program
-$(COVERAGE)/$(1): $(call host_object,$(1),$(HOST)) $(call host_platform,$(1)) $(COVERAGE)/libpatching.a
+$(COVERAGE)/$(1): $(call host_object,$(1),$(HOST)) $(call host_platform,$(1)) \
+    $(COVERAGE)/libpatching.a
 	@$$(COVERAGE_CC) $$(COVERAGE_CFLAGS) -no-pie $(call host_sections,$(1)) $$^ -lcmocka -lZydis -o $$@
 endef
 $(foreach test,$(COVERAGE_TESTS),$(eval $(call coverage_program,$(test))))

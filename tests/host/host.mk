@@ -77,7 +77,7 @@ $(HOST)/libpatching.a: $(HOST_PATCHING) $(HOST_PATCHING_ASM)
 	@rm -f $@
 	@ar rcs $@ $^
 
-# The link-time pass, as for the kernel; the root Makefile builds it, unless this file is read alone.
+# The link-time pass, as for the kernel; the root Makefile builds it unless this file stands alone.
 ifndef CALL_SITES
 CALL_SITES := $(BUILD)/tools/call_sites
 $(CALL_SITES): $(wildcard tools/call_sites*.[ch])
