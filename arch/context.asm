@@ -2,6 +2,7 @@
 ; Switching kernel stacks; see arch/context.h. Invariant: the frame built by context_prepare() and
 ; the one pushed by context_switch() have the same shape.
 
+extern __x86_indirect_thunk_rbx
 global context_switch, context_prepare
 
 section .text
@@ -47,5 +48,5 @@ context_prepare:
 context_begin:
     mov rdi, r12
     add rsp, 8                          ; aligned for the call
-    call rbx
+    call __x86_indirect_thunk_rbx
     ud2

@@ -27,6 +27,8 @@ FIELDS = {
                  "step_ns"),
     "protocol -j": ("protocol", "name default strict unsafe allowed_unsafe rounds ipis "
                     "summary limits"),
+    "mitigation -j": ("mitigation", "name current thunks sites rounds ipis summary"),
+    "mitigation --thunks -j": ("mitigation.thunk", "name address bytes instruction target"),
     "trace -j": ("trace", "functions on recording records_per_cpu recorded overwritten ipi"),
     "trace list mutex_lock -j": ("trace.function", "function addr state"),
     "trace off -j": ("trace.change", "change matched functions on_now batches rounds ipis traps "

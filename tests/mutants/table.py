@@ -119,4 +119,19 @@ MUTANTS = [
     Mutant("emulated-call-returns-to-itself", "patching/breakpoint.c",
            "*(uint64_t *)registers->sp = next;", "*(uint64_t *)registers->sp = site->address;",
            "hold_company", "int3_lets_preempted_threads_go_on", may_die=True),
+
+    # Thunks of indirect branches, switched while all CPUs call through them.
+    Mutant("thunk-without-int3", "patching/three_steps.c", INT3_WRITTEN,
+           "return from[0] == INSN_INT3 || true;",
+           "mitigation", "calls_arrive_at_every_step_of_a_switch", may_die=True),
+    Mutant("thunk-call-emulated-without-push", "patching/breakpoint.c",
+           "registers->sp -= sizeof(uint64_t);", "",
+           "mitigation", "calls_arrive_at_every_step_of_a_switch", may_die=True),
+    Mutant("last-thunk-left-out", "patching/indirect_thunk.c",
+           "i < indirect_thunk_count && status == PATCH_OK",
+           "i + 1 < indirect_thunk_count && status == PATCH_OK",
+           "mitigation", "switch_takes_three_rounds_in_all_directions"),
+    Mutant("thunks-switched-without-sync", "patching/three_steps.c",
+           "bool all_answered = platform_sync_cores(&round);", "bool all_answered = true;",
+           "mitigation", "switch_takes_three_rounds_in_all_directions", may_die=True),
 ]
