@@ -117,7 +117,8 @@ def test_command_line_refuses_an_unknown_one():
 def test_compiled_code_has_no_indirect_branch():
     """All of them go through the thunks. Left out: assembler code, and the bench of bare calls."""
     objects = [path for room in ("boot", "arch", "kernel", "patching", "drivers", "tests/kernel")
-               for path in sorted((BUILD / room).glob("*.o")) if not path.match("*.asm.o") and path.name != "bench_call_loops.o"]
+               for path in sorted((BUILD / room).glob("*.o"))
+               if not path.match("*.asm.o") and path.name != "bench_call_loops.o"]
     listing = subprocess.run(["objdump", "-dr", "-w", "--no-show-raw-insn", *objects], check=True,
                              capture_output=True, text=True).stdout
     assert [line for line in listing.splitlines() if re.search(r"\s(call|jmp)\s+\*", line)] == []
