@@ -2,7 +2,7 @@
 /* What the loops of `bench calls` call. Invariant: in a file of its own, without optimisation
  * across files, so that no compiler knows at the call what the target does. Called by:
  * bench_call_loops.c. */
-#include "kernel/bench_calls.h"
+#include "kernel/bench_call_loops.h"
 #include "patching/nopatch.h"
 
 PATCH_NO_ENTRY uint64_t call_target(uint64_t argument)

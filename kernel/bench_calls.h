@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-/* What the forms of a call cost. Invariant: every form is the same loop, made by the same compiler
- * from one macro, around a call that ends in the same function; what the loop costs without a call
- * is measured beside it and subtracted. Callers: bench_calls.c, bench_seed_calls.c. */
+/* What the forms of a call cost. Invariant: what the loop costs without a call is measured beside
+ * each form, and subtracted. Callers: bench_calls.c, bench_seed_calls.c. */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernel/bench_call_loops.h"
 #include "kernel/shell.h"
 
 /* In the order of the table; those before CALL_FORM_PLAIN_END need no preparation. */
@@ -29,10 +29,7 @@ enum call_form_id {
     CALL_FORM_COUNT
 };
 
-/* bench_call_loops.c: makes @calls calls. */
-typedef void call_loop(uint64_t calls);
-call_loop call_loop_nothing, call_loop_direct, call_loop_inline, call_loop_out_of_line,
-    call_loop_wrapper, call_loop_indirect, call_loop_thunk, call_loop_lazy, call_loop_entry;
+/* bench_call_state.c: the static and lazy calls of the loops. */
 
 /* False, having said which, if the shell has changed a static call of the loops. */
 bool call_loops_are_intact(void);
@@ -44,12 +41,6 @@ bool call_lazy_converge(void);
 
 /* Calls that went through the stub since call_lazy_forget(). */
 uint64_t call_lazy_slow_calls(void);
-
-/* bench_call_targets.c: what the loops call. */
-typedef uint64_t call_target_function(uint64_t argument);
-call_target_function call_target;         /* no nop at its entry */
-call_target_function call_target_entry;   /* the same with the nop */
-call_target_function call_target_wrapper; /* calls call_target */
 
 /* What one call executes, counted by single steps. */
 struct call_counts {
