@@ -18,7 +18,7 @@ static struct samples empties;
 static double cycle_ns;
 
 /* Each addition waits for the one before; the loop's own instructions run beside them. */
-static void chain(unsigned iterations)
+static void chain(uint64_t iterations)
 {
     uint64_t value = 1;
 
@@ -32,13 +32,13 @@ static void chain(unsigned iterations)
     }
 }
 
-static void nothing(unsigned iterations)
+static void nothing(uint64_t iterations)
 {
     (void)iterations;
 }
 
 /* ns an iteration. */
-static double time_once(void (*loop)(unsigned))
+static double time_once(void (*loop)(uint64_t))
 {
     uint64_t start = platform_time_ticks();
 
@@ -47,7 +47,7 @@ static double time_once(void (*loop)(unsigned))
 }
 
 /* Fills samples with ns an iteration. */
-static void time_net(void (*loop)(unsigned), void (*empty)(unsigned))
+static void time_net(void (*loop)(uint64_t), void (*empty)(uint64_t))
 {
     time_once(loop); /* learns its branches */
     samples_begin(&samples);
@@ -73,7 +73,7 @@ void loops_begin(const char *kind, const char *title)
     report_begin(kind, title);
 }
 
-void loops_row(const char *what, void (*loop)(unsigned), void (*empty)(unsigned))
+void loops_row(const char *what, void (*loop)(uint64_t), void (*empty)(uint64_t))
 {
     report_progress("%s", what);
     time_net(loop, empty);

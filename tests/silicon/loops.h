@@ -4,9 +4,11 @@
  * measure_calls.c, measure_keys.c. */
 #pragma once
 
+#include <stdint.h>
+
 /* Begins a table, and finds out how long a cycle of the core takes just now: a chain of additions
  * takes one each. (The time stamp counter ticks at another rate than the core.) */
 void loops_begin(const char *kind, const char *title);
 
 /* One row: @loop less @empty, per iteration. Each runs as many iterations as it is told. */
-void loops_row(const char *what, void (*loop)(unsigned), void (*empty)(unsigned));
+void loops_row(const char *what, void (*loop)(uint64_t), void (*empty)(uint64_t));

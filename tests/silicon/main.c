@@ -3,6 +3,9 @@
  * Invariant: everything runs in this process, on the live platform of tests/host; nothing of the
  * machine is changed. Called by: `make silicon`, test_silicon.py. */
 #include "tests/host/live.h"
+#include "patching/function_trace.h"
+#include "patching/lazy_call.h"
+#include "patching/static_call.h"
 #include "patching/static_key.h"
 #include "tests/silicon/executor.h"
 #include "tests/silicon/machine.h"
@@ -30,6 +33,7 @@ enum { MEASUREMENTS = sizeof(measurements) / sizeof(measurements[0]) };
 /* Returns NULL, or what is missing here. */
 static const char *initialize(void)
 {
+    struct patch_error error;
     const char *why_not = machine_initialize();
 
     if (why_not == NULL) {
@@ -40,6 +44,15 @@ static const char *initialize(void)
     }
     if (why_not == NULL && static_key_initialize(NULL) != PATCH_OK) {
         why_not = "the static keys of this program cannot be initialized";
+    }
+    if (why_not == NULL && static_call_initialize(NULL) != PATCH_OK) {
+        why_not = "the static calls of this program cannot be initialized";
+    }
+    if (why_not == NULL && lazy_call_initialize(NULL) != PATCH_OK) {
+        why_not = "the lazy calls of this program cannot be initialized";
+    }
+    if (why_not == NULL && function_trace_initialize(&error) != PATCH_OK) {
+        why_not = "the function entries of this program cannot be initialized";
     }
     if (why_not == NULL && executor_initialize() != 0) {
         why_not = "no handlers for SIGILL and SIGSEGV";

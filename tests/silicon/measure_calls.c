@@ -1,100 +1,107 @@
 // SPDX-License-Identifier: MIT
-/* What the forms of a call cost: direct, indirect, through a retpoline, and static calls as
- * patching leaves them, in line (the call itself is the site) and out of line (a trampoline's jump
- * is). Always the same target, so every branch is predicted but those that prevent it. Called by:
- * main.c. */
+/* What the forms of a call cost: the loops of the kernel's `bench calls`, compiled and linked as
+ * there, thunks and link-time pass included, and patched by patching/. Always the same target, so
+ * every branch is predicted but those that prevent it. Invariant: thunks, tracer and lazy call are
+ * afterwards as before. Called by: main.c. */
 #include "tests/silicon/measure.h"
 
-#include "patching/instruction.h"
+#include "kernel/bench_call_loops.h"
+#include "patching/function_trace.h"
+#include "patching/indirect_thunk.h"
 #include "patching/platform.h"
+#include "patching/trace_ring.h"
 #include "tests/silicon/loops.h"
 #include "tests/silicon/report.h"
 
-/* void NAME(unsigned iterations): BODY so many times; at least once. */
-#define CALL_LOOP(name, body)                                                                      \
-    void name(unsigned iterations);                                                                \
-    __asm__(".pushsection .text\n\t"                                                               \
-            ".balign 64\n" #name ":\n\t"                                                           \
-            ".balign 32\n"                                                                         \
-            "1:\t" body "dec %edi\n\t"                                                             \
-            "jnz 1b\n\t"                                                                           \
-            "ret\n\t"                                                                              \
-            ".popsection")
+#include <stdlib.h>
 
-/* A function whose bytes are @body. */
-#define CALL_PART(name, body)                                                                      \
-    extern const uint8_t name[];                                                                   \
-    __asm__(".pushsection .text\n\t"                                                               \
-            ".balign 32\n" #name ":\n\t" body ".popsection")
+enum { RECORDS = 4096 }; /* as many as the kernel's tracer keeps by default */
 
-#define NOP5 ".byte 0x0f, 0x1f, 0x44, 0x00, 0x00\n\t"
-
-extern void (*calls_pointer)(void);
-
-CALL_PART(calls_target, "ret\n\t");
-CALL_PART(calls_trampoline, NOP5 "int3\n\t");
-CALL_PART(calls_retpoline, "call 2f\n"
-                           "1:\tpause\n\t"
-                           "lfence\n\t"
-                           "jmp 1b\n"
-                           "2:\tmov %r11, (%rsp)\n\t"
-                           "ret\n\t");
-CALL_PART(calls_fence, "lfence\n\t"
-                       "jmp *%r11\n\t");
-
-CALL_LOOP(calls_empty, "");
-CALL_LOOP(calls_direct, "call calls_target\n\t");
-CALL_LOOP(calls_indirect, "call *calls_pointer(%rip)\n\t");
-CALL_LOOP(calls_through_retpoline, "mov calls_pointer(%rip), %r11\n\tcall calls_retpoline\n\t");
-CALL_LOOP(calls_through_fence, "mov calls_pointer(%rip), %r11\n\tcall calls_fence\n\t");
-CALL_LOOP(calls_in_line, ".globl calls_site\ncalls_site:\t" NOP5);
-CALL_LOOP(calls_out_of_line, "call calls_trampoline\n\t");
-
-extern const uint8_t calls_site[];
-void (*calls_pointer)(void) = (void (*)(void))(uintptr_t)calls_target;
-
-/* Turns the nop5 at @address into @kind to calls_target, or back. */
-static bool redirect(const uint8_t *address, enum instruction_kind kind, bool back)
+static void row(const char *what, call_loop *loop)
 {
-    static struct patch_batch batch;
-    const struct instruction forms[2] = {
-        {.kind = INSTRUCTION_NOP, .length = INSN_CALL32_LENGTH},
-        {.kind = kind, .length = INSN_CALL32_LENGTH, .target = (uint64_t)calls_target},
-    };
-    uint8_t bytes[2][PATCH_SITE_LENGTH_MAX];
-
-    for (unsigned i = 0; i < 2; i++) {
-        if (instruction_encode(&forms[i], (uint64_t)address, bytes[i]) != PATCH_OK) {
-            return false;
-        }
-    }
-    patch_batch_initialize(&batch, "call form");
-    return patch_batch_add(&batch, (uint64_t)address, bytes[back], bytes[!back],
-                           INSN_CALL32_LENGTH) == PATCH_OK &&
-           patch_batch_apply(&batch) == PATCH_OK;
+    loops_row(what, loop, call_loop_nothing);
 }
 
-/* A static call, patched in and out again. */
-static void static_call_row(const char *what, void (*loop)(unsigned), const uint8_t *site,
-                            enum instruction_kind kind)
+static void thunk_row(const char *what, enum mitigation mitigation)
 {
-    if (!redirect(site, kind, false)) {
-        report_note("not measured: %s: the site could not be patched", what);
+    if (mitigation_set(mitigation, NULL) != PATCH_OK) {
+        report_note("calls: not measured: %s: the thunks could not be switched", what);
         return;
     }
-    loops_row(what, loop, calls_empty);
-    if (!redirect(site, kind, true)) {
-        platform_fatal("a call form could not be taken back", site, 0, 0);
+    row(what, call_loop_thunk);
+}
+
+static void lazy_row(const char *what)
+{
+    struct lazy_call *call = &lazy_call_data_bench_call_lazy;
+    struct lazy_call_statistics before, after;
+    struct lazy_pass pass;
+
+    call_loop_lazy(1);
+    if (lazy_calls_patch_reported(&pass, NULL) != PATCH_OK || pass.patched != 1) {
+        report_note("calls: not measured: %s: the site was not found, or not patched", what);
+        return;
+    }
+    lazy_call_statistics(call, &before);
+    row(what, call_loop_lazy);
+    lazy_call_statistics(call, &after);
+    if (after.slow_calls != before.slow_calls || lazy_call_forget(call, NULL) != PATCH_OK) {
+        report_note("calls: %s: some calls went the slow way, or the site could not be taken back",
+                    what);
+    }
+}
+
+static bool is_target(uint32_t index, void *argument)
+{
+    (void)argument;
+    return function_trace_address(index) == (uint64_t)call_target_entry;
+}
+
+static bool target_trace(bool on)
+{
+    struct function_trace_cost cost;
+    struct patch_error error;
+
+    return function_trace_set(on, is_target, NULL, 0, &cost, &error) == PATCH_OK &&
+           cost.functions == 1;
+}
+
+/* One thread, so nobody is inside the recorder when the ring comes and goes. */
+static void traced_row(const char *what)
+{
+    struct trace_event *events = calloc(RECORDS, sizeof(*events));
+
+    if (events == NULL || !target_trace(true)) {
+        report_note("calls: not measured: %s: no memory, or the entry could not be patched", what);
+        free(events);
+        return;
+    }
+    trace_ring_set(platform_cpu_index(), events, RECORDS);
+    trace_recording_set(true);
+    row(what, call_loop_entry);
+    trace_recording_set(false);
+    if (trace_ring_newest(platform_cpu_index()) == 0) {
+        report_note("calls: %s: nothing was recorded", what);
+    }
+    trace_ring_set(platform_cpu_index(), NULL, 0);
+    free(events);
+    if (!target_trace(false)) {
+        report_note("calls: %s: the entry could not be taken back", what);
     }
 }
 
 void measure_calls(void)
 {
     loops_begin("silicon.call", "Calls: one call and return, net of the loop");
-    loops_row("direct", calls_direct, calls_empty);
-    static_call_row("static, in line", calls_in_line, calls_site, INSTRUCTION_CALL);
-    static_call_row("static, out of line", calls_out_of_line, calls_trampoline, INSTRUCTION_JUMP);
-    loops_row("indirect, predicted", calls_indirect, calls_empty);
-    loops_row("lfence; jmp", calls_through_fence, calls_empty);
-    loops_row("retpoline", calls_through_retpoline, calls_empty);
+    row("direct", call_loop_direct);
+    row("static, in line", call_loop_inline);
+    row("static, out of line", call_loop_out_of_line);
+    row("through a wrapper", call_loop_wrapper);
+    row("indirect, no thunk", call_loop_indirect);
+    thunk_row("thunk: jmp", MITIGATION_NONE);
+    thunk_row("thunk: lfence; jmp", MITIGATION_LFENCE);
+    thunk_row("thunk: retpoline", MITIGATION_RETPOLINE); /* as at first */
+    lazy_row("lazy, converged");
+    row("entry, not traced", call_loop_entry);
+    traced_row("entry, traced");
 }

@@ -20,14 +20,14 @@ DEFINE_STATIC_KEY_FALSE(silicon_key);
 static bool flag;
 static uint64_t taken_count;
 
-__attribute__((noinline, aligned(64))) static void pass_key(unsigned passes)
+__attribute__((noinline, aligned(64))) static void pass_key(uint64_t passes)
 {
     for (; passes > 0; passes--) {
         PASS(static_branch_unlikely(&silicon_key));
     }
 }
 
-__attribute__((noinline, aligned(64))) static void pass_flag(unsigned passes)
+__attribute__((noinline, aligned(64))) static void pass_flag(uint64_t passes)
 {
     for (; passes > 0; passes--) {
         PASS(__builtin_expect(flag, false));
@@ -35,14 +35,14 @@ __attribute__((noinline, aligned(64))) static void pass_flag(unsigned passes)
 }
 
 /* What both do when they are on. */
-__attribute__((noinline, aligned(64))) static void pass_always(unsigned passes)
+__attribute__((noinline, aligned(64))) static void pass_always(uint64_t passes)
 {
     for (; passes > 0; passes--) {
         PASS(true);
     }
 }
 
-__attribute__((noinline, aligned(64))) static void pass_never(unsigned passes)
+__attribute__((noinline, aligned(64))) static void pass_never(uint64_t passes)
 {
     for (; passes > 0; passes--) {
         PASS(false);

@@ -20,7 +20,30 @@ $(SILICON_BUILD)/%.o: tests/silicon/%.c tests/host/host.mk tests/silicon/silicon
 	@mkdir -p $(@D)
 	@$(CC) $(HOST_CFLAGS) -MMD -MP -c $< -o $@
 
-$(SILICON_BUILD)/silicon: $(SILICON_OBJECTS) $(HOST_LIVE) $(HOST)/libpatching.a
-	@$(CC) $(HOST_CFLAGS) -no-pie $(HOST_KEY_SECTIONS) $^ -o $@
+# The kernel's loops around calls: indirect ones through the thunks of patching/, functions that
+# can be traced, static calls found by the link-time pass.
+SILICON_LOOPS := $(addprefix $(SILICON_BUILD)/kernel/,bench_call_loops.o bench_call_targets.o)
+SILICON_LOOPS_CFLAGS := -fpatchable-function-entry=5 $(if $(findstring clang,$(CC)), \
+    -mretpoline -mretpoline-external-thunk,-mindirect-branch=thunk-extern -mindirect-branch-register)
+SILICON_SECTIONS := $(HOST_KEY_SECTIONS) $(HOST_CALL_SECTIONS) $(call section_bounds,lazy_calls) \
+    -Wl,--defsym=function_entries_start=__start___patchable_function_entries \
+    -Wl,--defsym=function_entries_end=__stop___patchable_function_entries
 
--include $(wildcard $(SILICON_BUILD)/*.d)
+$(SILICON_BUILD)/kernel/%.o: kernel/%.c tests/host/host.mk tests/silicon/silicon.mk
+	@mkdir -p $(@D)
+	@$(CC) $(HOST_CFLAGS) $(SILICON_LOOPS_CFLAGS) -MMD -MP -c $< -o $@
+
+$(SILICON_BUILD)/loops.partial.o: $(SILICON_LOOPS) partial.ld
+	@$(LD) -r -z noexecstack --fatal-warnings -T partial.ld $(SILICON_LOOPS) -o $@
+
+$(SILICON_BUILD)/loops.call_sites.asm: $(SILICON_BUILD)/loops.partial.o $(CALL_SITES)
+	@$(CALL_SITES) $< -o $@
+
+$(SILICON_BUILD)/loops.call_sites.o: $(SILICON_BUILD)/loops.call_sites.asm
+	@$(NASM) -f elf64 -Werror $< -o $@
+
+$(SILICON_BUILD)/silicon: $(SILICON_OBJECTS) $(SILICON_BUILD)/loops.partial.o \
+    $(SILICON_BUILD)/loops.call_sites.o $(HOST_LIVE) $(HOST)/libpatching.a
+	@$(CC) $(HOST_CFLAGS) -no-pie $(SILICON_SECTIONS) $^ -o $@
+
+-include $(wildcard $(SILICON_BUILD)/*.d $(SILICON_BUILD)/kernel/*.d)

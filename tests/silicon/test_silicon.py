@@ -135,8 +135,10 @@ def test_naive_fails_where_it_must(rows):
 
 def test_calls_keys_and_handlers_are_complete(rows):
     assert {row["what"] for row in rows["silicon.call"]} == {
-        "direct", "static, in line", "static, out of line", "indirect, predicted", "lfence; jmp",
-        "retpoline"}
+        "direct", "static, in line", "static, out of line", "through a wrapper",
+        "indirect, no thunk", "thunk: jmp", "thunk: lfence; jmp", "thunk: retpoline",
+        "lazy, converged", "entry, not traced", "entry, traced"}
+    assert [row for row in rows["silicon.note"] if row["text"].startswith("calls:")] == []
     assert {row["what"] for row in rows["silicon.key"]} == {
         "key off", "key on", "load and test, off", "load and test, on"}
     assert {(row["what"], row["sites"]) for row in rows["silicon.handler"]} == {
