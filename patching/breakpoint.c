@@ -5,7 +5,6 @@
  * (arm, disarm). */
 #include "patching/breakpoint.h"
 
-#include "patching/bytes.h"
 #include "patching/instruction.h"
 
 enum { INT3_LENGTH = 1 };
@@ -110,43 +109,33 @@ static void emulate(const struct patch_site *site, struct patch_registers *regis
 enum look {
     LOOK_EMULATED, /* ours: done */
     LOOK_VANISHED, /* no int3 any more: fetch again (facts: bug 4) */
-    LOOK_STALE,    /* the same, but fetching could trap again: done */
     LOOK_STRANGE,  /* int3, and no batch had it when we looked */
 };
 
-/* Whether the int3 at @site, which is gone, may be met again for ever. An emulator may have filed a
- * translation of it, which stays until the site is written once more (sites_refresh()); and if it
- * is the patcher who goes round and round, nobody is left to write. So what stands there is done
- * here instead of fetched: the new instruction, if all of it is there. */
-static bool is_stale(const struct patch_batch *batch, const struct patch_site *site)
-{
-    return batch->needs_refresh &&
-           bytes_equal((const void *)site->address, site->new_bytes, site->length);
-}
-
-/* The byte is read once, behind the reference: what has both is ours as long as the reference is
- * held. Acquire: pairs with the count in patch_breakpoint_arm(): who sees an int3 sees its batch
- * counted, see patch_breakpoint_handle(). */
+/* A site of the batch in flight is emulated whether its int3 still stands or not: while a batch is
+ * in flight either instruction will do. To go back and fetch again would do, too, on a processor;
+ * but an emulator that has filed a translation of the int3 (sites_refresh()) would trap again. If
+ * it is the patcher who goes round and round, nobody is left to write the site once more; if it is
+ * a CPU with interrupts off, it never takes the sync that the batch waits for.
+ *
+ * The byte is read once, behind the reference. Acquire: pairs with the count in
+ * patch_breakpoint_arm(): who sees an int3 sees its batch counted, see patch_breakpoint_handle().
+ */
 static enum look look_once(struct patch_trap_cpu *cpu, struct patch_registers *registers)
 {
     uint64_t address = registers->ip - INT3_LENGTH;
     bool in_time = reference_get(cpu);
     bool stands = __atomic_load_n((const uint8_t *)address, __ATOMIC_ACQUIRE) == INSN_INT3;
     const struct patch_site *site = in_time ? find_site(in_flight, address) : NULL;
-    enum look look = stands ? LOOK_STRANGE : LOOK_VANISHED;
 
-    if (site != NULL && stands) {
+    if (site != NULL) {
         emulate(site, registers);
         __atomic_fetch_add(&cpu->emulated, 1, __ATOMIC_RELAXED); /* ordered by the put */
-        look = LOOK_EMULATED;
-    } else if (site != NULL && is_stale(in_flight, site)) {
-        emulate(site, registers);
-        look = LOOK_STALE;
     }
     if (in_time) {
         reference_put(cpu);
     }
-    return look;
+    return site != NULL ? LOOK_EMULATED : stands ? LOOK_STRANGE : LOOK_VANISHED;
 }
 
 /* An int3 may be met late: by a CPU that was silent when a batch was put back, or that runs in an
@@ -179,8 +168,6 @@ bool patch_breakpoint_handle(struct patch_registers *registers)
     }
     if (look == LOOK_VANISHED) {
         registers->ip -= INT3_LENGTH;
-    }
-    if (look == LOOK_VANISHED || look == LOOK_STALE) {
         __atomic_fetch_add(&cpu->retried, 1, __ATOMIC_RELAXED); /* a count, no order needed */
     }
     return look != LOOK_STRANGE;

@@ -2,7 +2,7 @@
 /* See fetch.h. Called by: machine.c, fuzz_batch.c. */
 #include "tests/fuzz/fetch.h"
 
-#include "patching/breakpoint.h"
+#include "patching/trap_statistics.h"
 #include "tests/fuzz/check.h"
 #include "tests/fuzz/machine.h"
 #include "tests/fuzz/oracle.h"
@@ -118,30 +118,24 @@ static bool condition_holds(unsigned condition, uint64_t flags)
     return holds[condition];
 }
 
-/* Whether the new instruction is done instead of fetched: on an emulator, which could trap again,
- * where it stands while the batch is in flight. */
-static bool is_stale(const struct fetched_site *site)
-{
-    return machine.needs_refresh && patch_trap_cpus[0].references > 0 &&
-           memcmp((const void *)site->address, site->new_bytes, site->length) == 0;
-}
-
 /* A CPU runs into the int3 of @site, or into one it fetched before that went away. */
 static void run_into(const struct fetched_site *site)
 {
     uint64_t stack[4] = {1, 2, 0x1122334455667788, 3};
     uint64_t ip, sp = (uint64_t)&stack[2], ax = 77;
-    uint64_t flags = (++turn * 0x9e3779b9u) >> 7;
+    unsigned cpu = ++turn % machine.possible_cpus;
+    uint64_t flags = (turn * 0x9e3779b9u) >> 7;
     uint64_t next = site->address + site->length;
     bool int3_stands = *(const uint8_t *)site->address == INT3;
+    uint64_t retried = patch_traps_retried(cpu);
     struct instruction instruction;
 
     if (any_mixture_goes || !(site->seen[0] & SEEN_INT3)) {
         return;
     }
-    FUZZ_CHECK(machine_trap(turn % machine.possible_cpus, site->address, &ip, &sp, flags, &ax),
+    FUZZ_CHECK(machine_trap(cpu, site->address, &ip, &sp, flags, &ax),
                "int3 at %#llx is not resolved", (unsigned long long)site->address);
-    if (!int3_stands && !is_stale(site)) {
+    if (!int3_stands && patch_traps_retried(cpu) != retried) { /* no batch in flight has it */
         FUZZ_CHECK(ip == site->address && sp == (uint64_t)&stack[2], "retry goes astray");
         return;
     }
@@ -160,7 +154,7 @@ static void run_into(const struct fetched_site *site)
     FUZZ_CHECK(sp == (kind == INSTRUCTION_RETURN ? (uint64_t)&stack[3] : pushed), "wrong stack");
     FUZZ_CHECK(stack[1] == (kind == INSTRUCTION_CALL ? next : 2), "wrong return address");
     FUZZ_CHECK(ax == (kind == INSTRUCTION_RETURN_ZERO ? 0 : 77), "wrong result");
-    emulated += int3_stands;
+    emulated++;
 }
 
 void fetch_note_byte(uint64_t address, uint8_t value, bool is_parked)

@@ -24,7 +24,7 @@ THUNK_RACES = ("test_indirect_thunk_races", "call_arrives_however_it_meets_a_swi
 RINGS, ENTRIES = "test_trace_ring", "test_function_trace"
 KEPT = ("test_trace_entry", "traced_call_keeps_every_register_and_the_stack")
 
-STALE = ("test_breakpoint", "stale_int3_of_an_emulator_is_done_until_the_refresh")
+VANISHED = ("test_breakpoint", "vanished_int3_of_a_batch_in_flight_is_emulated")
 
 STEP = "step_run(pass, first, end, step)"
 SYNC = "if (!pass->cpu_is_silent && sync_run(pass)) {"
@@ -124,6 +124,8 @@ MUTANTS = [
            "test_breakpoint", "cpu_that_comes_up_during_a_batch_is_served"),
     Mutant("reference set instead of counted", "breakpoint.c", "&count, count + 1, false",
            "&count, 2, false", "test_breakpoint", "handler_nests"),
+    Mutant("handler goes by the byte", "breakpoint.c", "= in_time ? find_site(in_flight, address)",
+           "= in_time && stands ? find_site(in_flight, address)", *VANISHED),
     Mutant("handler without retry", "breakpoint.c", "stands ? LOOK_STRANGE : LOOK_VANISHED;",
            "LOOK_STRANGE;", "test_breakpoint", "trap_whose_int3_vanished_is_retried"),
     Mutant("handler looks twice at most", "breakpoint.c",
@@ -209,15 +211,10 @@ MUTANTS = [
            "instruction_has_target(instruction.kind) ?", "instruction.target != 0 ?",
            "test_jump_targets", "jump_to_address_zero_is_emulated"),
     # Translations that stay.
-    Mutant("stale int3 fetched again", "breakpoint.c", "return batch->needs_refresh &&",
-           "return false &&", *STALE),
     Mutant("refresh when the handler has let go", "three_steps.c",
            "    sites_refresh(batch);\n    if (uses_int3) {\n        patch_breakpoint_disarm();\n",
            "    if (uses_int3) {\n        patch_breakpoint_disarm();\n    }\n"
-           "    sites_refresh(batch);\n    if (false) {\n", *STALE),
-    Mutant("vanished int3 done instead of fetched", "breakpoint.c",
-           "return batch->needs_refresh &&", "return",
-           "test_breakpoint", "vanished_int3_is_fetched_again_by_a_processor"),
+           "    sites_refresh(batch);\n    if (false) {\n", *VANISHED),
     # The thunks of indirect branches.
     Mutant("lfence and none swapped", "indirect_thunk.asm",
            "%1.lfence, __x86_indirect_thunk_%1.plain", "%1.plain, __x86_indirect_thunk_%1.lfence",

@@ -4,6 +4,7 @@
 #include "tests/host/watcher.h"
 
 #include "patching/instruction.h"
+#include "patching/trap_statistics.h"
 #include "tests/host/host_test.h"
 #include "tests/host/recorder.h"
 
@@ -206,8 +207,7 @@ static void execute(const struct watched_site *site, struct patch_registers *reg
 }
 
 /* A CPU that may fetch int3 here does so, and must come out of the handler as the new instruction
- * would leave it; or go back to the site if the int3 is gone by then (on an emulator, and the
- * new instruction stands there while the batch is in flight: not go back, but do it). */
+ * would leave it; or go back to the site if the int3 is gone by then, and the batch with it. */
 static void run_into(const struct watched_site *site)
 {
     uint64_t stack[4] = {1, 2, 0x1122334455667788, 3};
@@ -218,20 +218,18 @@ static void run_into(const struct watched_site *site)
     };
     struct patch_registers expected = registers;
     bool int3_stands = *(const uint8_t *)site->address == INSN_INT3;
-    bool is_stale = recorder.text_needs_refresh && patch_trap_cpus[0].references > 0 &&
-                    memcmp((const void *)site->address, site->new_bytes, site->length) == 0;
+    unsigned cpu = ++turn % recorder.cpus;
+    uint64_t retried = patch_traps_retried(cpu);
 
     if (!may_fetch_int3(site)) {
         return;
     }
-    if (!recorder_trap(++turn % recorder.cpus, site->address, &registers)) {
+    if (!recorder_trap(cpu, site->address, &registers)) {
         fail_msg("int3 at %#lx not resolved (log %s)", (unsigned long)site->address,
                  recorder_log());
     }
-    if (int3_stands) {
+    if (int3_stands || patch_traps_retried(cpu) == retried) {
         recorder.traps++;
-        execute(site, &expected, &stack[2]);
-    } else if (is_stale) {
         execute(site, &expected, &stack[2]);
     } else {
         expected.ip = site->address;

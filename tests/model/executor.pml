@@ -41,7 +41,7 @@ inline reference_put()
 {
     d_step {
         if
-        :: is_ours || !LEAK_REFERENCE -> references[cpu]--
+        :: !LEAK_REFERENCE -> references[cpu]--
         :: else
         fi;
         in_time = false;
@@ -67,7 +67,7 @@ inline read_byte()
  *     byte 0 = int3
  *                                          #BP
  *                                          reads the count; reference 1 -> 2
- *                                          int3 stands; finds the site; emulates
+ *                                          finds the site; emulates
  *     disarm: references 2 -> 1; waits
  *                                          reference 1 -> 0
  *     sees 0; the batch may be reused
@@ -87,8 +87,8 @@ inline look_once()
     read_byte();
 #endif
     if
-    :: in_time && stands ->
-        d_step { /* find_site() */
+    :: in_time ->
+        d_step { /* find_site(); whether int3 still stands or not */
             check_reader();
             is_ours = batch_lists[site]
         }
@@ -110,12 +110,6 @@ progress_emulated:
     :: in_time -> reference_put()
     :: else
     fi
-#if BYTE_READ_TWICE
-    if
-    :: !is_ours -> read_byte()
-    :: else
-    fi
-#endif
 }
 
 /* patch_breakpoint_handle(), and the way back of breakpoint_entry (arch/entry.asm). */

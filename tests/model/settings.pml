@@ -104,9 +104,6 @@
 #ifndef LOOKS
 #define LOOKS 0        /* n: the handler looks n times at most, whatever was armed meanwhile */
 #endif
-#ifndef BYTE_READ_TWICE
-#define BYTE_READ_TWICE 0
-#endif
 #ifndef BYTE_READ_FIRST
 #define BYTE_READ_FIRST 0 /* before the reference is taken */
 #endif
