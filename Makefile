@@ -50,6 +50,13 @@ kernel: $(ELF)
 export BUILD SMP MEM NIC ACCEL UEFI MACHINE
 override export CMD := $(value CMD)
 
+# The form of static calls that name none: inline or out-of-line (patching/static_call.h).
+STATIC_CALLS ?= inline
+STATIC_CALL_FORMS := inline=STATIC_CALL_INLINE out-of-line=STATIC_CALL_OUT_OF_LINE
+STATIC_CALL_FORM := $(patsubst $(STATIC_CALLS)=%,%,$(filter $(STATIC_CALLS)=%,$(STATIC_CALL_FORMS)))
+$(if $(STATIC_CALL_FORM),,$(error STATIC_CALLS=$(STATIC_CALLS) is neither inline nor out-of-line))
+CFLAGS += -DSTATIC_CALL_FORM_DEFAULT=$(STATIC_CALL_FORM)
+
 # A stamp holds the tools, the flags and the list of objects; it changes only when one of them does.
 STAMP := $(BUILD)/flags.stamp
 STAMP_TEXT := $(CC) $(CFLAGS) $(ENTRY_CFLAGS) $(NOPATCH_OBJECTS) / $(NASM) $(ASFLAGS) / \
@@ -135,7 +142,8 @@ help:
 	@echo "make lint     form, rooms, closed nopatch text, cppcheck, shellcheck"
 	@echo "make format   clang-format everything"
 	@echo "make clean    remove $(BUILD)"
-	@echo "CC=clang BUILD=build/clang builds beside the default with clang"
+	@echo "CC=clang BUILD=build/clang builds beside the default with clang;"
+	@echo "STATIC_CALLS=out-of-line leaves calls unpatched, their trampolines alone change"
 
 # The recursive makes keep the order under -j: tools first, then the build, then its use.
 setup:

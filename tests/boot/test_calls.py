@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Static calls as a user meets them: `calls`, `call`, `sites`, `plan`, idle=, and bad input."""
 
+import os
 import subprocess
 
 import pytest
 
-from machine import ALL_OK, SOME_FAILED, Machine, loader_options
+from machine import ALL_OK, BUILD, ROOT, SOME_FAILED, Machine, loader_options
 
 USERS = ("clock_read", "console_output", "cpu_idle")
 
@@ -132,3 +133,29 @@ def test_without_a_uart_output_is_skipped():
                *loader_options("kernel", 'run="call console_output null; calls; exit"')]
     assert subprocess.run(command, timeout=30, stdin=subprocess.DEVNULL,
                           check=False).returncode == ALL_OK
+
+
+def make(*arguments):
+    """Builds the kernel once more, as a user would: without what this run of make passes on."""
+    environment = {name: value for name, value in os.environ.items()
+                   if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")}
+    return subprocess.run(["make", "-s", "-j2", "kernel", *arguments], cwd=ROOT, env=environment,
+                          capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_a_build_can_leave_calls_out_of_line():
+    built = make("STATIC_CALLS=out-of-line", f"BUILD={BUILD}/out-of-line")
+    assert built.returncode == 0, built.stderr
+    with Machine("out-of-line", image=BUILD / "out-of-line/livetext.elf") as machine:
+        machine.wait_prompt()
+        assert {row["form"] for name, row in calls(machine).items() if name in USERS} == {
+            "out-of-line"}
+        machine.run("call cpu_idle idle_poll")
+        assert "ok 1 static_key" in machine.run("test static_key")
+        assert machine.exit() == ALL_OK
+
+
+def test_a_build_refuses_a_form_that_is_none():
+    built = make("STATIC_CALLS=outline", f"BUILD={BUILD}/outline")
+    assert built.returncode != 0
+    assert "STATIC_CALLS=outline is neither inline nor out-of-line" in built.stderr
