@@ -55,26 +55,31 @@ static __attribute__((noinline)) uint64_t block_run(call_loop *loop, uint64_t ca
 }
 
 /* Times the forms from @first up to @end. A round without samples comes first: caches, and an
- * emulator's translations. */
-static bool forms_time(struct shell_session *session, enum call_form_id first,
-                       enum call_form_id end, uint32_t blocks)
+ * emulator's translations. Returns the number of samples; 0: it could not be done. */
+static uint32_t forms_time(struct shell_session *session, const struct call_request *request,
+                           enum call_form_id first, enum call_form_id end)
 {
-    for (uint32_t round = 0; round <= blocks; round++) {
-        uint32_t sample = round == 0 ? 0 : round - 1;
+    uint64_t deadline = clock_now_ns() + request->budget_ns;
+    uint32_t blocks = 0;
 
+    for (uint32_t round = 0; round <= request->blocks; round++) {
+        blocks = round == 0 ? 1 : round;
         if (first == CALL_FORM_LAZY_FIRST && !call_lazy_forget()) {
-            return false;
+            return 0;
         }
-        empty_ticks[sample] = block_run(call_loop_nothing, block_calls(first));
+        empty_ticks[blocks - 1] = block_run(call_loop_nothing, block_calls(first));
         for (enum call_form_id id = first; id < end; id++) {
-            ticks[id][sample] = block_run(call_forms[id].loop, block_calls(id));
+            ticks[id][blocks - 1] = block_run(call_forms[id].loop, block_calls(id));
         }
         if (shell_interrupted(session)) {
             console_print("bench calls: stopped by Ctrl-C\n");
-            return false;
+            return 0;
+        }
+        if (request->budget_ns != 0 && round > 0 && clock_now_ns() > deadline) {
+            break;
         }
     }
-    return true;
+    return blocks;
 }
 
 static bool is_less(const void *left, const void *right)
@@ -116,10 +121,13 @@ static struct call_counts loop_count(enum call_form_id id)
 }
 
 /* Times and counts the forms from @first up to @end, all of one setting. */
-static bool forms_measure(struct shell_session *session, enum call_form_id first,
-                          enum call_form_id end, uint32_t blocks, struct call_result *results)
+static bool forms_measure(struct shell_session *session, const struct call_request *request,
+                          enum call_form_id first, enum call_form_id end,
+                          struct call_result *results)
 {
-    if (!forms_time(session, first, end, blocks)) {
+    uint32_t blocks = forms_time(session, request, first, end);
+
+    if (blocks == 0) {
         return false;
     }
     heap_sort(empty_ticks, blocks, sizeof(empty_ticks[0]), is_less);
@@ -140,8 +148,8 @@ static bool is_patched(enum patch_status status, const char *what, const struct 
     return status == PATCH_OK;
 }
 
-static bool thunk_measure(struct shell_session *session, enum call_form_id id, uint32_t blocks,
-                          struct call_result *results)
+static bool thunk_measure(struct shell_session *session, const struct call_request *request,
+                          enum call_form_id id, struct call_result *results)
 {
     enum mitigation before = mitigation_current();
     const char *name = call_forms[id].mitigation;
@@ -150,14 +158,14 @@ static bool thunk_measure(struct shell_session *session, enum call_form_id id, u
     if (!is_patched(mitigation_set(mitigation_find(name), &error), name, &error)) {
         return false;
     }
-    bool measured = forms_measure(session, id, id + 1, blocks, results);
+    bool measured = forms_measure(session, request, id, id + 1, results);
 
     return is_patched(mitigation_set(before, &error), mitigation_name(before), &error) && measured;
 }
 
 /* First calls go through the thunk of the mitigation in force. */
-static bool lazy_measure(struct shell_session *session, enum call_form_id id, uint32_t blocks,
-                         struct call_result *results)
+static bool lazy_measure(struct shell_session *session, const struct call_request *request,
+                         enum call_form_id id, struct call_result *results)
 {
     bool is_first = id == CALL_FORM_LAZY_FIRST;
 
@@ -166,7 +174,7 @@ static bool lazy_measure(struct shell_session *session, enum call_form_id id, ui
     bool measured = call_lazy_forget() && (is_first || call_lazy_converge());
     uint64_t slow_calls = call_lazy_slow_calls();
 
-    measured = measured && forms_measure(session, id, id + 1, blocks, results);
+    measured = measured && forms_measure(session, request, id, id + 1, results);
     if (measured && !is_first && call_lazy_slow_calls() != slow_calls) {
         console_print("bench calls: %llu calls of a site that was found went the slow way\n",
                       (unsigned long long)(call_lazy_slow_calls() - slow_calls));
@@ -195,7 +203,7 @@ static bool target_trace(bool on)
 }
 
 /* The rings of `trace`, if there are any, take the records: as for any other function. */
-static bool traced_measure(struct shell_session *session, uint32_t blocks,
+static bool traced_measure(struct shell_session *session, const struct call_request *request,
                            struct call_result *results)
 {
     bool own_rings = trace_rings_records() == 0;
@@ -208,7 +216,7 @@ static bool traced_measure(struct shell_session *session, uint32_t blocks,
 
     if (measured) {
         trace_recording_set(true);
-        measured = forms_measure(session, CALL_FORM_TRACED, CALL_FORM_TRACED + 1, blocks, results);
+        measured = forms_measure(session, request, CALL_FORM_TRACED, CALL_FORM_TRACED + 1, results);
         trace_rings_stop();
         measured = target_trace(false) && measured;
     }
@@ -218,22 +226,23 @@ static bool traced_measure(struct shell_session *session, uint32_t blocks,
     return measured;
 }
 
-static bool prepared_measure(struct shell_session *session, enum call_form_id id, uint32_t blocks,
-                             struct call_result *results)
+static bool prepared_measure(struct shell_session *session, const struct call_request *request,
+                             enum call_form_id id, struct call_result *results)
 {
     switch (id) {
     case CALL_FORM_LAZY:
     case CALL_FORM_LAZY_FIRST:
-        return lazy_measure(session, id, blocks, results);
+        return lazy_measure(session, request, id, results);
     case CALL_FORM_TRACED:
-        return traced_measure(session, blocks, results);
+        return traced_measure(session, request, results);
     default:
-        return thunk_measure(session, id, blocks, results);
+        return thunk_measure(session, request, id, results);
     }
 }
 
-enum command_result call_forms_measure(struct shell_session *session, enum call_form_id end,
-                                       uint32_t blocks, struct call_result *results)
+enum command_result call_forms_measure(struct shell_session *session,
+                                       const struct call_request *request,
+                                       struct call_result *results)
 {
     if (!call_loops_are_intact()) {
         return COMMAND_FAILED;
@@ -243,10 +252,10 @@ enum command_result call_forms_measure(struct shell_session *session, enum call_
                       "trace off\n");
         return COMMAND_FAILED;
     }
-    bool done = forms_measure(session, 0, CALL_FORM_PLAIN_END, blocks, results);
+    bool done = forms_measure(session, request, 0, CALL_FORM_PLAIN_END, results);
 
-    for (enum call_form_id id = CALL_FORM_PLAIN_END; id < end && done; id++) {
-        done = prepared_measure(session, id, blocks, results);
+    for (enum call_form_id id = CALL_FORM_PLAIN_END; id < request->end && done; id++) {
+        done = prepared_measure(session, request, id, results);
     }
     return done ? COMMAND_OK : COMMAND_FAILED;
 }

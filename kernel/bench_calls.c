@@ -8,6 +8,8 @@
 #include "kernel/table.h"
 
 #define DEFAULT_CALLS 100000
+#define SETTING_BUDGET_NS                                                                          \
+    2000000000ull /* unless --calls was given: emulators may take 20 us a call */
 
 static void count_print(struct table *table, const char *name, bool is_known, uint64_t count)
 {
@@ -45,7 +47,7 @@ static void result_print(struct table *table, const struct call_form *form,
 enum command_result bench_calls_run(struct shell_session *session, int argc, char **argv)
 {
     static struct call_result results[CALL_FORM_COUNT];
-    uint64_t calls = DEFAULT_CALLS;
+    uint64_t calls = 0;
     bool json = false;
     const struct option options[] = {
         OPTION_NUMBER("--calls", &calls, 1, CALL_BLOCK * CALL_BLOCKS_MAX),
@@ -55,9 +57,14 @@ enum command_result bench_calls_run(struct shell_session *session, int argc, cha
     if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 0)) {
         return COMMAND_USAGE;
     }
-    uint32_t blocks = (uint32_t)((calls + CALL_BLOCK - 1) / CALL_BLOCK);
+    uint64_t wanted = calls != 0 ? calls : DEFAULT_CALLS;
+    const struct call_request request = {
+        .end = CALL_FORM_COUNT,
+        .blocks = (uint32_t)((wanted + CALL_BLOCK - 1) / CALL_BLOCK),
+        .budget_ns = calls == 0 ? SETTING_BUDGET_NS : 0,
+    };
 
-    if (call_forms_measure(session, CALL_FORM_COUNT, blocks, results) != COMMAND_OK) {
+    if (call_forms_measure(session, &request, results) != COMMAND_OK) {
         return COMMAND_FAILED;
     }
     struct table table;

@@ -69,12 +69,18 @@ struct call_form {
 };
 extern const struct call_form call_forms[CALL_FORM_COUNT];
 
-/* Measures the forms before @end, @blocks times CALL_BLOCK calls of each (one call of
- * CALL_FORM_LAZY_FIRST), in turn; counts what a call executes. Mitigation and tracer are afterwards
- * as before, the lazy call as at boot. Context: thread.
+struct call_request {
+    enum call_form_id end; /* the forms before this one */
+    uint32_t blocks;       /* this many of CALL_BLOCK calls each; of one of CALL_FORM_LAZY_FIRST */
+    uint64_t budget_ns; /* but after this time in one setting no more, 1 at least; 0: no budget */
+};
+
+/* Measures forms, in turn those that need the same setting, and counts what a call executes.
+ * Mitigation and tracer are afterwards as before, the lazy call as at boot. Context: thread.
  * Returns COMMAND_FAILED after a message: Ctrl-C, a batch that failed, functions being traced. */
-enum command_result call_forms_measure(struct shell_session *session, enum call_form_id end,
-                                       uint32_t blocks, struct call_result *results);
+enum command_result call_forms_measure(struct shell_session *session,
+                                       const struct call_request *request,
+                                       struct call_result *results);
 
 /* bench_call_steps.c: counts what a call of @loop executes, the loop's share subtracted.
  * Context: thread, patch lock not held. */

@@ -10,7 +10,8 @@
 #include "patching/instruction.h"
 #include "patching/static_call.h"
 
-#define SEED_BLOCKS 100
+#define SEED_BLOCKS    100
+#define SEED_BUDGET_NS 2000000000ull
 
 /* Seed 2, "Re: [PATCH v2 0/4] Static calls", 2018-12-12. Before: "the additional call, ret, and so
  * on"; after: "the outline version uses a tail-call (i.e. jmpq *target)". */
@@ -21,7 +22,13 @@ static struct call_result results[CALL_FORM_COUNT];
 
 bool bench_seed_calls_measure(struct shell_session *session)
 {
-    return call_forms_measure(session, CALL_FORM_PLAIN_END, SEED_BLOCKS, results) == COMMAND_OK;
+    const struct call_request request = {
+        .end = CALL_FORM_PLAIN_END,
+        .blocks = SEED_BLOCKS,
+        .budget_ns = SEED_BUDGET_NS,
+    };
+
+    return call_forms_measure(session, &request, results) == COMMAND_OK;
 }
 
 /* A figure that may be unknown. */
