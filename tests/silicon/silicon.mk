@@ -24,7 +24,8 @@ $(SILICON_BUILD)/%.o: tests/silicon/%.c tests/host/host.mk tests/silicon/silicon
 # can be traced, static calls found by the link-time pass.
 SILICON_LOOPS := $(addprefix $(SILICON_BUILD)/kernel/,bench_call_loops.o bench_call_targets.o)
 SILICON_LOOPS_CFLAGS := -fpatchable-function-entry=5 $(if $(findstring clang,$(CC)), \
-    -mretpoline -mretpoline-external-thunk,-mindirect-branch=thunk-extern -mindirect-branch-register)
+    -mretpoline -mretpoline-external-thunk,\
+    -mindirect-branch=thunk-extern -mindirect-branch-register)
 SILICON_SECTIONS := $(HOST_KEY_SECTIONS) $(HOST_CALL_SECTIONS) $(call section_bounds,lazy_calls) \
     -Wl,--defsym=function_entries_start=__start___patchable_function_entries \
     -Wl,--defsym=function_entries_end=__stop___patchable_function_entries
