@@ -5,6 +5,7 @@
  * static call. Invariant: figures of batches are those of the records, and text is afterwards as
  * before. Called by: commands_bench.c. */
 #include "arch/clock.h"
+#include "arch/instructions.h"
 #include "kernel/bench.h"
 #include "kernel/bench_lazy.h"
 #include "kernel/console.h"
@@ -30,6 +31,7 @@ static uint32_t run_and_yield(void)
     uint32_t sum = current->run();
 
     thread_yield();
+    cpu_relax();
     return sum;
 }
 

@@ -148,4 +148,20 @@ MUTANTS = [
     Mutant("caller-of-the-recorder-recorded", "patching/function_trace_entry.asm",
            "mov rsi, [rsp + (ENTRY_SAVED + 1) * 8]", "mov rsi, [rsp + ENTRY_SAVED * 8]",
            "trace", "calls_are_recorded_in_order_with_their_callers"),
+    Mutant("lazy-worker-never-woken", "kernel/patch_worker.c",
+           "    apic_interrupt_self(VECTOR_PATCH_WORK);\n", "",
+           "lazy_call", "racing_first_calls_find_every_site"),
+    Mutant("lazy-report-lost-in-full-slots", "patching/lazy_report.c",
+           "    return LAZY_REPORT_FULL;",
+           "    __atomic_store_n(&slots[0], site, __ATOMIC_SEQ_CST);\n"
+           "    return LAZY_REPORT_ADDED;",
+           "lazy_call", "full_slots_are_counted_and_lose_nothing"),
+    Mutant("lazy-update-misses-the-stub", "patching/lazy_change.c",
+           "        __atomic_store_n(&call->target, (lazy_call_function *)change->wanted, "
+           "__ATOMIC_SEQ_CST);\n", "",
+           "lazy_call", "update_of_an_unknown_call_costs_no_round"),
+    Mutant("lazy-update-misses-sites", "patching/lazy_change.c",
+           "for (unsigned i = 0; i < LAZY_SITE_SLOTS && status == PATCH_OK; i++) {",
+           "for (unsigned i = 0; i < LAZY_SITE_SLOTS && status == PATCH_OK; i += 2) {",
+           "lazy_call", "call_that_begins_behind_an_update_goes_to_the_new_target"),
 ]
