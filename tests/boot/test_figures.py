@@ -35,6 +35,8 @@ FIELDS = {
                      "total_ns"),
     "spin 1 1 -j": ("spin", "cpu left_ms interrupts"),
     "bench ipi -n 20 -j": ("bench.ipi", f"what peer n {HISTOGRAM}"),
+    "bench lazy --sites 1,56 -j": ("bench.lazy", "form sites cpus batches rounds ipis slow_calls "
+                                   "reported overflowed time_ns"),
     "bench poke --sites 1,8 --flips 2 -j": (
         "bench.poke", "protocol sites cpus load busy flips rounds_per_flip ipis_per_flip traps "
         f"handler_p50_ns stolen_ns stolen_max_ns wrong_passes placement {HISTOGRAM}"),
@@ -121,6 +123,18 @@ def test_flip_to_the_present_state_costs_nothing(shell):
 
 
 ROUNDS = {"stop": 1, "qword": 1, "int3-batch": 3, "naive": 0}  # int3: 3 a site
+
+
+def test_bench_lazy_converges_and_updates_in_one_batch(shell):
+    rows = shell.json("bench lazy -j", 120)
+    assert [row["sites"] for row in rows] == [1, 1, 1, 56, 56, 56, 256, 256, 256]
+    for row in rows:
+        assert row["rounds"] == 3 * row["batches"]
+        assert row["ipis"] == row["rounds"] * (row["cpus"] - 1)
+        if row["form"] == "lazy converge":
+            assert row["slow_calls"] >= row["reported"] + row["overflowed"] >= row["sites"]
+        else:
+            assert (row["batches"], row["slow_calls"]) == (1, 0)
 
 
 @pytest.mark.parametrize("sites", [1, 56, 4096])

@@ -314,7 +314,8 @@ MUTANTS = [
            LAZY, "host_without_a_worker_is_asked_again"),
     Mutant("tail call reported for ever", "lazy_call.c",
            "    case LAZY_SITE_UNPATCHABLE:\n        count(&shard->unpatchable);\n        break;",
-           "    case LAZY_SITE_UNPATCHABLE:\n        report(call, shard, cpu, site);\n        break;",
+           "    case LAZY_SITE_UNPATCHABLE:\n        report(call, shard, cpu, site);\n"
+           "        break;",
            LAZY, "tail_call_is_not_patched_and_not_reported_for_ever"),
     Mutant("known site found again", "lazy_call.c",
            "state != LAZY_SITE_UNKNOWN && state != LAZY_SITE_FORGOTTEN;", "false;",
