@@ -15,12 +15,13 @@ __attribute__((noinline)) uint32_t bench_lazy_new(uint32_t sum)
     return sum + BENCH_LAZY_NEW_ONE;
 }
 
-#define TIMES_4(x)   x x x x
-#define TIMES_7(x)   x x x x x x x
-#define TIMES_8(x)   TIMES_4(x) TIMES_4(x)
-#define TIMES_1(x)   x
-#define TIMES_56(x)  TIMES_7(TIMES_8(x))
-#define TIMES_256(x) TIMES_4(TIMES_8(TIMES_8(x)))
+#define TIMES_1(x)  x
+#define TIMES_8(x)  x x x x x x x x
+#define TIMES_32(x) TIMES_8(x) TIMES_8(x) TIMES_8(x) TIMES_8(x)
+#define TIMES_56(x) TIMES_32(x) TIMES_8(x) TIMES_8(x) TIMES_8(x)
+#define TIMES_256(x)                                                                               \
+    TIMES_32(x)                                                                                    \
+    TIMES_32(x) TIMES_32(x) TIMES_32(x) TIMES_32(x) TIMES_32(x) TIMES_32(x) TIMES_32(x)
 
 /* The empty asm keeps the last call from being the function's end. */
 #define RUN_FUNCTION(name, sites, call)                                                            \
