@@ -35,7 +35,11 @@ __attribute__((noinline)) uint32_t bench_lazy_new(uint32_t sum)
 
 #define CALLS(sites)                                                                               \
     DEFINE_LAZY_CALL(bench_lazy_##sites, bench_lazy_old);                                          \
+    LAZY_CALL_CHOICE(bench_lazy_##sites, bench_lazy_old);                                          \
+    LAZY_CALL_CHOICE(bench_lazy_##sites, bench_lazy_new);                                          \
     DEFINE_STATIC_CALL_FORM(bench_eager_##sites, bench_lazy_old, STATIC_CALL_INLINE);              \
+    STATIC_CALL_CHOICE(bench_eager_##sites, bench_lazy_old);                                       \
+    STATIC_CALL_CHOICE(bench_eager_##sites, bench_lazy_new);                                       \
     RUN_FUNCTION(run_lazy_##sites, sites, lazy_call(bench_lazy_##sites))                           \
     RUN_FUNCTION(run_eager_##sites, sites, static_call(bench_eager_##sites))
 

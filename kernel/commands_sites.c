@@ -11,7 +11,9 @@
 #include "kernel/table.h"
 #include "patching/instruction.h"
 
-static void site_print_row(struct table *table, const char *name, uint64_t address, size_t length)
+/* @state: of a site of a lazy call, else NULL. */
+static void site_print_row(struct table *table, const char *name, uint64_t address, size_t length,
+                           const char *state)
 {
     char symbol[SYMBOL_TEXT_MAX];
     char bytes[PATCH_BYTES_TEXT_MAX];
@@ -26,23 +28,36 @@ static void site_print_row(struct table *table, const char *name, uint64_t addre
     table_text(table, "symbol", 34, symbol_describe(address, symbol, sizeof(symbol)));
     table_number(table, "len", 3, length);
     table_text(table, "bytes", 12, patch_bytes_text(copy, length, bytes));
-    table_text(table, "insn", 0,
+    table_text(table, "insn", state != NULL ? 23 : 0,
                known ? instruction_text(&instruction, text, sizeof(text)) : "(being patched)");
+    if (state != NULL) {
+        table_text(table, "state", 0, state);
+    }
     table_end_row(table);
+}
+
+/* The stub itself is never patched. */
+static void lazy_print_sites(struct table *table, const struct lazy_call *call)
+{
+    struct lazy_call_site site = {0};
+    while (lazy_call_site_next(call, site.address, &site)) {
+        site_print_row(table, call->name, site.address, INSN_CALL32_LENGTH,
+                       lazy_site_state_name(site.state));
+    }
 }
 
 static void call_print_sites(struct table *table, const struct static_call *call)
 {
-    site_print_row(table, call->name, call->trampoline, INSN_JMP32_LENGTH);
+    site_print_row(table, call->name, call->trampoline, INSN_JMP32_LENGTH, NULL);
     for (uint32_t i = 0; i < call->site_count; i++) {
-        site_print_row(table, call->name, call->sites[i].address, call->sites[i].length);
+        site_print_row(table, call->name, call->sites[i].address, call->sites[i].length, NULL);
     }
 }
 
 static void key_print_sites(struct table *table, const struct static_key *key)
 {
     for (uint32_t i = 0; i < key->site_count; i++) {
-        site_print_row(table, key->name, key->sites[i].address, key->sites[i].length);
+        site_print_row(table, key->name, key->sites[i].address, key->sites[i].length, NULL);
     }
 }
 
@@ -55,13 +70,15 @@ static enum command_result sites_run(struct shell_session *session, int argc, ch
         return COMMAND_USAGE;
     }
     struct patchable found;
-    if (!patchable_find("sites", argv[1], &found)) {
+    if (!patchable_find("sites", PATCHABLE_ALL, argv[1], &found)) {
         return COMMAND_FAILED;
     }
     struct table table;
     table_begin(&table, "site", json);
     if (found.kind == PATCHABLE_KEY) {
         key_print_sites(&table, found.key);
+    } else if (found.kind == PATCHABLE_LAZY) {
+        lazy_print_sites(&table, found.lazy);
     } else {
         call_print_sites(&table, found.call);
     }
@@ -73,7 +90,7 @@ static void sites_complete(struct shell_completion *completion, int argument, ch
 {
     (void)argv;
     if (argument == 1) {
-        patchable_complete(completion);
+        patchable_complete(completion, PATCHABLE_ALL);
     }
 }
 
@@ -121,13 +138,13 @@ static void plan_print_total(const char *name, const struct patch_plan *plan, bo
 struct planned {
     struct patchable object;
     bool enable;
-    static_call_function *target;
+    patchable_target *target;
 };
 
 static bool planned_find(const char *word, struct planned *planned)
 {
-    if (planned->object.kind == PATCHABLE_CALL) {
-        return call_target_find("plan", planned->object.call, word, &planned->target);
+    if (planned->object.kind != PATCHABLE_KEY) {
+        return patchable_target_find("plan", &planned->object, word, &planned->target);
     }
     planned->enable = strcmp(word, "on") == 0;
     if (planned->enable || strcmp(word, "off") == 0) {
@@ -140,6 +157,10 @@ static bool planned_find(const char *word, struct planned *planned)
 static enum patch_status planned_plan(const struct planned *planned, struct table *table,
                                       struct patch_plan *plan, struct patch_error *error)
 {
+    if (planned->object.kind == PATCHABLE_LAZY) {
+        return lazy_call_plan(planned->object.lazy, planned->target, plan_print_site, table, plan,
+                              error);
+    }
     if (planned->object.kind == PATCHABLE_CALL) {
         return static_call_plan(planned->object.call, planned->target, plan_print_site, table, plan,
                                 error);
@@ -157,7 +178,7 @@ static enum command_result plan_run(struct shell_session *session, int argc, cha
         return COMMAND_USAGE;
     }
     struct planned planned = {0};
-    if (!patchable_find("plan", argv[1], &planned.object)) {
+    if (!patchable_find("plan", PATCHABLE_ALL, argv[1], &planned.object)) {
         return COMMAND_FAILED;
     }
     if (!planned_find(argv[2], &planned)) {
@@ -183,12 +204,12 @@ static void plan_complete(struct shell_completion *completion, int argument, cha
 {
     static const char *const verbs[] = {"on", "off", NULL};
     if (argument == 1) {
-        patchable_complete(completion);
+        patchable_complete(completion, PATCHABLE_ALL);
     }
-    if (argument == 2 && static_call_find(argv[1]) != NULL) {
-        call_targets_complete(completion, static_call_find(argv[1]));
-    } else if (argument == 2) {
+    if (argument == 2 && static_key_find(argv[1]) != NULL) {
         shell_completion_offer_all(completion, verbs);
+    } else if (argument == 2) {
+        patchable_targets_complete(completion, argv[1]);
     }
 }
 

@@ -9,96 +9,155 @@
 #define WORD_NULL "null"
 #define WORD_ZERO "zero"
 
-bool patchable_find(const char *command, const char *name, struct patchable *found)
+static bool find(enum patchable_scope scope, const char *name, struct patchable *found)
 {
-    struct nearest_word nearest = {.word = name};
-
-    *found = (struct patchable){.kind = PATCHABLE_KEY, .key = static_key_find(name)};
-    if (found->key != NULL) {
+    *found = (struct patchable){.kind = PATCHABLE_KEY};
+    if (scope == PATCHABLE_ALL && (found->key = static_key_find(name)) != NULL) {
         return true;
     }
     *found = (struct patchable){.kind = PATCHABLE_CALL, .call = static_call_find(name)};
     if (found->call != NULL) {
         return true;
     }
-    for (struct static_key *key = static_key_first(); key != NULL; key = static_key_next(key)) {
-        nearest_word_consider(&nearest, key->name);
+    *found = (struct patchable){.kind = PATCHABLE_LAZY, .lazy = lazy_call_find(name)};
+    return found->lazy != NULL;
+}
+
+/* Calls visit(name, argument) for every name. */
+static void for_each_name(enum patchable_scope scope,
+                          void (*visit)(const char *name, void *argument), void *argument)
+{
+    if (scope == PATCHABLE_ALL) {
+        for (struct static_key *key = static_key_first(); key != NULL; key = static_key_next(key)) {
+            visit(key->name, argument);
+        }
     }
     for (struct static_call *call = static_call_first(); call != NULL;
          call = static_call_next(call)) {
-        nearest_word_consider(&nearest, call->name);
+        visit(call->name, argument);
     }
+    for (struct lazy_call *call = lazy_call_first(); call != NULL; call = lazy_call_next(call)) {
+        visit(call->name, argument);
+    }
+}
+
+static void consider(const char *name, void *nearest)
+{
+    nearest_word_consider(nearest, name);
+}
+
+static void offer(const char *name, void *completion)
+{
+    shell_completion_offer(completion, name);
+}
+
+bool patchable_find(const char *command, enum patchable_scope scope, const char *name,
+                    struct patchable *found)
+{
+    struct nearest_word nearest = {.word = name};
+    const char *what = scope == PATCHABLE_ALL ? "key or call" : "call";
+    const char *lists = scope == PATCHABLE_ALL ? "`keys` and `calls` list" : "`calls` lists";
+
+    if (find(scope, name, found)) {
+        return true;
+    }
+    for_each_name(scope, consider, &nearest);
     if (nearest.best != NULL) {
-        console_print("%s: no key or call is called '%s'; did you mean '%s'?\n", command, name,
+        console_print("%s: there is no %s '%s'; did you mean '%s'?\n", command, what, name,
                       nearest.best);
     } else {
-        console_print("%s: no key or call is called '%s'; `keys` and `calls` list them\n", command,
-                      name);
+        console_print("%s: there is no %s '%s'; %s them\n", command, what, name, lists);
     }
     return false;
 }
 
-void patchable_complete(struct shell_completion *completion)
+void patchable_complete(struct shell_completion *completion, enum patchable_scope scope)
 {
-    for (struct static_key *key = static_key_first(); key != NULL; key = static_key_next(key)) {
-        shell_completion_offer(completion, key->name);
-    }
-    for (struct static_call *call = static_call_first(); call != NULL;
-         call = static_call_next(call)) {
-        shell_completion_offer(completion, call->name);
-    }
+    for_each_name(scope, offer, completion);
 }
 
-const struct static_call_choice *call_choice_find(const struct static_call *call, const char *name)
+static const char *call_name(const struct patchable *call)
 {
-    for (const struct static_call_choice *choice = static_call_choices_start;
-         choice < static_call_choices_end; choice++) {
-        if (choice->call == call && strcmp(choice->name, name) == 0) {
-            return choice;
-        }
-    }
-    return NULL;
+    return call->kind == PATCHABLE_LAZY ? call->lazy->name : call->call->name;
 }
 
 /* The word for a target that is none. NULL: the call needs one. */
-static const char *empty_word(const struct static_call *call)
+static const char *empty_word(const struct patchable *call)
 {
-    switch (call->empty) {
-    case STATIC_CALL_MAY_BE_NULL:
-        return WORD_NULL;
-    case STATIC_CALL_MAY_BE_ZERO:
-        return WORD_ZERO;
-    default:
+    if (call->kind == PATCHABLE_LAZY || call->call->empty == STATIC_CALL_NEEDS_TARGET) {
         return NULL;
     }
+    return call->call->empty == STATIC_CALL_MAY_BE_NULL ? WORD_NULL : WORD_ZERO;
 }
 
-static void print_allowed(const char *command, const struct static_call *call, const char *word)
+/* Calls visit(name, target, argument) for every choice of @call, until it returns true. */
+static bool find_choice(const struct patchable *call,
+                        bool (*visit)(const char *name, patchable_target *target, void *argument),
+                        void *argument)
+{
+    if (call->kind == PATCHABLE_LAZY) {
+        for (const struct lazy_call_choice *choice = lazy_call_choices_start;
+             choice < lazy_call_choices_end; choice++) {
+            if (choice->call == call->lazy && visit(choice->name, choice->target, argument)) {
+                return true;
+            }
+        }
+        return false;
+    }
+    for (const struct static_call_choice *choice = static_call_choices_start;
+         choice < static_call_choices_end; choice++) {
+        if (choice->call == call->call && visit(choice->name, choice->target, argument)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+struct wanted {
+    const char *word;
+    patchable_target *target;
+};
+
+static bool is_wanted(const char *name, patchable_target *target, void *argument)
+{
+    struct wanted *wanted = argument;
+
+    wanted->target = target;
+    return strcmp(name, wanted->word) == 0;
+}
+
+static bool print_choice(const char *name, patchable_target *target, void *argument)
+{
+    const char **separator = argument;
+
+    (void)target;
+    console_print("%s%s", *separator, name);
+    *separator = ", ";
+    return false;
+}
+
+static void print_allowed(const char *command, const struct patchable *call, const char *word)
 {
     const char *separator = "";
 
-    console_print("%s: '%s' is not a target of %s; it may go to ", command, word, call->name);
-    for (const struct static_call_choice *choice = static_call_choices_start;
-         choice < static_call_choices_end; choice++) {
-        if (choice->call == call) {
-            console_print("%s%s", separator, choice->name);
-            separator = ", ";
-        }
-    }
+    console_print("%s: '%s' is not a target of %s; it may go to ", command, word, call_name(call));
+    find_choice(call, print_choice, &separator);
     if (empty_word(call) != NULL) {
         console_print("%s%s", separator, empty_word(call));
+    } else if (*separator == '\0') {
+        console_print("nothing else than it does");
     }
     console_print("\n");
 }
 
-bool call_target_find(const char *command, const struct static_call *call, const char *word,
-                      static_call_function **target)
+bool patchable_target_find(const char *command, const struct patchable *call, const char *word,
+                           patchable_target **target)
 {
-    const struct static_call_choice *choice = call_choice_find(call, word);
     bool is_empty_word = strcmp(word, WORD_NULL) == 0 || strcmp(word, WORD_ZERO) == 0;
+    struct wanted wanted = {.word = word};
 
-    if (choice != NULL) {
-        *target = choice->target;
+    if (find_choice(call, is_wanted, &wanted)) {
+        *target = wanted.target;
         return true;
     }
     if (empty_word(call) != NULL && strcmp(word, empty_word(call)) == 0) {
@@ -107,22 +166,29 @@ bool call_target_find(const char *command, const struct static_call *call, const
     }
     if (is_empty_word && empty_word(call) == NULL) {
         console_print("%s: %s cannot be %s: its callers need what a target returns or does\n",
-                      command, call->name, word);
+                      command, call_name(call), word);
     } else {
         print_allowed(command, call, word);
     }
     return false;
 }
 
-void call_targets_complete(struct shell_completion *completion, const struct static_call *call)
+static bool offer_choice(const char *name, patchable_target *target, void *completion)
 {
-    for (const struct static_call_choice *choice = static_call_choices_start;
-         choice < static_call_choices_end; choice++) {
-        if (choice->call == call) {
-            shell_completion_offer(completion, choice->name);
-        }
+    (void)target;
+    shell_completion_offer(completion, name);
+    return false;
+}
+
+void patchable_targets_complete(struct shell_completion *completion, const char *name)
+{
+    struct patchable call;
+
+    if (!find(PATCHABLE_CALLS, name, &call)) {
+        return;
     }
-    if (empty_word(call) != NULL) {
-        shell_completion_offer(completion, empty_word(call));
+    find_choice(&call, offer_choice, completion);
+    if (empty_word(&call) != NULL) {
+        shell_completion_offer(completion, empty_word(&call));
     }
 }

@@ -1,38 +1,45 @@
 // SPDX-License-Identifier: MIT
-/* What a name typed in the shell stands for: a static key or a static call. Invariant: keys are
- * looked for first; both lists are in the order of their names. Called by `sites` and `plan`. */
+/* What a name typed in the shell stands for: a static key, a static call or a lazy call. Invariant:
+ * keys are looked for first, then static calls; each list is in the order of its names. Called by
+ * `sites`, `plan`, `calls` and `call`. */
 #pragma once
 
 #include <stdbool.h>
 
 #include "kernel/shell.h"
+#include "patching/lazy_call.h"
 #include "patching/static_call.h"
 #include "patching/static_key.h"
 
-enum patchable_kind { PATCHABLE_KEY, PATCHABLE_CALL };
+enum patchable_kind { PATCHABLE_KEY, PATCHABLE_CALL, PATCHABLE_LAZY };
 
 struct patchable {
     enum patchable_kind kind;
     union {
         struct static_key *key;
         struct static_call *call;
+        struct lazy_call *lazy;
     };
 };
 
+/* Which kinds are meant. */
+enum patchable_scope { PATCHABLE_CALLS = 1, PATCHABLE_ALL };
+
 /* Finds what is called @name. Returns false after saying, in the name of @command, that there is
  * none, and what may have been meant. */
-bool patchable_find(const char *command, const char *name, struct patchable *found);
+bool patchable_find(const char *command, enum patchable_scope scope, const char *name,
+                    struct patchable *found);
 
 /* Offers all names. */
-void patchable_complete(struct shell_completion *completion);
+void patchable_complete(struct shell_completion *completion, enum patchable_scope scope);
 
-/* The choice of @call that is called @name, or NULL. */
-const struct static_call_choice *call_choice_find(const struct static_call *call, const char *name);
+/* A function that a call may go to. */
+typedef void patchable_target(void);
 
-/* The target that @word names for @call: one of its choices, `null` or `zero` (*@target is NULL
- * then). Returns false after saying, in the name of @command, what is allowed. */
-bool call_target_find(const char *command, const struct static_call *call, const char *word,
-                      static_call_function **target);
+/* The target that @word names for @call, which is no key: one of its choices, `null` or `zero`
+ * (*@target is NULL then). Returns false after saying, in the name of @command, what is allowed. */
+bool patchable_target_find(const char *command, const struct patchable *call, const char *word,
+                           patchable_target **target);
 
-/* Offers the targets of @call. */
-void call_targets_complete(struct shell_completion *completion, const struct static_call *call);
+/* Offers the targets of what is called @name, if it is a call. */
+void patchable_targets_complete(struct shell_completion *completion, const char *name);

@@ -5,7 +5,6 @@
 
 #include "patching/bytes.h"
 #include "patching/instruction.h"
-#include "patching/platform.h"
 
 /* Layout shared with indirect_thunk.asm. */
 struct indirect_thunk {
@@ -133,29 +132,15 @@ struct patch_change mitigation_change_to(enum mitigation mitigation)
 __attribute__((noinline)) enum patch_status mitigation_set(enum mitigation mitigation,
                                                            struct patch_error *error)
 {
-    uint64_t caller = (uint64_t)__builtin_return_address(0);
     struct patch_change change = mitigation_change_to(mitigation);
-    enum patch_status status = patch_lock_take();
 
-    if (status != PATCH_OK) {
-        return patch_error_set(error, status, NULL, 0);
-    }
-    status = patch_transaction_locked(change.name, caller, &change, 1, error);
-    platform_unlock();
-    return status;
+    return patch_change_run(&change, (uint64_t)__builtin_return_address(0), error);
 }
 
 enum patch_status mitigation_plan(enum mitigation mitigation, struct patch_plan *plan,
                                   struct patch_error *error)
 {
     struct patch_change change = mitigation_change_to(mitigation);
-    enum patch_status status = patch_lock_take();
 
-    if (status != PATCH_OK) {
-        return patch_error_set(error, status, NULL, 0);
-    }
-    change.is_there = mitigation == mitigation_current();
-    status = patch_plan_locked(&change, NULL, NULL, plan, error);
-    platform_unlock();
-    return status;
+    return patch_change_plan(&change, NULL, NULL, plan, error);
 }

@@ -130,6 +130,26 @@ _Static_assert(offsetof(struct lazy_call, target) == 0, "lazy_call_enter.asm");
                       (error));                                                                    \
     })
 
+/* Registers @function by name as a possible target of @call_name, for whoever chooses at run time.
+ * At file scope; the type is checked. */
+#define LAZY_CALL_CHOICE(call_name, function)                                                      \
+    _Static_assert(                                                                                \
+        __builtin_types_compatible_p(__typeof__(function), __typeof__(lazy_call_##call_name)),     \
+        #function ": not of the type of the targets of " #call_name);                              \
+    static const struct lazy_call_choice lazy_call_choice_##call_name##_##function                 \
+        __attribute__((used, aligned(8), section("lazy_call_choices"))) = {                        \
+            .call = &lazy_call_data_##call_name,                                                   \
+            .name = #function,                                                                     \
+            .target = (lazy_call_function *)&(function)}
+
+struct lazy_call_choice {
+    struct lazy_call *call;
+    const char *name;
+    lazy_call_function *target;
+};
+_Static_assert(sizeof(struct lazy_call_choice) == 24, "entries of section lazy_call_choices");
+extern const struct lazy_call_choice lazy_call_choices_start[], lazy_call_choices_end[];
+
 /* lazy_call_update() without the check of types. */
 PATCH_MUST_CHECK enum patch_status lazy_call_set(struct lazy_call *call, lazy_call_function *target,
                                                  struct patch_error *error);
@@ -137,6 +157,14 @@ PATCH_MUST_CHECK enum patch_status lazy_call_set(struct lazy_call *call, lazy_ca
 /* An update as part of a transaction (transaction.h), with the same rules and without the check of
  * types. Context: any. */
 struct patch_change lazy_call_change_to(struct lazy_call *call, lazy_call_function *target);
+
+/* What an update would do, byte for byte, without doing it; see patch_plan_locked(). Context as
+ * lazy_call_update(). */
+PATCH_MUST_CHECK enum patch_status lazy_call_plan(struct lazy_call *call,
+                                                  lazy_call_function *target,
+                                                  patch_plan_visitor *visit, void *context,
+                                                  struct patch_plan *plan,
+                                                  struct patch_error *error);
 
 /* Makes all sites of @call calls of the stub again, in one batch, and sets its counters to 0: the
  * next call through each is a first one. Context, ordering and returns as lazy_call_update(). */

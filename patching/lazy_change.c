@@ -4,7 +4,6 @@
  * any thread. */
 #include "patching/instruction.h"
 #include "patching/lazy_site.h"
-#include "patching/platform.h"
 
 static struct lazy_call *call_of(const struct patch_change *change)
 {
@@ -152,19 +151,6 @@ static const struct patch_change_operations forget_operations = {
     .end = forget_end,
 };
 
-static enum patch_status change_run(struct patch_change *change, uint64_t caller,
-                                    struct patch_error *error)
-{
-    enum patch_status status = patch_lock_take();
-
-    if (status != PATCH_OK) {
-        return patch_error_set(error, status, change->name, 0);
-    }
-    status = patch_transaction_locked(change->name, caller, change, 1, error);
-    platform_unlock();
-    return status;
-}
-
 /* Never inlined: their return address says who asked. */
 
 __attribute__((noinline)) enum patch_status lazy_call_set(struct lazy_call *call,
@@ -173,7 +159,7 @@ __attribute__((noinline)) enum patch_status lazy_call_set(struct lazy_call *call
 {
     struct patch_change change = lazy_call_change_to(call, target);
 
-    return change_run(&change, (uint64_t)__builtin_return_address(0), error);
+    return patch_change_run(&change, (uint64_t)__builtin_return_address(0), error);
 }
 
 __attribute__((noinline)) enum patch_status lazy_call_forget(struct lazy_call *call,
@@ -182,5 +168,14 @@ __attribute__((noinline)) enum patch_status lazy_call_forget(struct lazy_call *c
     struct patch_change change = {
         .operations = &forget_operations, .name = call->name, .object = call};
 
-    return change_run(&change, (uint64_t)__builtin_return_address(0), error);
+    return patch_change_run(&change, (uint64_t)__builtin_return_address(0), error);
+}
+
+enum patch_status lazy_call_plan(struct lazy_call *call, lazy_call_function *target,
+                                 patch_plan_visitor *visit, void *context, struct patch_plan *plan,
+                                 struct patch_error *error)
+{
+    struct patch_change change = lazy_call_change_to(call, target);
+
+    return patch_change_plan(&change, visit, context, plan, error);
 }

@@ -3,9 +3,7 @@
  * patch lock is free. Called by: any thread; static_call.h has the picture. */
 #include "patching/static_call.h"
 
-#include "patching/bytes.h"
 #include "patching/instruction.h"
-#include "patching/platform.h"
 #include "patching/static_call_table.h"
 
 void static_call_return_nothing(void)
@@ -171,19 +169,6 @@ static const struct patch_change_operations form_operations = {
     .end = form_end,
 };
 
-static enum patch_status change_run(struct patch_change *change, uint64_t caller,
-                                    struct patch_error *error)
-{
-    enum patch_status status = patch_lock_take();
-
-    if (status != PATCH_OK) {
-        return patch_error_set(error, status, change->name, 0);
-    }
-    status = patch_transaction_locked(change->name, caller, change, 1, error);
-    platform_unlock();
-    return status;
-}
-
 /* Never inlined: their return address says who asked. */
 
 __attribute__((noinline)) enum patch_status static_call_set(struct static_call *call,
@@ -192,7 +177,7 @@ __attribute__((noinline)) enum patch_status static_call_set(struct static_call *
 {
     struct patch_change change = static_call_change_to(call, target);
 
-    return change_run(&change, (uint64_t)__builtin_return_address(0), error);
+    return patch_change_run(&change, (uint64_t)__builtin_return_address(0), error);
 }
 
 __attribute__((noinline)) enum patch_status static_call_set_form(struct static_call *call,
@@ -202,7 +187,7 @@ __attribute__((noinline)) enum patch_status static_call_set_form(struct static_c
     struct patch_change change = {
         .operations = &form_operations, .name = call->name, .object = call, .wanted = form};
 
-    return change_run(&change, (uint64_t)__builtin_return_address(0), error);
+    return patch_change_run(&change, (uint64_t)__builtin_return_address(0), error);
 }
 
 enum patch_status static_call_plan(struct static_call *call, static_call_function *target,
@@ -210,19 +195,6 @@ enum patch_status static_call_plan(struct static_call *call, static_call_functio
                                    struct patch_plan *plan, struct patch_error *error)
 {
     struct patch_change change = static_call_change_to(call, target);
-    enum patch_status status = patch_lock_take();
 
-    bytes_clear(plan, sizeof(*plan));
-    if (status != PATCH_OK) {
-        return patch_error_set(error, status, call->name, 0);
-    }
-    status = target_begin(&change);
-    if (status == PATCH_OK) {
-        status = patch_plan_locked(&change, visit, context, plan, error);
-        target_end(&change, false);
-    } else {
-        patch_error_set(error, status, call->name, 0);
-    }
-    platform_unlock();
-    return status;
+    return patch_change_plan(&change, visit, context, plan, error);
 }

@@ -142,6 +142,19 @@ __attribute__((noinline)) enum patch_status patch_transaction(const char *who,
     return status;
 }
 
+enum patch_status patch_change_run(struct patch_change *change, uint64_t caller,
+                                   struct patch_error *error)
+{
+    enum patch_status status = patch_lock_take();
+
+    if (status != PATCH_OK) {
+        return patch_error_set(error, status, change->name, 0);
+    }
+    status = patch_transaction_locked(change->name, caller, change, 1, error);
+    platform_unlock();
+    return status;
+}
+
 enum patch_status patch_plan_locked(const struct patch_change *change, patch_plan_visitor *visit,
                                     void *context, struct patch_plan *plan,
                                     struct patch_error *error)
@@ -172,4 +185,25 @@ enum patch_status patch_plan_locked(const struct patch_change *change, patch_pla
         visit(context, &shared_batch.sites[i]);
     }
     return PATCH_OK;
+}
+
+enum patch_status patch_change_plan(struct patch_change *change, patch_plan_visitor *visit,
+                                    void *context, struct patch_plan *plan,
+                                    struct patch_error *error)
+{
+    enum patch_status status = patch_lock_take();
+
+    bytes_clear(plan, sizeof(*plan));
+    if (status != PATCH_OK) {
+        return patch_error_set(error, status, change->name, 0);
+    }
+    status = change->operations->begin(change);
+    if (status == PATCH_OK) {
+        status = patch_plan_locked(change, visit, context, plan, error);
+        change->operations->end(change, false);
+    } else {
+        patch_error_set(error, status, change->name, 0);
+    }
+    platform_unlock();
+    return status;
 }

@@ -59,6 +59,10 @@ PATCH_MUST_CHECK enum patch_status patch_transaction_locked(const char *who, uin
                                                             size_t count,
                                                             struct patch_error *error);
 
+/* One change, recorded under its own name. Context, ordering and returns as patch_transaction(). */
+PATCH_MUST_CHECK enum patch_status patch_change_run(struct patch_change *change, uint64_t caller,
+                                                    struct patch_error *error);
+
 /* Takes the patch lock if this context may: else PATCH_ERR_CONTEXT. */
 PATCH_MUST_CHECK enum patch_status patch_lock_take(void);
 
@@ -76,6 +80,13 @@ typedef void patch_plan_visitor(void *context, const struct patch_site *site);
  * print, it may not patch.
  * Context: patch lock held. Returns what the transaction would return before its first write. */
 PATCH_MUST_CHECK enum patch_status patch_plan_locked(const struct patch_change *change,
+                                                     patch_plan_visitor *visit, void *context,
+                                                     struct patch_plan *plan,
+                                                     struct patch_error *error);
+
+/* The same for a kind whose begin shows to nobody, and without the lock: takes the lock, calls
+ * begin and end. Context as patch_transaction(). */
+PATCH_MUST_CHECK enum patch_status patch_change_plan(struct patch_change *change,
                                                      patch_plan_visitor *visit, void *context,
                                                      struct patch_plan *plan,
                                                      struct patch_error *error);

@@ -96,9 +96,12 @@ def test_output_can_be_sent_nowhere_and_back(shell):
     ("call cpu_idle panic", ["'panic' is not a target of cpu_idle"]),
     ("call", ["usage: call"]),
     ("call cpu_idle idle_halt x", ["usage: call"]),
+    ("call bench_lazy_1 null", ["bench_lazy_1", "cannot be null"]),
+    ("call bench_lazy_1 inline", ["'inline' is not a target of bench_lazy_1", "bench_lazy_new"]),
+    ("call cpu_idle forget", ["'forget' is not a target"]),
     ("calls nosuch", ["nosuch"]),
     ("calls a b", ["usage: calls"]),
-    ("sites nosuch", ["no key or call is called 'nosuch'"]),
+    ("sites nosuch", ["there is no key or call 'nosuch'"]),
     ("plan cpu_idle on", ["'on' is not a target of cpu_idle"]),
     ("plan cpu_idle", ["usage: plan"]),
 ])
@@ -107,6 +110,18 @@ def test_bad_input_is_named_and_changes_nothing(shell, line, words):
     text = shell.run(line)
     assert [word for word in words if word not in text] == []
     assert calls(shell) == before
+
+
+def test_lazy_calls_are_listed_and_go_where_they_are_sent(shell):
+    """Nothing has executed its sites yet: there is nothing to patch, and the stub alone changes."""
+    row = calls(shell)["bench_lazy_56"]
+    assert (row["form"], row["sites"], row["patched"], row["pending"]) == ("lazy", 0, 0, 0)
+    call, lazy = shell.json("call bench_lazy_56 bench_lazy_new -j")
+    assert (call["target"], lazy["kind"], lazy["converged_ns"]) == ("bench_lazy_new", "call.lazy",
+                                                                   None)
+    assert shell.json("plan bench_lazy_56 bench_lazy_old -j")[-1]["rounds"] == 0
+    assert "0 rounds" in shell.run("call bench_lazy_56 forget")
+    assert shell.json("call bench_lazy_56 bench_lazy_old -j")[0]["target"] == "bench_lazy_old"
 
 
 @pytest.mark.parametrize("option, target", [("idle=poll", "idle_poll"), ("idle=halt", "idle_halt")])

@@ -6,6 +6,7 @@
 #include "kernel/text_snapshot.h"
 #include "patching/function_trace.h"
 #include "patching/indirect_thunk.h"
+#include "patching/lazy_call.h"
 #include "patching/poke.h"
 #include "patching/static_call.h"
 #include "patching/static_key.h"
@@ -98,6 +99,16 @@ static bool forms_set(bool as_at_boot)
     return all_done;
 }
 
+/* Sites of lazy calls: found again behind the tests, when they are executed. */
+static bool lazy_calls_forget(void)
+{
+    bool all_done = true;
+    for (struct lazy_call *call = lazy_call_first(); call != NULL; call = lazy_call_next(call)) {
+        all_done &= is_done(call->name, lazy_call_forget(call, NULL));
+    }
+    return all_done;
+}
+
 bool boot_state_enter(void)
 {
     user.protocol = patch_protocol_default();
@@ -108,7 +119,7 @@ bool boot_state_enter(void)
         console_print("test: functions are traced, and text would not be as at boot: trace off\n");
         return false;
     }
-    return keys_note() && calls_note() &&
+    return keys_note() && calls_note() && lazy_calls_forget() &&
            is_done("the mitigation", mitigation_set(MITIGATION_RETPOLINE, NULL)) &&
            forms_set(true) && changes_make("test begins", user.undo, user.count) &&
            is_done("the protocol", patch_protocol_set_default(PATCH_PROTOCOL_INT3_BATCH, 0));
