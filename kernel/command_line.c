@@ -16,8 +16,8 @@
 
 _Static_assert(BOOT_COMMAND_LINE_MAX == COMMAND_LINE_MAX + 1, "what the boot code keeps fits here");
 
-static const char *const known_names[] = {"run",      "loglevel",   "cpus",
-                                          "protocol", "mitigation", "sync_timeout_ms"};
+static const char *const known_names[] = {
+    "run", "loglevel", "cpus", "protocol", "mitigation", "sync_timeout_ms", "static_call_updates"};
 
 /* written once at boot: */
 static char storage[COMMAND_LINE_MAX + 1];
@@ -48,7 +48,7 @@ static void warn_unknown(const struct command_line_word *word)
                     value, nearest.best);
     } else {
         log_warning("command line: unknown word '%s%s%s' (known: run= loglevel= cpus= protocol= "
-                    "mitigation= sync_timeout_ms=)",
+                    "mitigation= sync_timeout_ms= static_call_updates=)",
                     word->name, sign, value);
     }
 }

@@ -209,7 +209,8 @@ const struct shell_command command_cmdline = {
         "run=\"CMD; CMD\" runs commands after boot, loglevel=error|warning|info|debug is what\n"
         "the console shows of the log, cpus=N limits the CPUs that are started,\n"
         "protocol=NAME is the patch protocol to begin with, sync_timeout_ms=N says how\n"
-        "long a flip waits for a CPU that does not answer before it is given up (10000).",
+        "long a flip waits for a CPU that does not answer before it is given up (10000),\n"
+        "static_call_updates=N makes the races of suite static_call that long.",
     .run = cmdline_run,
 };
 
