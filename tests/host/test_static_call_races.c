@@ -95,7 +95,7 @@ static static_call_function *const writing_targets[TARGETS] = {
             ".type " #name "_by_call, @function\n" #name "_by_call:\n\t"                           \
             "subq $8, %rsp\n\tcall static_call_" #name "\n\taddq $8, %rsp\n\tret\n"                \
             ".type " #name "_by_jump, @function\n" #name "_by_jump:\n\t"                           \
-            "jmp static_call_" #name "\n"                                                          \
+            "jmp static_call_" #name "\n\tud2\n"                                                   \
             ".type " #name "_by_jump_if, @function\n" #name "_by_jump_if:\n\t"                     \
             "testq %rdi, %rdi\n\tjnz static_call_" #name "\n\tud2\n\t"                             \
             ".popsection");                                                                        \
@@ -134,8 +134,8 @@ static const char *why_not;
 
 static bool is_one_of(uint64_t target, uint64_t before, uint64_t after)
 {
-    return after - before >= TARGETS - 1 ||
-           (target + TARGETS - before % TARGETS) % TARGETS <= after - before;
+    return target < TARGETS && (after - before >= TARGETS - 1 ||
+                                (target + TARGETS - before % TARGETS) % TARGETS <= after - before);
 }
 
 static void *call_all_the_time(void *argument)

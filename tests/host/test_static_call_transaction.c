@@ -130,6 +130,9 @@ static void transaction_with_a_refusal_changes_nothing(void **state)
 
     expect_transaction_refused(static_call_change_to(plain, call_plain->targets[STATE_B]),
                                PATCH_ERR_DUPLICATE);
+    /* To where it goes already: no site of it would stand in the batch twice. */
+    expect_transaction_refused(static_call_change_to(plain, call_plain->targets[STATE_A]),
+                               PATCH_ERR_DUPLICATE);
     expect_transaction_refused(static_call_change_to(call_zero->call, FAR_AWAY), PATCH_ERR_RANGE);
     expect_transaction_refused(static_call_change_to(plain, NULL), PATCH_ERR_NO_TARGET);
     expect_transaction_refused(

@@ -164,4 +164,25 @@ MUTANTS = [
            "for (unsigned i = 0; i < LAZY_SITE_SLOTS && status == PATCH_OK; i++) {",
            "for (unsigned i = 0; i < LAZY_SITE_SLOTS && status == PATCH_OK; i += 2) {",
            "lazy_call", "call_that_begins_behind_an_update_goes_to_the_new_target"),
+
+    # Static calls: what an update must reach, what a call without a target does, and what a CPU
+    # does that runs into an int3 of it.
+    Mutant("last-call-site-left-behind", "patching/static_call.c",
+           "i < call->site_count && status == PATCH_OK", "i + 1 < call->site_count && status == 0",
+           "static_call", "inline_call_reaches_old_or_new_and_then_only_new", may_die=True),
+    Mutant("trampoline-left-behind", "patching/static_call.c",
+           "    if (status == PATCH_OK) {\n"
+           "        status = patch_batch_add(batch, call->trampoline,",
+           "    if (status == PATCH_OK && call->form != STATIC_CALL_INLINE) {\n"
+           "        status = patch_batch_add(batch, call->trampoline,",
+           "static_call", "every_kind_of_site_follows_every_update", may_die=True),
+    Mutant("null-tail-call-falls-through", "patching/static_call_table.c",
+           "is_nothing(call, target) ? INSTRUCTION_RETURN : INSTRUCTION_JUMP",
+           "is_nothing(call, target) ? INSTRUCTION_NOP : INSTRUCTION_JUMP",
+           "static_call", "every_kind_of_site_follows_every_update", may_die=True),
+    Mutant("emulated-zero-keeps-rax", "patching/breakpoint.c", "registers->ax = 0;", ";",
+           "static_call", "inline_call_reaches_old_or_new_and_then_only_new"),
+    Mutant("two-updaters-at-once", "kernel/mutex.c",
+           "if (mutex->owner != NULL) {", "if (mutex->owner == BOOT_OWNER) {",
+           "static_call", "racing_updaters_leave_text_and_target_in_step", may_die=True),
 ]
