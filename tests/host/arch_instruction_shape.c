@@ -134,8 +134,12 @@ static void what_is_cut_off_is_refused(void **state)
         {0x66, 0xc7, 0x44, 0x24, 8, 1, 2},          /* mov word [rsp + 8], imm16 */
         {0xf3, 0x90},                               /* pause */
         {0x65, 0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 1}, /* mov rax, [gs:...] */
+        {0x0f, 0xae, 0xe8},                         /* lfence */
+        {0xff, 0xe0},                               /* jmp rax */
+        {0x41, 0xff, 0xd3},                         /* call r11 */
+        {0xc3},                                     /* ret */
     };
-    static const unsigned lengths[] = {5, 10, 6, 7, 2, 9};
+    static const unsigned lengths[] = {5, 10, 6, 7, 2, 9, 3, 2, 3, 1};
     struct instruction_shape shape;
 
     (void)state;
