@@ -181,7 +181,8 @@ test: setup
 	    fuzz-mutants='$(MAKE) fuzz-mutants' \
 	    mutant-table='tools/mutant_table.py --check --results $(BUILD)/mutants patching/README.md'
 
-FORMATTED = $(wildcard $(addsuffix /*.[ch],$(ROOMS) tests/host tests/fuzz tests/silicon))
+FORMATTED = $(wildcard $(addsuffix /*.[ch],$(ROOMS) tests/host tests/fuzz tests/silicon \
+    tools))
 SCRIPTS := .ci/run $(wildcard tools/*.sh)
 
 # Bounds of linker sections are compared as pointers on purpose; asm goto breaks cppcheck's parser.
@@ -194,7 +195,7 @@ lint: setup
 	@tools/sum_tests.py format='clang-format --dry-run -Werror $(FORMATTED)' \
 	    style=tools/check_style.py rooms='tools/check_rooms.py --objects $(BUILD)/patching' \
 	    nopatch='tools/check_nopatch.py $(ELF)' image='tools/check_image.py $(ELF)' \
-	    cppcheck='$(CPPCHECK) -I. $(ROOMS)' shellcheck='shellcheck $(SCRIPTS)'
+	    cppcheck='$(CPPCHECK) -I. $(ROOMS) tools' shellcheck='shellcheck $(SCRIPTS)'
 
 format:
 	clang-format -i $(FORMATTED)

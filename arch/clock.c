@@ -56,7 +56,7 @@ void clock_initialize(void)
     clock_scale.tsc_hz = hz;
     clock_scale.ns_per_tick_shifted = (NS_PER_SECOND << 32) / hz;
     if (feature_present(FEATURE_RDTSCP)) {
-        struct patch_error error;
+        struct patch_error error = {0};
 
         if (static_call_update(clock_read, clock_read_rdtscp, &error) != PATCH_OK) {
             log_warning("clock: stays with LFENCE and RDTSC: %s", patch_status_text(error.status));

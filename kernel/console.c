@@ -67,7 +67,7 @@ void console_initialize(void)
 
 void console_start_input(void)
 {
-    struct patch_error error;
+    struct patch_error error = {0};
 
     if (!has_uart && static_call_update(console_output, NULL, &error) != PATCH_OK) {
         log_warning("console: output is not skipped: %s", patch_status_text(error.status));

@@ -27,7 +27,7 @@ void idle_initialize(void)
 {
     static const char *const names[] = {"halt", "poll", NULL};
     uint64_t choice = 0;
-    struct patch_error error;
+    struct patch_error error = {0};
 
     command_line_get_choice("idle", names, &choice);
     if (static_call_update(cpu_idle, choice == 0 ? idle_halt : idle_poll, &error) != PATCH_OK) {
