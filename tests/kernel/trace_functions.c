@@ -7,6 +7,9 @@
     {                                                                                              \
         __asm__ volatile("");                                                                      \
     }
+
+/* It finds another form in each pass: */
+/* clang-format off */
 #define TEN(list, n)                                                                               \
     list(n##0) list(n##1) list(n##2) list(n##3) list(n##4) list(n##5) list(n##6) list(n##7)        \
         list(n##8) list(n##9)
@@ -14,6 +17,8 @@
     TEN(list, n##0)                                                                                \
     TEN(list, n##1) TEN(list, n##2) TEN(list, n##3) TEN(list, n##4) TEN(list, n##5)                \
         TEN(list, n##6) TEN(list, n##7) TEN(list, n##8) TEN(list, n##9)
+/* clang-format on */
+
 #define FIELD(list) HUNDRED(list, 1) HUNDRED(list, 2) HUNDRED(list, 3) HUNDRED(list, 4)
 
 FIELD(FUNCTION)
