@@ -274,7 +274,15 @@ __attribute__((noinline)) static unsigned tail_call(unsigned sum)
     return lazy_call(lazy_other)(sum);
 }
 
-/* The return address that the stub sees is that of the call of tail_call(). */
+/* One call instruction, however loops are unrolled: its return address is what the stub sees. */
+__attribute__((noinline)) static unsigned call_tail_call(void)
+{
+    unsigned sum = tail_call(0);
+
+    __asm__ volatile("" : "+r"(sum));
+    return sum;
+}
+
 static void tail_call_is_not_patched_and_not_reported_for_ever(void **state)
 {
     struct lazy_call_statistics statistics;
@@ -282,7 +290,7 @@ static void tail_call_is_not_patched_and_not_reported_for_ever(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 5; i++) {
-        assert_int_equal(tail_call(0), LAZY_OLD_ONE);
+        assert_int_equal(call_tail_call(), LAZY_OLD_ONE);
         assert_int_equal(lazy_pass_make().found, 0);
     }
     assert_int_equal(patch_record_newest(), newest);
@@ -293,15 +301,24 @@ static void tail_call_is_not_patched_and_not_reported_for_ever(void **state)
     assert_int_equal(statistics.sites, 0);
 }
 
+__attribute__((noinline)) static unsigned call_indirectly(void)
+{
+    unsigned (*volatile pointer)(unsigned sum) = lazy_call(lazy_other);
+    unsigned sum = pointer(0);
+
+    __asm__ volatile("" : "+r"(sum));
+    return sum;
+}
+
 /* Reported by two CPUs before the worker comes; 2 bytes, not 5. */
 static void indirect_call_of_the_stub_is_not_patched(void **state)
 {
-    unsigned (*volatile pointer)(unsigned sum) = lazy_call(lazy_other);
     struct lazy_call_statistics statistics;
 
+    (void)state;
     for (unsigned i = 0; i < 4; i++) {
         recorder.cpu = i % 2;
-        assert_int_equal(pointer(0), LAZY_OLD_ONE);
+        assert_int_equal(call_indirectly(), LAZY_OLD_ONE);
         if (i == 1) {
             assert_int_equal(lazy_pass_make().found, 0);
         }
@@ -309,7 +326,6 @@ static void indirect_call_of_the_stub_is_not_patched(void **state)
     statistics = lazy_statistics_of(&lazy_call_data_lazy_other);
     assert_in_range(statistics.unpatchable, 2, 4);
     assert_int_equal(statistics.merged, 0);
-    (void)state;
 }
 
 /* A jump to the stub where its return address claims a call: it must stay a jump. */
