@@ -12,12 +12,21 @@
 #include "kernel/string.h"
 #include "kernel/words.h"
 
-#define CUT_SHOWN 24 /* characters before a cut that the warning quotes */
+#define KNOWN_TEXT_MAX 160 /* all names, each with a blank and a sign */
+#define CUT_SHOWN      24  /* characters before a cut that the warning quotes */
 
 _Static_assert(BOOT_COMMAND_LINE_MAX == COMMAND_LINE_MAX + 1, "what the boot code keeps fits here");
 
 static const char *const known_names[] = {
-    "run", "loglevel", "cpus", "protocol", "mitigation", "sync_timeout_ms", "static_call_updates"};
+    "run",
+    "loglevel",
+    "cpus",
+    "protocol",
+    "idle",
+    "mitigation",
+    "sync_timeout_ms",
+    "static_call_updates",
+};
 
 /* written once at boot: */
 static char storage[COMMAND_LINE_MAX + 1];
@@ -47,9 +56,14 @@ static void warn_unknown(const struct command_line_word *word)
         log_warning("command line: unknown word '%s%s%s': did you mean '%s='?", word->name, sign,
                     value, nearest.best);
     } else {
-        log_warning("command line: unknown word '%s%s%s' (known: run= loglevel= cpus= protocol= "
-                    "mitigation= sync_timeout_ms= static_call_updates=)",
-                    word->name, sign, value);
+        char known[KNOWN_TEXT_MAX];
+        size_t length = 0;
+
+        for (size_t i = 0; i < ARRAY_COUNT(known_names); i++) {
+            length += format_text(known + length, sizeof(known) - length, " %s=", known_names[i]);
+        }
+        log_warning("command line: unknown word '%s%s%s' (known:%s)", word->name, sign, value,
+                    known);
     }
 }
 

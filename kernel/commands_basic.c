@@ -208,8 +208,9 @@ const struct shell_command command_cmdline = {
     .details =
         "run=\"CMD; CMD\" runs commands after boot, loglevel=error|warning|info|debug is what\n"
         "the console shows of the log, cpus=N limits the CPUs that are started,\n"
-        "protocol=NAME is the patch protocol to begin with, sync_timeout_ms=N says how\n"
-        "long a flip waits for a CPU that does not answer before it is given up (10000),\n"
+        "protocol=NAME is the patch protocol to begin with, mitigation=NAME the body of the\n"
+        "thunks, idle=halt|poll what a CPU does that has nothing to run, sync_timeout_ms=N\n"
+        "how long a flip waits for a CPU that does not answer before it is given up (10000),\n"
         "static_call_updates=N makes the races of suite static_call that long.",
     .run = cmdline_run,
 };
