@@ -48,26 +48,6 @@ static enum mitigation mitigation_of(const char *name)
     return MITIGATION_COUNT;
 }
 
-/* Shows what the switch cost: its record, or that there was nothing to do. */
-static void print_cost(enum mitigation mitigation, uint64_t newest_before, bool json)
-{
-    const char *who = mitigation_change_to(mitigation).name;
-    struct patch_record record;
-
-    for (uint64_t seq = patch_record_newest(); seq > newest_before; seq--) {
-        if (patch_record_get(seq, &record) && record.who == who) {
-            struct table table;
-            poke_table_begin(&table, json);
-            poke_table_row(&table, &record);
-            table_end(&table);
-            return;
-        }
-    }
-    if (!json) {
-        console_print("%s already: 0 rounds, 0 IPIs\n", mitigation_name(mitigation));
-    }
-}
-
 static enum command_result mitigations_print(bool json)
 {
     struct patch_error error;
@@ -143,7 +123,7 @@ static enum command_result mitigation_run(struct shell_session *session, int arg
         if (mitigation_set(mitigation, &error) != PATCH_OK) {
             return print_refusal(argv[1], &error);
         }
-        print_cost(mitigation, newest, json);
+        poke_table_print_cost(mitigation_change_to(mitigation).name, newest, json);
     }
     if (thunks) {
         thunks_print(json);
