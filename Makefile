@@ -161,7 +161,8 @@ debug: setup
 	@$(MAKE) --no-print-directory kernel
 	@GDB=1 tools/run.sh
 
-bench: override export CMD := run="bench ipi; bench poke; bench calls; bench lazy; bench seeds; exit"
+bench: override export CMD := \
+    run="bench ipi; bench poke; bench calls; bench lazy; bench seeds; exit"
 bench: run
 
 iso: setup

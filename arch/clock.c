@@ -36,9 +36,14 @@ static uint64_t clock_read_rdtscp(void)
     return read_tscp();
 }
 
+static const char *rdtscp_obstacle(void)
+{
+    return feature_present(FEATURE_RDTSCP) ? NULL : "this CPU has no RDTSCP";
+}
+
 DEFINE_STATIC_CALL(clock_read, clock_read_lfence);
 STATIC_CALL_CHOICE(clock_read, clock_read_lfence);
-STATIC_CALL_CHOICE(clock_read, clock_read_rdtscp);
+STATIC_CALL_CHOICE_UNLESS(clock_read, clock_read_rdtscp, rdtscp_obstacle);
 
 void clock_start(void)
 {
@@ -55,7 +60,7 @@ void clock_initialize(void)
     }
     clock_scale.tsc_hz = hz;
     clock_scale.ns_per_tick_shifted = (NS_PER_SECOND << 32) / hz;
-    if (feature_present(FEATURE_RDTSCP)) {
+    if (rdtscp_obstacle() == NULL) {
         struct patch_error error = {0};
 
         if (static_call_update(clock_read, clock_read_rdtscp, &error) != PATCH_OK) {

@@ -100,8 +100,10 @@ const struct shell_command command_sites = {
     .usage = "sites NAME [-j]",
     .example = "sites sched_stats",
     .details =
-        "len in bytes. Bytes are read from the running text. Of a call the first row is its\n"
-        "trampoline, the others are the calls that the link-time pass found.",
+        "len in bytes. Bytes are read from the running text. Of a static call the first row is\n"
+        "its trampoline, the others are the calls that the link-time pass found. Of a lazy call\n"
+        "all are calls that were executed; state: patched, pending (waits for a batch), given up\n"
+        "(failed too often).",
     .run = sites_run,
     .complete = sites_complete,
 };

@@ -90,23 +90,31 @@ static const char *empty_word(const struct patchable *call)
     return call->call->empty == STATIC_CALL_MAY_BE_NULL ? WORD_NULL : WORD_ZERO;
 }
 
-/* Calls visit(name, target, argument) for every choice of @call, until it returns true. */
+struct choice {
+    const char *name;
+    patchable_target *target;
+    const char *obstacle; /* NULL: possible */
+};
+
+/* Calls visit(choice, argument) for every choice of @call, until it returns true. */
 static bool find_choice(const struct patchable *call,
-                        bool (*visit)(const char *name, patchable_target *target, void *argument),
-                        void *argument)
+                        bool (*visit)(const struct choice *choice, void *argument), void *argument)
 {
     if (call->kind == PATCHABLE_LAZY) {
-        for (const struct lazy_call_choice *choice = lazy_call_choices_start;
-             choice < lazy_call_choices_end; choice++) {
-            if (choice->call == call->lazy && visit(choice->name, choice->target, argument)) {
+        for (const struct lazy_call_choice *entry = lazy_call_choices_start;
+             entry < lazy_call_choices_end; entry++) {
+            const struct choice choice = {entry->name, entry->target, NULL};
+            if (entry->call == call->lazy && visit(&choice, argument)) {
                 return true;
             }
         }
         return false;
     }
-    for (const struct static_call_choice *choice = static_call_choices_start;
-         choice < static_call_choices_end; choice++) {
-        if (choice->call == call->call && visit(choice->name, choice->target, argument)) {
+    for (const struct static_call_choice *entry = static_call_choices_start;
+         entry < static_call_choices_end; entry++) {
+        const char *obstacle = entry->obstacle != NULL ? entry->obstacle() : NULL;
+        const struct choice choice = {entry->name, entry->target, obstacle};
+        if (entry->call == call->call && visit(&choice, argument)) {
             return true;
         }
     }
@@ -115,24 +123,25 @@ static bool find_choice(const struct patchable *call,
 
 struct wanted {
     const char *word;
-    patchable_target *target;
+    struct choice choice;
 };
 
-static bool is_wanted(const char *name, patchable_target *target, void *argument)
+static bool is_wanted(const struct choice *choice, void *argument)
 {
     struct wanted *wanted = argument;
 
-    wanted->target = target;
-    return strcmp(name, wanted->word) == 0;
+    wanted->choice = *choice;
+    return strcmp(choice->name, wanted->word) == 0;
 }
 
-static bool print_choice(const char *name, patchable_target *target, void *argument)
+static bool print_choice(const struct choice *choice, void *argument)
 {
     const char **separator = argument;
 
-    (void)target;
-    console_print("%s%s", *separator, name);
-    *separator = ", ";
+    if (choice->obstacle == NULL) {
+        console_print("%s%s", *separator, choice->name);
+        *separator = ", ";
+    }
     return false;
 }
 
@@ -157,8 +166,12 @@ bool patchable_target_find(const char *command, const struct patchable *call, co
     struct wanted wanted = {.word = word};
 
     if (find_choice(call, is_wanted, &wanted)) {
-        *target = wanted.target;
-        return true;
+        *target = wanted.choice.target;
+        if (wanted.choice.obstacle != NULL) {
+            console_print("%s: %s cannot go to %s: %s\n", command, call_name(call), word,
+                          wanted.choice.obstacle);
+        }
+        return wanted.choice.obstacle == NULL;
     }
     if (empty_word(call) != NULL && strcmp(word, empty_word(call)) == 0) {
         *target = NULL;
@@ -173,10 +186,11 @@ bool patchable_target_find(const char *command, const struct patchable *call, co
     return false;
 }
 
-static bool offer_choice(const char *name, patchable_target *target, void *completion)
+static bool offer_choice(const struct choice *choice, void *completion)
 {
-    (void)target;
-    shell_completion_offer(completion, name);
+    if (choice->obstacle == NULL) {
+        shell_completion_offer(completion, choice->name);
+    }
     return false;
 }
 

@@ -93,20 +93,27 @@ struct static_call {
 
 #define STATIC_CALL_JUMP(function) ".byte 0xe9\n\t.long " #function " - (. + 4)\n\t"
 
+/* Whether function @like returns @type. Only of parameters that need no promotion (int or wider,
+ * pointers) can a compiler tell; of others the answer is no. */
+#define STATIC_CALL_RETURNS(like, type) __builtin_types_compatible_p(__typeof__(like), type())
+
 #define STATIC_CALL_REQUIRE_VOID(call_name, like)                                                  \
     _Static_assert(STATIC_CALL_RETURNS(like, void),                                                \
                    #call_name ": a static call that may be NULL returns void")
 
-/* As far as it can be told from a function's type: 0 in rax is no 0.0, and none of void. */
-#define STATIC_CALL_RETURNS(like, type) __builtin_types_compatible_p(__typeof__(like), type())
-#define STATIC_CALL_REQUIRE_INTEGER(call_name, like)                                               \
-    _Static_assert(!STATIC_CALL_RETURNS(like, void) && !STATIC_CALL_RETURNS(like, float) &&        \
-                       !STATIC_CALL_RETURNS(like, double) &&                                       \
-                       !STATIC_CALL_RETURNS(like, long double),                                    \
-                   #call_name ": a static call that returns 0 does not return void, nor floating " \
-                              "point")
+/* What 0 in rax is a zero of: integers up to 64 bits, bool, pointers. Neither void (class 0),
+ * floating point (8) nor complex (9); a structure cannot be made of 0 at all. */
+#define STATIC_CALL_CLASS(type) __builtin_classify_type((type)0)
+#define STATIC_CALL_REQUIRE_ZERO(call_name, type, like)                                            \
+    _Static_assert(STATIC_CALL_RETURNS(like, type),                                                \
+                   #call_name ": " #like " does not return " #type ", or takes what is promoted"); \
+    _Static_assert(sizeof((type)0) <= sizeof(uint64_t) && STATIC_CALL_CLASS(type) != 0 &&          \
+                       STATIC_CALL_CLASS(type) < 8,                                                \
+                   #call_name                                                                      \
+                   ": a static call that returns 0 returns an integer, bool or pointer")
 
 #define STATIC_CALL_DATA(call_name, call_target, call_empty, call_form)                            \
+    _Static_assert((unsigned)(call_form) < STATIC_CALL_FORM_COUNT, #call_name ": no such form");   \
     struct static_call static_call_data_##call_name                                                \
         __attribute__((used)) = {.name = #call_name,                                               \
                                  .empty = (call_empty),                                            \
@@ -141,10 +148,11 @@ struct static_call {
     STATIC_CALL_TRAMPOLINE(call_name, "ret\n\t.fill 4, 1, 0xcc\n\t")
 
 /* Returns 0 (false, NULL) until the first update, and again after static_call_update_return_zero().
- * @like is a function of the type of all targets; it returns int or wider, bool or a pointer. */
-#define DEFINE_STATIC_CALL_RETURN_ZERO(call_name, like)                                            \
+ * @like is a function of the type of all targets; it returns @type, an integer, bool or a pointer,
+ * and takes what needs no promotion; both is checked. */
+#define DEFINE_STATIC_CALL_RETURN_ZERO(call_name, type, like)                                      \
     DECLARE_STATIC_CALL(call_name, like);                                                          \
-    STATIC_CALL_REQUIRE_INTEGER(call_name, like);                                                  \
+    STATIC_CALL_REQUIRE_ZERO(call_name, type, like);                                               \
     STATIC_CALL_DATA(call_name, NULL, STATIC_CALL_MAY_BE_ZERO, STATIC_CALL_FORM_DEFAULT);          \
     STATIC_CALL_TRAMPOLINE(call_name, STATIC_CALL_JUMP(static_call_return_zero))
 
@@ -177,8 +185,10 @@ struct static_call {
     static_call_set(&static_call_data_##call_name, NULL, (error))
 
 /* Registers @function by name as a possible target of @call_name, for whoever chooses at run time
- * (shell, command line). At file scope; the type is checked. */
-#define STATIC_CALL_CHOICE(call_name, function)                                                    \
+ * (shell, command line). At file scope; the type is checked. @obstacle: a function that says why it
+ * is not possible here, or returns NULL; it may be missing. */
+#define STATIC_CALL_CHOICE(call_name, function) STATIC_CALL_CHOICE_UNLESS(call_name, function, NULL)
+#define STATIC_CALL_CHOICE_UNLESS(call_name, function, obstacle_function)                          \
     _Static_assert(                                                                                \
         __builtin_types_compatible_p(__typeof__(function), __typeof__(static_call_##call_name)),   \
         #function ": not of the type of the targets of " #call_name);                              \
@@ -186,14 +196,16 @@ struct static_call {
         __attribute__((used, aligned(8), section("static_call_choices"))) = {                      \
             .call = &static_call_data_##call_name,                                                 \
             .name = #function,                                                                     \
-            .target = (static_call_function *)&(function)}
+            .target = (static_call_function *)&(function),                                         \
+            .obstacle = (obstacle_function)}
 
 struct static_call_choice {
     struct static_call *call;
     const char *name;
     static_call_function *target;
+    const char *(*obstacle)(void);
 };
-_Static_assert(sizeof(struct static_call_choice) == 24, "entries of section static_call_choices");
+_Static_assert(sizeof(struct static_call_choice) == 32, "entries of section static_call_choices");
 extern const struct static_call_choice static_call_choices_start[], static_call_choices_end[];
 
 /* static_call_update() without the check of types. */

@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: MIT
 """Runs the commands that stand in documents and puts what they print now beside them.
 
-A fenced block whose lines begin with `$ make` is taken: each such line is run (text behind `  (` is a
-remark), and what follows it, up to the next such line or the end of the block, is replaced. What make
-and QEMU say around the kernel's output is left out, and the shell's prompts if the command is a single
-one. `<!-- without: NAME, NAME -->` in front of the block leaves columns of its tables out. Figures
-that need a quiet machine need one now. Callers: a person, before a commit that changes figures.
+A fenced block whose lines begin with `$ make` is taken: each such line is run (text behind `  (`
+is a remark), and what follows it, up to the next such line or the end of the block, is replaced.
+What make and QEMU say around the kernel's output is left out, and the shell's prompts if the
+command is a single one. `<!-- without: NAME, NAME -->` in front of the block leaves columns of its
+tables out. Figures that need a quiet machine need one now. Callers: a person, before a commit that
+changes figures.
 """
 
 import argparse

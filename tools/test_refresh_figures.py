@@ -3,7 +3,8 @@
 
 import refresh_figures
 
-TABLE = ["name        n  total_us  note", "a one       1     2.500  x y", "b         100         -  z"]
+TABLE = ["name        n  total_us  note", "a one       1     2.500  x y",
+         "b         100         -  z"]
 PRINTED = f"""[    0.001] livetext
 livetext> bench x
 {chr(10).join(TABLE)}

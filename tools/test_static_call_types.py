@@ -29,7 +29,7 @@ DEFINED = """
 DEFINE_STATIC_CALL(reading, read_a);
 DEFINE_STATIC_CALL_OR_NULL(noting, note_a);
 DEFINE_STATIC_CALL_NULL(noting_later, note_a);
-DEFINE_STATIC_CALL_RETURN_ZERO(asking, ask_a);
+DEFINE_STATIC_CALL_RETURN_ZERO(asking, bool, ask_a);
 """
 
 
@@ -42,10 +42,10 @@ def inside(statement):
 GOOD = {
     "definitions": DEFINED,
     "all_forms": "DEFINE_STATIC_CALL_FORM(reading, read_a, STATIC_CALL_OUT_OF_LINE);",
-    "zero_of_every_type": "DEFINE_STATIC_CALL_RETURN_ZERO(a, ask_a);"
-                          "DEFINE_STATIC_CALL_RETURN_ZERO(b, find_a);"
-                          "DEFINE_STATIC_CALL_RETURN_ZERO(c, count_a);"
-                          "DEFINE_STATIC_CALL_RETURN_ZERO(d, read_a);",
+    "zero_of_every_type": "DEFINE_STATIC_CALL_RETURN_ZERO(a, bool, ask_a);"
+                          "DEFINE_STATIC_CALL_RETURN_ZERO(b, void *, find_a);"
+                          "DEFINE_STATIC_CALL_RETURN_ZERO(c, int, count_a);"
+                          "DEFINE_STATIC_CALL_RETURN_ZERO(d, uint64_t, read_a);",
     "declared_elsewhere": "DECLARE_STATIC_CALL(reading, read_a);\n"
                           "uint64_t f(void);\nuint64_t f(void)\n"
                           "{ return static_call(reading)(1); }",
@@ -88,11 +88,24 @@ BAD = {
         ("DEFINE_STATIC_CALL_OR_NULL(asking, ask_a);",
          "asking: a static call that may be NULL returns void"),
     "zero_of_a_call_that_returns_nothing":
-        ("DEFINE_STATIC_CALL_RETURN_ZERO(noting, note_a);",
-         "noting: a static call that returns 0 does not return void"),
+        ("DEFINE_STATIC_CALL_RETURN_ZERO(noting, void, note_a);", "void"),
+    "zero_of_another_type_than_said":
+        ("DEFINE_STATIC_CALL_RETURN_ZERO(asking, int, ask_a);",
+         "asking: ask_a does not return int"),
     "zero_of_a_floating_point_number":
-        ("double ratio_a(int unit);\nDEFINE_STATIC_CALL_RETURN_ZERO(ratio, ratio_a);",
+        ("double ratio_a(int unit);\nDEFINE_STATIC_CALL_RETURN_ZERO(ratio, double, ratio_a);",
          "ratio: a static call that returns 0"),
+    "zero_of_a_function_with_narrow_arguments":
+        ("float ratio_a(float unit);\nDEFINE_STATIC_CALL_RETURN_ZERO(ratio, float, ratio_a);",
+         "ratio: ratio_a does not return float"),
+    "zero_of_two_registers":
+        ("__int128 wide_a(int unit);\nDEFINE_STATIC_CALL_RETURN_ZERO(wide, __int128, wide_a);",
+         "wide: a static call that returns 0"),
+    "zero_of_a_structure":
+        ("struct four { long a[4]; };\nstruct four four_a(int unit);\n"
+         "DEFINE_STATIC_CALL_RETURN_ZERO(fours, struct four, four_a);", "RETURN_ZERO"),
+    "form_that_is_none":
+        ("DEFINE_STATIC_CALL_FORM(reading, read_a, 7);", "reading: no such form"),
     "null_of_a_call_with_narrow_arguments":
         ("void put_a(char letter);\nDEFINE_STATIC_CALL_NULL(put, put_a);",
          "put: a static call that may be NULL returns void"),

@@ -58,6 +58,18 @@ def test_call_costs_what_plan_says_and_moves_every_site(shell):
         shell.json(f"call clock_read {before['target']} -j")
 
 
+def test_a_target_that_this_cpu_cannot_run_is_refused():
+    with Machine("no-rdtscp", cpus=2, cpu="max,-rdtscp") as machine:
+        machine.wait_prompt()
+        assert calls(machine)["clock_read"]["target"] == "clock_read_lfence"
+        for command in "call", "plan":
+            assert ("clock_read cannot go to clock_read_rdtscp: this CPU has no RDTSCP"
+                    in machine.run(f"{command} clock_read clock_read_rdtscp"))
+        assert "rdtscp" not in machine.run("call clock_read nosuch")
+        assert calls(machine)["clock_read"]["target"] == "clock_read_lfence"
+        assert machine.exit() == SOME_FAILED
+
+
 def test_a_call_that_is_there_already_costs_nothing(shell):
     row = calls(shell)["cpu_idle"]
     assert [r["kind"] for r in shell.json(f"call cpu_idle {row['target']} -j")] == ["call"]

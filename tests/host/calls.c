@@ -52,10 +52,10 @@ DEFINE_STATIC_CALL_FORM(plain, wide_a, STATIC_CALL_INLINE);
 DEFINE_STATIC_CALL_FORM(outer, wide_a, STATIC_CALL_OUT_OF_LINE);
 DEFINE_STATIC_CALL_OR_NULL(nullable, nothing_a);
 DEFINE_STATIC_CALL_NULL(null_first, nothing_a);
-DEFINE_STATIC_CALL_RETURN_ZERO(zero_wide, wide_a);
-DEFINE_STATIC_CALL_RETURN_ZERO(zero_narrow, narrow_a);
-DEFINE_STATIC_CALL_RETURN_ZERO(zero_truth, truth_a);
-DEFINE_STATIC_CALL_RETURN_ZERO(zero_pointer, pointer_a);
+DEFINE_STATIC_CALL_RETURN_ZERO(zero_wide, uint64_t, wide_a);
+DEFINE_STATIC_CALL_RETURN_ZERO(zero_narrow, int, narrow_a);
+DEFINE_STATIC_CALL_RETURN_ZERO(zero_truth, bool, truth_a);
+DEFINE_STATIC_CALL_RETURN_ZERO(zero_pointer, void *, pointer_a);
 DEFINE_STATIC_CALL_OR_NULL(lonely, nothing_a);
 
 STATIC_CALL_CHOICE(plain, wide_a);

@@ -61,7 +61,7 @@ TARGET(5)
 TARGET(6)
 TARGET(7)
 
-DEFINE_STATIC_CALL_RETURN_ZERO(returning, return_1);
+DEFINE_STATIC_CALL_RETURN_ZERO(returning, uint64_t, return_1);
 DEFINE_STATIC_CALL_NULL(writing, write_1);
 DEFINE_STATIC_CALL_NULL(uncalled, write_1);
 

@@ -55,7 +55,7 @@ TARGET(5)
 TARGET(6)
 TARGET(7)
 
-DEFINE_STATIC_CALL_RETURN_ZERO(test_returning, return_1);
+DEFINE_STATIC_CALL_RETURN_ZERO(test_returning, uint64_t, return_1);
 DEFINE_STATIC_CALL_NULL(test_writing, write_1);
 DEFINE_STATIC_CALL_NULL(test_uncalled, write_1);
 DEFINE_STATIC_CALL_FORM(test_outer, return_1, STATIC_CALL_OUT_OF_LINE);
