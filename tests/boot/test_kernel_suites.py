@@ -61,7 +61,8 @@ def test_suites_refuse_a_key_with_users_by_name():
     commands = "key bench_4 inc; key bench_4 inc; test static_key; exit"
     with Machine("ktap-users", cpus=2, command_line=f'run="{commands}"') as machine:
         assert machine.exit_status(60) == SOME_FAILED
-        assert "test: bench_4 cannot be changed for the tests or back: key has more than one user" in machine.text
+        assert ("test: bench_4 cannot be changed for the tests or back: key has more than one user"
+                in machine.text)
 
 
 def test_ctrl_c_stops_the_torture():
