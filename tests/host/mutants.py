@@ -12,6 +12,7 @@ import argparse
 import concurrent.futures
 import os
 import pathlib
+import resource
 import subprocess
 import sys
 
@@ -21,7 +22,13 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
 import mutant_table  # noqa: E402
 
-TIMEOUT_S = 10
+# A mutant that goes round and round is stopped by the CPU time it takes, whatever else the machine
+# does; one that waits for ever, by the clock.
+CPU_LIMIT_S, TIMEOUT_S = 10, 40
+
+
+def limit_cpu_time():
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_LIMIT_S, CPU_LIMIT_S))
 
 
 def run_test(program, test):
@@ -29,7 +36,8 @@ def run_test(program, test):
     environment = dict(os.environ, TEST_FILTER=test)
     try:
         done = subprocess.run([program], env=environment, timeout=TIMEOUT_S, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+                              preexec_fn=limit_cpu_time)
         return done.returncode, done.stdout
     except subprocess.TimeoutExpired:
         return "time-out", ""
