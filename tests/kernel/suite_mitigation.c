@@ -12,44 +12,10 @@
 #include "patching/platform.h"
 #include "patching/poke.h"
 #include "tests/kernel/test.h"
+#include "tests/kernel/thunk_pass.h"
 #include "tests/kernel/workers.h"
 
-#define THUNK_COUNT   15
-#define TARGET_COUNT  8
 #define HOLD_LIMIT_NS 10000000000ull
-
-/* thunk_calls.asm */
-extern uint64_t (*const thunk_calls[THUNK_COUNT])(uint64_t (*function)(void));
-
-#define TARGET(number)                                                                             \
-    static uint64_t target_##number(void)                                                          \
-    {                                                                                              \
-        return 0x1001ull * ((number) + 1);                                                         \
-    }
-TARGET(0)
-TARGET(1)
-TARGET(2)
-TARGET(3)
-TARGET(4)
-TARGET(5)
-TARGET(6)
-TARGET(7)
-
-/* Volatile: the compiler must not know where a call goes. */
-static uint64_t (*volatile const targets[TARGET_COUNT])(void) = {
-    target_0, target_1, target_2, target_3, target_4, target_5, target_6, target_7,
-};
-
-static uint64_t target_result(unsigned number)
-{
-    return 0x1001ull * (number + 1);
-}
-
-/* A call in tail position, which the compiler makes a jump through the thunk. */
-static __attribute__((noinline)) uint64_t jump_to_target(unsigned number)
-{
-    return targets[number]();
-}
 
 static struct callers {
     struct workers workers;
@@ -61,12 +27,7 @@ static struct callers {
 /* Through every thunk once. */
 static void pass_run(unsigned first)
 {
-    uint64_t strayed = 0;
-    for (unsigned i = 0; i < THUNK_COUNT; i++) {
-        unsigned number = (first + i) % TARGET_COUNT;
-        strayed += thunk_calls[i](targets[number]) != target_result(number);
-        strayed += jump_to_target(number) != target_result(number);
-    }
+    uint64_t strayed = thunk_pass(first);
     if (strayed != 0) {
         __atomic_fetch_add(&callers.strayed, strayed, __ATOMIC_RELAXED);
     }
@@ -115,17 +76,10 @@ static void expect_switch_cost(struct test *test, enum mitigation to)
     EXPECT_EQUAL(test, plan.ipis, record.ipis);
 }
 
-/* Switches from each mitigation to each other one: 6 times, and ends where it began. */
-static const enum mitigation all_directions[] = {
-    MITIGATION_LFENCE, MITIGATION_NONE,   MITIGATION_RETPOLINE,
-    MITIGATION_NONE,   MITIGATION_LFENCE, MITIGATION_RETPOLINE,
-};
-#define DIRECTION_COUNT (sizeof(all_directions) / sizeof(all_directions[0]))
-
 static void switch_takes_three_rounds_in_all_directions(struct test *test)
 {
-    for (unsigned i = 0; i < DIRECTION_COUNT; i++) {
-        expect_switch_cost(test, all_directions[i]);
+    for (unsigned i = 0; i < THUNK_SWITCHES; i++) {
+        expect_switch_cost(test, thunk_switches[i]);
         pass_run(i);
     }
     EXPECT_EQUAL(test, text_snapshot_difference(), 0);
@@ -190,9 +144,9 @@ static void calls_arrive_at_every_step_of_a_switch(struct test *test)
     if (!EXPECT(test, workers_start(&callers.workers, false, call_until_stopped, NULL))) {
         return;
     }
-    for (unsigned i = 0; i < DIRECTION_COUNT; i++) {
+    for (unsigned i = 0; i < THUNK_SWITCHES; i++) {
         patch_hold_set(all_call, NULL);
-        EXPECT_EQUAL(test, mitigation_set(all_directions[i], NULL), PATCH_OK);
+        EXPECT_EQUAL(test, mitigation_set(thunk_switches[i], NULL), PATCH_OK);
         patch_hold_set(NULL, NULL);
         EXPECT(test, patch_record_get(patch_record_newest(), &record));
         /* While int3 stands everywhere, at two steps of two moments, each CPU made a pass. */
@@ -211,7 +165,7 @@ static const enum patch_protocol_id unheld_protocols[] = {
     PATCH_PROTOCOL_QWORD,
     PATCH_PROTOCOL_STOP,
 };
-#define UNHELD_SWITCHES (DIRECTION_COUNT * sizeof(unheld_protocols) / sizeof(unheld_protocols[0]))
+#define UNHELD_SWITCHES (THUNK_SWITCHES * sizeof(unheld_protocols) / sizeof(unheld_protocols[0]))
 
 static void calls_arrive_while_the_mitigation_is_switched(struct test *test)
 {
@@ -220,9 +174,9 @@ static void calls_arrive_while_the_mitigation_is_switched(struct test *test)
         return;
     }
     for (unsigned i = 0; i < UNHELD_SWITCHES && !test_should_stop(test); i++) {
-        enum patch_protocol_id protocol = unheld_protocols[i / DIRECTION_COUNT];
+        enum patch_protocol_id protocol = unheld_protocols[i / THUNK_SWITCHES];
         EXPECT_EQUAL(test, patch_protocol_set_default(protocol, 0), PATCH_OK);
-        EXPECT_EQUAL(test, mitigation_set(all_directions[i % DIRECTION_COUNT], NULL), PATCH_OK);
+        EXPECT_EQUAL(test, mitigation_set(thunk_switches[i % THUNK_SWITCHES], NULL), PATCH_OK);
         thread_yield();
     }
     EXPECT_EQUAL(test, patch_protocol_set_default(PATCH_PROTOCOL_INT3_BATCH, 0), PATCH_OK);

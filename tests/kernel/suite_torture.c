@@ -11,7 +11,8 @@
  *                                           before == after, even: result must be all of state
  *
  * Could miss a CPU that is stale only for the instant between the return of the flip and the store
- * of the epoch; and an emulator never is (tests/host runs on a real one). */
+ * of the epoch; and an emulator never is (tests/host runs on a real one). What flips with other
+ * kinds of patches is the case of torture_everything.c. */
 #include "arch/clock.h"
 #include "arch/instructions.h"
 #include "arch/percpu.h"
@@ -19,6 +20,7 @@
 #include "kernel/thread.h"
 #include "patching/poke.h"
 #include "tests/kernel/test.h"
+#include "tests/kernel/torture_everything.h"
 #include "tests/kernel/workers.h"
 
 #define TORTURE_NS    10000000000ull
@@ -152,6 +154,7 @@ static void call_sites_survive_ten_seconds_under_fire(struct test *test)
 
 static const struct test_case cases[] = {
     TEST_CASE(call_sites_survive_ten_seconds_under_fire),
+    TEST_CASE(everything_that_is_patched_changes_at_once),
 };
 
 const struct test_suite suite_torture = TEST_SUITE("torture", cases);

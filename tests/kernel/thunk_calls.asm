@@ -1,6 +1,6 @@
 ; SPDX-License-Identifier: MIT
 ; A call through each thunk of patching/indirect_thunk.asm. Invariant: a call that does not come
-; back with the stack as it was returns to nowhere. Called by: suite_mitigation.c.
+; back with the stack as it was returns to nowhere. Called by: thunk_pass.c.
 bits 64
 
 %define REGISTERS rax, rcx, rdx, rbx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15

@@ -185,4 +185,17 @@ MUTANTS = [
     Mutant("two-updaters-at-once", "kernel/mutex.c",
            "if (mutex->owner != NULL) {", "if (mutex->owner == BOOT_OWNER) {",
            "static_call", "racing_updaters_leave_text_and_target_in_step", may_die=True),
+
+    # All kinds of patches at once: a batch that leaves something behind, and patchers that meet.
+    Mutant("inline-calls-left-behind-without-target", "patching/static_call.c",
+           "if (status == PATCH_OK && call->form == STATIC_CALL_INLINE) {",
+           "if (status == PATCH_OK && call->form == STATIC_CALL_INLINE && target != NULL) {",
+           "torture", "everything_that_is_patched_changes_at_once", may_die=True),
+    Mutant("all-patchers-at-once", "kernel/mutex.c",
+           "if (mutex->owner != NULL) {", "if (mutex->owner == BOOT_OWNER) {",
+           "torture", "everything_that_is_patched_changes_at_once", may_die=True),
+    Mutant("third-change-left-out", "patching/transaction.c",
+           "for (*failed = 0; *failed < count; (*failed)++) {",
+           "for (*failed = 0; *failed < count && *failed < 2; (*failed)++) {",
+           "torture", "everything_that_is_patched_changes_at_once", may_die=True),
 ]
