@@ -10,7 +10,7 @@
 
 extern text_start, text_end, rodata_end, kernel_end
 extern boot_main, smp_main, cpus
-global boot_start, smp_start_32, boot_gdt
+global boot_start:function, smp_start_32:function, boot_gdt:data
 global kernel_root, start_root, boot_no_execute, boot_stacks
 
 CPUID_EXTENDED_MAX         equ 0x80000000

@@ -22,6 +22,7 @@ TAKEN_ONE equ 1 << 16
 
 ; A row of sites. In: eax. Out: eax. Returns.
 %macro ROW 1
+global %1:function ; NASM takes what begins with db for data
 %1:
 %rep SITES
     SITE

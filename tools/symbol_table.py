@@ -1,7 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Turns `nm -n` of the first link into the NASM source of the kernel's symbol table.
+"""Turns the text symbols of the first link into the NASM source of the kernel's symbol table.
 
+Functions alone: no data between them, no local label (`boot_start.halt`), no boundary mark. NASM
+gives code no type unless told (`global name:function`), so a name without one passes for a function
+if it holds no dot and does not end like a mark; what a compiler clones holds a dot, too, but has a
+type. A label in front of `db` is data to NASM, code or not.
 The table goes last into .rodata, so the second link leaves every text address where it was;
 `--check` proves that on the final file. Callers: the Makefile; reader: kernel/symbols.c.
 """
@@ -12,21 +16,34 @@ import sys
 
 KERNEL_BASE = 0xFFFFFFFF80000000
 NAMES_PER_LINE = 8
+BOUNDARIES = "_start", "_end"
 
 
 def text_symbols(elf):
-    """Returns [(address, name)] of the text symbols, ascending, one name an address."""
-    listing = subprocess.run(["nm", "-n", elf], check=True, capture_output=True, text=True).stdout
+    """Returns [(address, name)] of the functions, ascending, one name an address."""
+    listing = subprocess.run(["nm", "-n", "-f", "sysv", elf], check=True, capture_output=True,
+                             text=True).stdout
+    return functions_of(listing)
+
+
+def is_function(name, kind):
+    """Whether a text symbol of this ELF type is the name of a function."""
+    return kind == "FUNC" or (kind == "NOTYPE" and "." not in name and
+                              not name.endswith(BOUNDARIES))
+
+
+def functions_of(listing):
+    """The same from what `nm -n -f sysv` printed."""
     chosen = {}
     for line in listing.splitlines():
-        fields = line.split()
-        if len(fields) != 3 or fields[1] not in "tT":
+        fields = [field.strip() for field in line.split("|")]
+        if len(fields) != 7 or fields[2] not in ("t", "T"):
             continue
-        address, kind, name = int(fields[0], 16), fields[1], fields[2]
-        if address < KERNEL_BASE:
+        name, address, binding, kind = fields[0], int(fields[1], 16), fields[2], fields[3]
+        if address < KERNEL_BASE or not is_function(name, kind):
             continue
-        # Two names for one address: a global one wins, then one that is not a boundary mark.
-        rank = (kind == "T", not name.endswith(("_start", "_end")), -len(name))
+        # Two names for one address: a global one wins, then the shorter one.
+        rank = (binding == "T", -len(name))
         if address not in chosen or rank > chosen[address][0]:
             chosen[address] = (rank, name)
     return [(address, name) for address, (_, name) in sorted(chosen.items())]
