@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Record of every IPI sent while the static key `ipi_trace` is on: a ring on each sending CPU.
- * Invariant: a ring is written by its own CPU only. Callers: ipi.c writes, the `ipi` command reads.
- */
+ * Invariant: a ring is written by its own CPU only, and a record is read whole or not at all.
+ * Callers: ipi.c writes, the commands `ipi` and `trace dump ipi` read. */
 #pragma once
 
 #include "arch/percpu.h"
@@ -29,7 +29,7 @@ bool ipi_trace_has_stacks(unsigned index);
 void ipi_trace_add(unsigned to, unsigned vector, unsigned targets, const void *caller);
 
 /* Copies record @sequence (1 is the first ever) of CPU @index. Returns false if it is not there
- * (any more). */
+ * (any more), or was overwritten meanwhile. Context: any. */
 bool ipi_trace_get(unsigned index, uint64_t sequence, struct ipi_trace_record *record);
 
 /* The same for its stack. Returns false if it was recorded without, too. */

@@ -30,6 +30,10 @@ enum command_result bench_seeds_run(struct shell_session *session, int argc, cha
 /* `bench poke --hold STEP`: the words as `bench poke` got them; in bench_hold.c. */
 enum command_result bench_hold_run(struct shell_session *session, int argc, char **argv);
 
+/* For each bench that prints times, before it begins: false, having said so after @command, while
+ * functions are traced, whose recorder would be in every one of them. In commands_bench.c. */
+bool bench_is_untraced(const char *command);
+
 /* Of every protocol, by its id; ended by NULL. For --protocol. */
 const char *const *bench_protocol_names(void);
 
@@ -57,7 +61,8 @@ struct poke_measurement {
 };
 
 struct poke_request {
-    uint32_t sites; /* 1 to PATCH_BATCH_MAX */
+    const char *command; /* begins what it says */
+    uint32_t sites;      /* 1 to PATCH_BATCH_MAX */
     enum bench_placement placement;
     enum patch_protocol_id protocol;
     unsigned protocol_flags; /* enum patch_flag */

@@ -72,7 +72,7 @@ static uint32_t forms_time(struct shell_session *session, const struct call_requ
             ticks[id][blocks - 1] = block_run(call_forms[id].loop, block_calls(id));
         }
         if (shell_interrupted(session)) {
-            console_print("bench calls: stopped by Ctrl-C\n");
+            console_print("%s: stopped by Ctrl-C\n", request->command);
             return 0;
         }
         if (request->budget_ns != 0 && round > 0 && clock_now_ns() > deadline) {
@@ -202,13 +202,10 @@ static bool target_trace(bool on)
     return is_patched(function_trace_set(on, is_target, NULL, 0, &cost, &error), "tracing", &error);
 }
 
-/* The rings of `trace`, if there are any, take the records: as for any other function. */
-static bool traced_measure(struct shell_session *session, const struct call_request *request,
-                           struct call_result *results)
+static bool traced_forms_measure(struct shell_session *session, const struct call_request *request,
+                                 struct call_result *results)
 {
-    bool own_rings = trace_rings_records() == 0;
-
-    if (own_rings && !trace_rings_open(TRACE_RECORDS_DEFAULT)) {
+    if (!trace_rings_open(TRACE_RECORDS_DEFAULT)) {
         console_print("bench calls: out of memory for the records of traced calls\n");
         return false;
     }
@@ -217,12 +214,25 @@ static bool traced_measure(struct shell_session *session, const struct call_requ
     if (measured) {
         trace_recording_set(true);
         measured = forms_measure(session, request, CALL_FORM_TRACED, CALL_FORM_TRACED + 1, results);
-        trace_rings_stop();
+        trace_recording_set(false);
         measured = target_trace(false) && measured;
     }
-    if (own_rings) {
-        trace_rings_free();
+    return measured;
+}
+
+/* The records go into rings of their own: what the user recorded is kept. */
+static bool traced_measure(struct shell_session *session, const struct call_request *request,
+                           struct call_result *results)
+{
+    unsigned silent;
+
+    if (!trace_rings_put_aside(&silent)) {
+        console_print("bench calls: cpu %u does not answer\n", silent);
+        return false;
     }
+    bool measured = traced_forms_measure(session, request, results);
+
+    trace_rings_put_back();
     return measured;
 }
 
@@ -244,12 +254,7 @@ enum command_result call_forms_measure(struct shell_session *session,
                                        const struct call_request *request,
                                        struct call_result *results)
 {
-    if (!call_loops_are_intact()) {
-        return COMMAND_FAILED;
-    }
-    if (function_trace_count_on() != 0) {
-        console_print("bench calls: functions are traced, which would be measured, too; first: "
-                      "trace off\n");
+    if (!call_loops_are_intact(request->command)) {
         return COMMAND_FAILED;
     }
     bool done = forms_measure(session, request, 0, CALL_FORM_PLAIN_END, results);

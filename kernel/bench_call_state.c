@@ -6,7 +6,7 @@
 #include "kernel/console.h"
 #include "kernel/patch_error_text.h"
 
-bool call_loops_are_intact(void)
+bool call_loops_are_intact(const char *command)
 {
     static const struct {
         struct static_call *call;
@@ -22,9 +22,9 @@ bool call_loops_are_intact(void)
 
         if (static_call_form(call) != expected[i].form ||
             static_call_target(call) != (static_call_function *)call_target) {
-            console_print("bench calls: %s is not as it was at boot; first: call %s call_target; "
+            console_print("%s: %s is not as it was at boot; first: call %s call_target; "
                           "call %s %s\n",
-                          call->name, call->name, call->name, expected[i].word);
+                          command, call->name, call->name, call->name, expected[i].word);
             return false;
         }
     }

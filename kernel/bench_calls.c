@@ -57,8 +57,12 @@ enum command_result bench_calls_run(struct shell_session *session, int argc, cha
     if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 0)) {
         return COMMAND_USAGE;
     }
+    if (!bench_is_untraced(argv[0])) {
+        return COMMAND_FAILED;
+    }
     uint64_t wanted = calls != 0 ? calls : DEFAULT_CALLS;
     const struct call_request request = {
+        .command = "bench calls",
         .end = CALL_FORM_COUNT,
         .blocks = (uint32_t)((wanted + CALL_BLOCK - 1) / CALL_BLOCK),
         .budget_ns = calls == 0 ? SETTING_BUDGET_NS : 0,

@@ -31,8 +31,9 @@ enum call_form_id {
 
 /* bench_call_state.c: the static and lazy calls of the loops. */
 
-/* False, having said which, if the shell has changed a static call of the loops. */
-bool call_loops_are_intact(void);
+/* False, having said which, if the shell has changed a static call of the loops. @command begins
+ * the line. */
+bool call_loops_are_intact(const char *command);
 
 /* The lazy call of call_loop_lazy; its one site is made unknown, or patched. The worker is held
  * (kernel/patch_worker.h). False, having said why, if that failed. Context: thread. */
@@ -70,6 +71,7 @@ struct call_form {
 extern const struct call_form call_forms[CALL_FORM_COUNT];
 
 struct call_request {
+    const char *command;   /* begins what it says; only "bench calls" asks for prepared forms */
     enum call_form_id end; /* the forms before this one */
     uint32_t blocks;       /* this many of CALL_BLOCK calls each; of one of CALL_FORM_LAZY_FIRST */
     uint64_t budget_ns; /* but after this time in one setting no more, 1 at least; 0: no budget */
@@ -77,7 +79,7 @@ struct call_request {
 
 /* Measures forms, in turn those that need the same setting, and counts what a call executes.
  * Mitigation and tracer are afterwards as before, the lazy call as at boot. Context: thread.
- * Returns COMMAND_FAILED after a message: Ctrl-C, a batch that failed, functions being traced. */
+ * Returns COMMAND_FAILED after a message: Ctrl-C, a batch that failed. */
 enum command_result call_forms_measure(struct shell_session *session,
                                        const struct call_request *request,
                                        struct call_result *results);

@@ -62,19 +62,19 @@ static bool sites_flip(const struct poke_request *request, enum patch_protocol_i
     if (batch_fill(request, taken) == PATCH_OK && patch_batch_apply(&batch) == PATCH_OK) {
         return true;
     }
-    console_print("bench poke: %s, %u sites: %s\n", patch_protocol_name(protocol), request->sites,
-                  patch_error_text(&batch.error, text));
+    console_print("%s: %s, %u sites: %s\n", request->command, patch_protocol_name(protocol),
+                  request->sites, patch_error_text(&batch.error, text));
     return false;
 }
 
 /* Adds what the last flip cost. Its rounds are those of every other, but not its IPIs: a CPU that
  * still owes the answer to a round given up before has one pending and is sent none (ipi.c). */
-static bool record_take(struct poke_measurement *result)
+static bool record_take(const char *command, struct poke_measurement *result)
 {
     const struct patch_record *record = &batch.record;
 
     if (result->flips != 0 && record->rounds != result->rounds_per_flip) {
-        console_print("bench poke: %s: flips of %u sites differ in rounds: %u after %u\n",
+        console_print("%s: %s: flips of %u sites differ in rounds: %u after %u\n", command,
                       record->protocol, record->sites, record->rounds, result->rounds_per_flip);
         return false;
     }
@@ -103,7 +103,7 @@ static bool flip_once(const struct poke_request *request, bool *taken,
     if (!runners_flip_end(&result->stolen_ns)) {
         return done;
     }
-    return done && record_take(result);
+    return done && record_take(request->command, result);
 }
 
 /* Runs the flips. @taken: how the sites stand, to begin with and in the end. */
@@ -123,7 +123,7 @@ static enum command_result flips_run(struct shell_session *session,
             return COMMAND_FAILED;
         }
         if (shell_interrupted(session)) {
-            console_print("bench poke: stopped by Ctrl-C\n");
+            console_print("%s: stopped by Ctrl-C\n", request->command);
             return COMMAND_FAILED;
         }
     }
@@ -136,7 +136,7 @@ static bool sites_put_back(const struct poke_request *request, bool taken)
     if (!taken || sites_flip(request, PATCH_PROTOCOL_INT3_BATCH, 0, true)) {
         return true;
     }
-    console_print("bench poke: the sites stay flipped\n");
+    console_print("%s: the sites stay flipped\n", request->command);
     return false;
 }
 
@@ -147,11 +147,12 @@ static bool site_is_taken(uint64_t address)
 }
 
 /* Puts back what an earlier bench left flipped: the row's sites from some one on. */
-static bool row_reset(enum bench_placement placement)
+static bool row_reset(const struct poke_request *request)
 {
-    struct poke_request left = {.sites = PATCH_BATCH_MAX, .placement = placement};
+    struct poke_request left = *request;
 
-    while (left.sites > 0 && !site_is_taken(bench_sites_first(placement, left.sites))) {
+    left.sites = PATCH_BATCH_MAX;
+    while (left.sites > 0 && !site_is_taken(bench_sites_first(left.placement, left.sites))) {
         left.sites--;
     }
     return sites_put_back(&left, left.sites > 0);
@@ -164,7 +165,7 @@ enum command_result bench_poke_measure(struct shell_session *session,
     bool taken = false;
 
     *result = (struct poke_measurement){0};
-    if (!row_reset(request->placement)) {
+    if (!row_reset(request)) {
         return COMMAND_FAILED;
     }
     switch (runners_start(request->busy, bench_sites_first(request->placement, request->sites),
@@ -172,10 +173,10 @@ enum command_result bench_poke_measure(struct shell_session *session,
     case RUNNERS_STARTED:
         break;
     case RUNNERS_NO_MEMORY:
-        console_print("bench poke: out of memory for the threads of busy CPUs\n");
+        console_print("%s: out of memory for the threads of busy CPUs\n", request->command);
         return COMMAND_FAILED;
     case RUNNERS_INTERRUPTED:
-        console_print("bench poke: stopped by Ctrl-C\n");
+        console_print("%s: stopped by Ctrl-C\n", request->command);
         return COMMAND_FAILED;
     }
     patch_trap_times_reset();
@@ -183,7 +184,7 @@ enum command_result bench_poke_measure(struct shell_session *session,
 
     patch_trap_times_merge(&result->handler_ticks);
     if (!runners_stop(&result->wrong_passes) && outcome == COMMAND_OK) {
-        console_print("bench poke: stopped by Ctrl-C\n");
+        console_print("%s: stopped by Ctrl-C\n", request->command);
         outcome = COMMAND_FAILED;
     }
     return sites_put_back(request, taken) ? outcome : COMMAND_FAILED;

@@ -108,6 +108,9 @@ enum command_result bench_ipi_run(struct shell_session *session, int argc, char 
     if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 0)) {
         return COMMAND_USAGE;
     }
+    if (!bench_is_untraced(argv[0])) {
+        return COMMAND_FAILED;
+    }
     struct table table;
     table_begin(&table, "bench.ipi", json);
     for (enum what what = WHAT_SELF; what <= WHAT_BROADCAST; what++) {

@@ -172,9 +172,16 @@ enum command_result bench_lazy_run(struct shell_session *session, int argc, char
             return COMMAND_USAGE;
         }
     }
+    if (!bench_is_untraced(argv[0])) {
+        return COMMAND_FAILED;
+    }
     table_begin(&table, "bench.lazy", json);
-    for (size_t i = 0; i < sites.count && !shell_interrupted(session); i++) {
+    for (size_t i = 0; i < sites.count; i++) {
         if (!rows_run(&table, bench_lazy_find((uint32_t)sites.values[i]))) {
+            return COMMAND_FAILED;
+        }
+        if (shell_interrupted(session)) {
+            console_print("bench lazy: stopped by Ctrl-C\n");
             return COMMAND_FAILED;
         }
     }

@@ -234,6 +234,7 @@ static enum command_result rows_run(struct shell_session *session, struct table 
     /* Nobody runs the sites: qword may show what it costs, whatever CPUs fetch. */
     bool may_be_unsafe = o->unsafe || !is_busy;
     struct poke_request request = {
+        .command = "bench poke",
         .placement = (enum bench_placement)o->placement,
         .protocol = (enum patch_protocol_id)o->protocols.values[protocol],
         .protocol_flags =
@@ -308,6 +309,9 @@ enum command_result bench_poke_run(struct shell_session *session, int argc, char
     };
     if (!options_read(&o, argc, argv)) {
         return COMMAND_USAGE;
+    }
+    if (!bench_is_untraced(argv[0])) {
+        return COMMAND_FAILED;
     }
     table_begin(&table, "bench.poke", o.json);
     for (size_t load = 0; load < o.loads.count; load++) {

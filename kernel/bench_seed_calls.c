@@ -23,6 +23,7 @@ static struct call_result results[CALL_FORM_COUNT];
 bool bench_seed_calls_measure(struct shell_session *session)
 {
     const struct call_request request = {
+        .command = "bench seeds",
         .end = CALL_FORM_PLAIN_END,
         .blocks = SEED_BLOCKS,
         .budget_ns = SEED_BUDGET_NS,

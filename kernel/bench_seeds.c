@@ -32,6 +32,7 @@ static bool pair_measure(struct shell_session *session, uint32_t sites, enum ben
                          struct pair *pair)
 {
     struct poke_request request = {
+        .command = "bench seeds",
         .sites = sites,
         .protocol = PATCH_PROTOCOL_INT3,
         .busy = load == BENCH_LOAD_BUSY ? cpu_count() - 1 : 0,
@@ -147,6 +148,9 @@ enum command_result bench_seeds_run(struct shell_session *session, int argc, cha
     const struct option options[] = {OPTION_JSON(&json)};
     if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 0)) {
         return COMMAND_USAGE;
+    }
+    if (!bench_is_untraced(argv[0])) {
+        return COMMAND_FAILED;
     }
     if (!bench_seed_calls_measure(session) ||
         (has_flips && !flips_measure(session, &four, &many))) {

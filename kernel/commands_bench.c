@@ -4,6 +4,7 @@
 #include "kernel/console.h"
 #include "kernel/format.h"
 #include "kernel/string.h"
+#include "patching/function_trace.h"
 
 const struct bench benches[] = {
     {"calls", "calls [--calls N] [-j]", bench_calls_run},
@@ -17,6 +18,17 @@ const struct bench benches[] = {
     {"seeds", "seeds [-j]", bench_seeds_run},
     {NULL, NULL, NULL},
 };
+
+bool bench_is_untraced(const char *command)
+{
+    bool is_untraced = function_trace_count_on() == 0;
+
+    if (!is_untraced) {
+        console_print("%s: functions are traced, which would be measured, too; first: trace off\n",
+                      command);
+    }
+    return is_untraced;
+}
 
 static void names_print(void)
 {
@@ -69,7 +81,7 @@ const struct shell_command command_bench = {
         "the target and returns. indirect: call *register; thunk: what compilers make of it,\n"
         "under each mitigation, switched for the purpose. lazy-first: the first call of a site,\n"
         "one a block. untraced: the target has the tracer's nop; traced: each call is recorded,\n"
-        "in the rings of `trace` if it has any.\n"
+        "in rings of its own.\n"
         "ipi: round trips; without -n, up to 1000 or 2 s a row.\n"
         "poke: flips that many sites (1 to 4096) as one batch and adds up the records; without\n"
         "--flips, up to 100 flips or 1 s a row, 2 flips at least, and a row that would take\n"
@@ -93,7 +105,8 @@ const struct shell_command command_bench = {
         "patcher is one) than the host has cores they are the host's time slices: --busy 1 for\n"
         "two cores. With ACCEL=icount all CPUs take turns on one clock: stolen holds the turns of\n"
         "the others, too. min and max are exact, p50 and p99 are upper edges of buckets at most\n"
-        "6 % wide. Ctrl-C acts between two flips.",
+        "6 % wide. Ctrl-C acts between two flips. While functions are traced only poke\n"
+        "--hold runs.",
     .run = bench_run,
     .complete = bench_complete,
 };

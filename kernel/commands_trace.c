@@ -62,24 +62,52 @@ static void cost_print(const struct trace_request *request, const struct functio
     table_end(&table);
 }
 
+static void error_print(const struct trace_request *request, const struct patch_error *error,
+                        uint32_t functions)
+{
+    char text[PATCH_ERROR_TEXT_MAX];
+
+    console_print("trace %s: %s%s; functions changed by batches before that: %u\n",
+                  request->on ? "on" : "off", patch_error_text(error, text),
+                  error->status == PATCH_ERR_UNSAFE ? "; first: protocol int3-batch" : "",
+                  functions);
+}
+
+static bool rings_stop(const char *command)
+{
+    unsigned silent;
+    bool stopped = trace_rings_stop(&silent);
+
+    if (!stopped) {
+        trace_dump_explain_silence(command, silent);
+    }
+    return stopped;
+}
+
 /* Does it. Recording pauses meanwhile: the checks of a batch call thousands of functions, which
  * would overwrite what the user wants to see. Behind it calls are recorded if any function is on.
- */
+ * The first one on begins a new record: only now, when nothing can refuse any more. */
 static enum command_result request_run(struct trace_request *request, uint64_t chunk, bool json)
 {
     struct function_trace_cost cost;
     struct patch_error error;
-    char text[PATCH_ERROR_TEXT_MAX];
+    bool is_first = request->on && function_trace_count_on() == 0;
 
+    if (is_first && !rings_stop("trace on")) {
+        return COMMAND_FAILED;
+    }
     trace_recording_set(false);
 
     enum patch_status status =
         function_trace_set(request->on, is_requested, request, (uint32_t)chunk, &cost, &error);
+    bool any_on = function_trace_count_on() != 0;
 
-    trace_recording_set(function_trace_count_on() != 0);
+    if (is_first && any_on) {
+        trace_rings_begin();
+    }
+    trace_recording_set(any_on);
     if (status != PATCH_OK) {
-        console_print("trace %s: %s; functions changed by batches before that: %u\n",
-                      request->on ? "on" : "off", patch_error_text(&error, text), cost.functions);
+        error_print(request, &error, cost.functions);
         return COMMAND_FAILED;
     }
     cost_print(request, &cost, json);
@@ -90,9 +118,9 @@ static enum command_result request_run(struct trace_request *request, uint64_t c
     return request->stopped ? COMMAND_FAILED : COMMAND_OK;
 }
 
-/* Rings for a trace that begins. @records 0: as there are, or the default. Returns false, having
- * said why. */
-static bool rings_prepare(uint64_t records)
+/* Memory for a trace that begins, beside that of the last one. @records 0: as many as there are, or
+ * the default. Returns false, having said why. */
+static bool rings_reserve(uint64_t records)
 {
     uint64_t current = trace_rings_records();
     uint64_t wanted = TRACE_RECORDS_LEAST;
@@ -111,9 +139,10 @@ static bool rings_prepare(uint64_t records)
         }
         return wanted == current;
     }
-    if (!trace_rings_open(wanted)) {
-        console_print("trace on: out of memory for %llu records on each of %u CPUs\n",
-                      (unsigned long long)wanted, cpu_present_count());
+    if (!trace_rings_reserve(wanted)) {
+        console_print("trace on: out of memory for %llu records on each of %u CPUs%s\n",
+                      (unsigned long long)wanted, cpu_present_count(),
+                      current != 0 ? "; trace free gives back what the last trace holds" : "");
         return false;
     }
     return true;
@@ -147,9 +176,10 @@ static enum command_result change_run(struct shell_session *session, int argc, c
     for (int i = 1; i < argc; i++) {
         all_match = trace_selection_add(&request.selection, argv[0], argv[i]) && all_match;
     }
-    if (all_match && (!on || rings_prepare(records))) {
+    if (all_match && (!on || rings_reserve(records))) {
         result = request_run(&request, chunk, json);
     }
+    trace_rings_unreserve();
     trace_selection_close(&request.selection);
     return result;
 }
@@ -171,8 +201,7 @@ static const char *state_of(uint64_t address)
     if (index < function_trace_count()) {
         return function_trace_is_on(index) ? "on" : "off";
     }
-    return address >= (uint64_t)nopatch_start && address < (uint64_t)nopatch_end ? "nopatch"
-                                                                                 : "none";
+    return trace_selection_is_nopatch(address) ? "nopatch" : "none";
 }
 
 static enum command_result list_run(struct shell_session *session, int argc, char **argv)
@@ -227,12 +256,55 @@ static enum command_result dump_run(struct shell_session *session, int argc, cha
         console_print("trace dump: '%s' is not ipi\n", argv[1]);
         return COMMAND_USAGE;
     }
-    if (!ipis_alone && !trace_dump_events(session, limit, json)) {
+
+    bool done = ipis_alone ? trace_dump_ipis(session, limit, json)
+                           : trace_dump_events(session, limit, json);
+
+    return done ? COMMAND_OK : COMMAND_FAILED;
+}
+
+static void status_print(bool json)
+{
+    struct table table;
+    uint64_t recorded = 0;
+    uint64_t overwritten = 0;
+
+    for (unsigned cpu = 0; cpu < cpu_present_count(); cpu++) {
+        recorded += trace_ring_newest(cpu);
+        overwritten += trace_ring_overwritten(cpu);
+    }
+    table_begin(&table, "trace", json);
+    table_row(&table);
+    table_number(&table, "functions", 9, function_trace_count());
+    table_number(&table, "on", 6, function_trace_count_on());
+    table_bool(&table, "recording", 9, trace_is_recording());
+    table_number(&table, "records_per_cpu", 15, trace_rings_records());
+    table_number(&table, "recorded", 12, recorded);
+    table_number(&table, "overwritten", 12, overwritten);
+    table_bool(&table, "ipi", 3, static_key_is_enabled(static_key_find("ipi_trace")));
+    table_end_row(&table);
+    table_end(&table);
+}
+
+static enum command_result free_run(struct shell_session *session, int argc, char **argv)
+{
+    (void)session;
+    bool json = false;
+    const struct option options[] = {OPTION_JSON(&json)};
+    unsigned silent;
+
+    if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 0)) {
+        return COMMAND_USAGE;
+    }
+    if (function_trace_count_on() != 0) {
+        console_print("trace free: functions are traced; first: trace off\n");
         return COMMAND_FAILED;
     }
-    if ((ipis_alone || trace_dump_has_ipis()) && !trace_dump_ipis(session, limit, json)) {
+    if (!trace_rings_free(&silent)) {
+        trace_dump_explain_silence("trace free", silent);
         return COMMAND_FAILED;
     }
+    status_print(json);
     return COMMAND_OK;
 }
 
@@ -259,7 +331,10 @@ static bool stacks_prepare(void)
 static enum command_result ipi_run(struct shell_session *session, int argc, char **argv)
 {
     (void)session;
-    if (!options_parse(NULL, 0, &argc, argv, 1, 1)) {
+    bool json = false;
+    const struct option options[] = {OPTION_JSON(&json)};
+
+    if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 1, 1)) {
         return COMMAND_USAGE;
     }
 
@@ -278,9 +353,10 @@ static enum command_result ipi_run(struct shell_session *session, int argc, char
     char text[PATCH_ERROR_TEXT_MAX];
 
     if (patch_transaction("trace ipi", &change, 1, &error) != PATCH_OK) {
-        console_print("trace ipi: %s\n", patch_error_text(&error, text));
+        console_print("trace ipi: key ipi_trace: %s\n", patch_error_text(&error, text));
         return COMMAND_FAILED;
     }
+    status_print(json);
     return COMMAND_OK;
 }
 
@@ -289,28 +365,11 @@ static enum command_result status_run(struct shell_session *session, int argc, c
     (void)session;
     bool json = false;
     const struct option options[] = {OPTION_JSON(&json)};
-    struct table table;
-    uint64_t recorded = 0;
-    uint64_t overwritten = 0;
 
     if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 0)) {
         return COMMAND_USAGE;
     }
-    for (unsigned cpu = 0; cpu < cpu_present_count(); cpu++) {
-        recorded += trace_ring_newest(cpu);
-        overwritten += trace_ring_overwritten(cpu);
-    }
-    table_begin(&table, "trace", json);
-    table_row(&table);
-    table_number(&table, "functions", 9, function_trace_count());
-    table_number(&table, "on", 6, function_trace_count_on());
-    table_bool(&table, "recording", 9, trace_is_recording());
-    table_number(&table, "records_per_cpu", 15, trace_rings_records());
-    table_number(&table, "recorded", 12, recorded);
-    table_number(&table, "overwritten", 12, overwritten);
-    table_bool(&table, "ipi", 3, static_key_is_enabled(static_key_find("ipi_trace")));
-    table_end_row(&table);
-    table_end(&table);
+    status_print(json);
     return COMMAND_OK;
 }
 
@@ -322,7 +381,7 @@ static const struct verb {
 } verbs[] = {
     {"on", "trace on", on_run},       {"off", "trace off", off_run},
     {"dump", "trace dump", dump_run}, {"list", "trace list", list_run},
-    {"ipi", "trace ipi", ipi_run},
+    {"ipi", "trace ipi", ipi_run},    {"free", "trace free", free_run},
 };
 
 static enum command_result trace_run(struct shell_session *session, int argc, char **argv)
@@ -336,13 +395,13 @@ static enum command_result trace_run(struct shell_session *session, int argc, ch
             return verbs[i].run(session, argc - 1, argv + 1);
         }
     }
-    console_print("trace: '%s' is not one of on, off, dump, list, ipi\n", argv[1]);
+    console_print("trace: '%s' is not one of on, off, dump, list, ipi, free\n", argv[1]);
     return COMMAND_USAGE;
 }
 
 static void trace_complete(struct shell_completion *completion, int argument, char **argv)
 {
-    static const char *const words[] = {"on", "off", "dump", "list", "ipi", NULL};
+    static const char *const words[] = {"on", "off", "dump", "list", "ipi", "free", NULL};
     static const char *const ipi_words[] = {"on", "off", NULL};
     static const char *const dump_words[] = {"ipi", NULL};
     uint64_t offset;
@@ -368,16 +427,18 @@ const struct shell_command command_trace = {
     .name = "trace",
     .summary = "record calls of functions, by patching their entries, and IPIs with their stacks",
     .usage = "trace [on|off [PATTERN...] [--chunk N] [--records N]] [list PATTERN] "
-             "[dump [ipi] [-n N]] [ipi on|off] [-j]",
+             "[dump [ipi] [-n N]] [ipi on|off] [free] [-j]",
     .example = "trace on 'thread_*' mutex_lock; threads; trace off; trace dump -n 20",
     .details =
         "Alone: what is on. on and off take patterns (* any, ? one, [a-z] one of these); without,\n"
-        "all functions. on adds to what is on; the first one empties the rings. off keeps them.\n"
-        "--chunk: functions a batch, default as many as fit. --records: calls kept on each CPU,\n"
-        "rounded up to a power of two, default 4096; the oldest are overwritten, and counted.\n"
-        "list: on, off, nopatch (cannot be patched), none (assembler). dump: the newest N (50) of\n"
-        "all CPUs by time; nothing is recorded meanwhile. ipi on: IPIs sent, with the sender's\n"
-        "stack, the newest 64 of each CPU; dump shows them too.",
+        "all functions. on adds to what is on; the first one empties the rings. off keeps them;\n"
+        "free gives their memory back. --chunk: functions a batch, default as many as fit.\n"
+        "--records: calls kept on each CPU, rounded up to a power of two; without it as many as\n"
+        "for the last trace, at first 4096; the oldest are overwritten, and counted. list: on,\n"
+        "off, nopatch (cannot be patched), none (no entry: assembler, and what a CPU runs before\n"
+        "it can take traps). dump: the newest N (50) of all CPUs by time; nothing is recorded\n"
+        "meanwhile. ipi on: IPIs sent, with the sender's stack, the newest 64 of each CPU; dump\n"
+        "ipi shows them.",
     .run = trace_run,
     .complete = trace_complete,
 };

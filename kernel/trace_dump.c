@@ -127,27 +127,30 @@ static void event_print(struct table *table, const struct place *place)
     table_end_row(table);
 }
 
-/* What each CPU that has a ring recorded and lost. */
-static void losses_print(bool json)
+/* What each CPU recorded and lost of @source. */
+static void losses_print(const struct source *source, const char *kind, bool json)
 {
     struct table table;
 
-    if (trace_ring_size(0) == 0) {
-        return;
-    }
-
-    table_begin(&table, "trace.cpu", json);
+    table_begin(&table, kind, json);
     for (unsigned cpu = 0; cpu < cpu_present_count(); cpu++) {
-        uint64_t newest = trace_ring_newest(cpu);
+        uint64_t recorded = source->newest(cpu);
+        uint64_t kept_now = kept(source, cpu, recorded);
 
         table_row(&table);
         table_number(&table, "cpu", 3, cpu);
-        table_number(&table, "recorded", 12, newest);
-        table_number(&table, "kept", 8, newest - trace_ring_overwritten(cpu));
-        table_number(&table, "overwritten", 12, trace_ring_overwritten(cpu));
+        table_number(&table, "recorded", 12, recorded);
+        table_number(&table, "kept", 8, kept_now);
+        table_number(&table, "overwritten", 12, recorded - kept_now);
         table_end_row(&table);
     }
     table_end(&table);
+}
+
+void trace_dump_explain_silence(const char *command, unsigned silent)
+{
+    console_print("%s: cpu %u does not answer, and may be recording; nothing was done\n", command,
+                  silent);
 }
 
 bool trace_dump_events(struct shell_session *session, uint64_t limit, bool json)
@@ -156,8 +159,13 @@ bool trace_dump_events(struct shell_session *session, uint64_t limit, bool json)
     bool was_recording = trace_is_recording();
     struct places places;
     struct table table;
+    unsigned silent;
 
-    trace_rings_stop(); /* nobody writes: see trace_ring_get() */
+    if (!trace_rings_stop(&silent)) { /* then nobody writes: see trace_ring_get() */
+        trace_dump_explain_silence("trace dump", silent);
+        trace_recording_set(was_recording);
+        return false;
+    }
 
     bool done = places_collect(&places, &events, limit);
 
@@ -168,7 +176,9 @@ bool trace_dump_events(struct shell_session *session, uint64_t limit, bool json)
             done = !shell_interrupted(session);
         }
         table_end(&table);
-        losses_print(json);
+        if (trace_rings_records() != 0) {
+            losses_print(&events, "trace.cpu", json);
+        }
     }
     heap_free(places.rows);
     trace_recording_set(was_recording);
@@ -188,16 +198,6 @@ static bool ipi_ticks(unsigned cpu, uint64_t sequence, uint64_t *ticks)
 
     *ticks = record.ticks;
     return is_there;
-}
-
-bool trace_dump_has_ipis(void)
-{
-    for (unsigned cpu = 0; cpu < cpu_present_count(); cpu++) {
-        if (ipi_trace_newest(cpu) != 0) {
-            return true;
-        }
-    }
-    return false;
 }
 
 /* Programs get the stack as a list; people see it below the row. */
@@ -256,6 +256,7 @@ bool trace_dump_ipis(struct shell_session *session, uint64_t limit, bool json)
             done = !shell_interrupted(session);
         }
         table_end(&table);
+        losses_print(&ipis, "trace.ipi.cpu", json);
     }
     heap_free(places.rows);
     return done;

@@ -40,7 +40,7 @@ void trace_selection_add_all(struct trace_selection *selection)
     }
 }
 
-static bool is_nopatch(uint64_t address)
+bool trace_selection_is_nopatch(uint64_t address)
 {
     return address >= (uint64_t)nopatch_start && address < (uint64_t)nopatch_end;
 }
@@ -70,8 +70,10 @@ void trace_selection_explain(const char *command, const char *pattern)
 
     for (uint32_t i = 0; symbol_get(i, &name, &address); i++) {
         if (glob_match(pattern, name)) {
-            nopatch += is_nopatch(address);
-            others += !is_nopatch(address);
+            bool is_nopatch = trace_selection_is_nopatch(address);
+
+            nopatch += is_nopatch;
+            others += !is_nopatch;
         }
         if (function_trace_find(address) < function_trace_count()) {
             nearest_word_consider(&nearest, name);

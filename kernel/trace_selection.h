@@ -27,5 +27,8 @@ void trace_selection_add_all(struct trace_selection *selection);
 bool trace_selection_add(struct trace_selection *selection, const char *command,
                          const char *pattern);
 
+/* Whether @address lies in .text.nopatch, where nothing has an entry. */
+bool trace_selection_is_nopatch(uint64_t address);
+
 /* Says why nothing that can be traced matches @pattern: .text.nopatch, or no such name. */
 void trace_selection_explain(const char *command, const char *pattern);

@@ -222,7 +222,9 @@ __attribute__((noinline)) enum patch_status function_trace_set(bool on,
     while (status == PATCH_OK && !done) {
         status = batch_run_locked(&batch, &change, cost, &done);
     }
-    bytes_copy(error, &batch.error, sizeof(*error));
+    if (error != NULL) {
+        bytes_copy(error, &batch.error, sizeof(*error));
+    }
     platform_unlock();
     return status;
 }

@@ -57,8 +57,8 @@ struct function_trace_cost {
  * Ordering: on PATCH_OK every CPU executes the new entries; one may still be inside the recorder.
  * Returns what applying a batch returns, and PATCH_ERR_UNSAFE if protocol naive is the default: the
  * patcher and its interrupts run through the very entries that are half written. Each batch is all
- * or nothing: behind one that failed, those before it stand, @cost counts them, and @error tells
- * about it. */
+ * or nothing: behind one that failed, those before it stand, @cost counts them, and @error (may be
+ * NULL) tells about it. */
 PATCH_MUST_CHECK enum patch_status function_trace_set(bool on, function_trace_selector *select,
                                                       void *argument, uint32_t chunk,
                                                       struct function_trace_cost *cost,

@@ -86,6 +86,17 @@ void trace_ring_set(unsigned cpu, struct trace_event *events, uint64_t count)
     ring->claimed = 0;
 }
 
+void trace_ring_exchange(unsigned cpu, struct trace_ring_contents *other)
+{
+    struct trace_ring *ring = &rings[cpu];
+    struct trace_ring_contents before = {ring->events, ring->count, ring->claimed};
+
+    ring->events = other->events;
+    ring->count = other->count;
+    ring->claimed = other->newest;
+    *other = before;
+}
+
 /* Each store is a release: pairs with the loads in trace_ring_get(). Who reads one of these words
  * finds its number claimed; who reads the number finds the words. */
 static inline void event_write(struct trace_event *slot, uint64_t sequence, uint64_t function,

@@ -32,6 +32,17 @@ bool trace_rings_are_idle(void);
  * Context: as long as trace_rings_are_idle(). */
 void trace_ring_set(unsigned cpu, struct trace_event *events, uint64_t count);
 
+/* A ring that is not in use, with what it holds. */
+struct trace_ring_contents {
+    struct trace_event *events; /* NULL: there is none */
+    uint64_t count;
+    uint64_t newest; /* number of its newest event */
+};
+
+/* Gives CPU @cpu the ring *@other, and *@other that of the CPU, each with what it holds.
+ * Context: as long as trace_rings_are_idle(). */
+void trace_ring_exchange(unsigned cpu, struct trace_ring_contents *other);
+
 /* nopatch; called by function_trace_entry.asm: the function whose entry ends at @behind_entry was
  * called and will return to @caller. Context: any but NMI and #BP, nested interrupts too; a context
  * that is interrupted here goes on on the same CPU. */

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from machine import ALL_OK, BUILD, Machine, icount
+from machine import ALL_OK, BUILD, SOME_FAILED, Machine, icount
 
 FIELDS = {"kind", "form", "mitigation", "instructions", "bytes", "branches", "ns", "n", "min_ns",
           "p50_ns", "p99_ns", "max_ns"}
@@ -138,19 +138,67 @@ def test_the_mitigation_is_put_back(shell, mitigation):
 
 def test_ctrl_c_stops_it_and_everything_is_as_before(shell):
     before = state(shell)
-    shell.send("bench calls --calls 1000000\r")
-    shell.wait("bench calls --calls 1000000")
-    shell.send("\x03")
-    shell.wait("bench calls: stopped by Ctrl-C", 30)
-    shell.wait_prompt()
+    stop(shell, "bench calls --calls 1000000")
     assert state(shell) == before
+
+
+def stop(shell, command):
+    """Starts a bench and stops it; it says so by the name that was typed."""
+    shell.send(f"{command}\r")
+    shell.wait(command)
+    shell.send("\x03")
+    name = " ".join(command.split()[:2])
+    shell.wait(f"{name}: stopped by Ctrl-C", 30)
+    shell.wait_prompt()
+
+
+@pytest.mark.parametrize("command", ["bench seeds", "bench lazy", "bench poke", "bench ipi"])
+def test_every_bench_says_that_it_was_stopped(shell, command):
+    stop(shell, command)
+
+
+def test_a_bench_that_was_stopped_failed():
+    """Behind the first command the machine's verdict is good; the bench alone can spoil it."""
+    with Machine("bench-stopped") as machine:
+        machine.wait_prompt()
+        stop(machine, "bench lazy")
+        assert machine.exit() == SOME_FAILED
+
+
+def test_the_trace_of_the_user_is_kept(shell):
+    shell.run("trace on thread_copy_row mutex_lock; threads; trace off")
+    before = shell.run("trace"), shell.run("trace dump -n 1000 -j", 60)
+    assert "thread_copy_row" in before[1]
+    shell.json("bench calls --calls 1000 -j", 60)
+    assert (shell.run("trace"), shell.run("trace dump -n 1000 -j", 60)) == before
+
+
+@pytest.mark.parametrize("command", [
+    "bench calls --calls 1000", "bench seeds", "bench lazy --sites 1", "bench ipi -n 1",
+    "bench poke --sites 1 --load idle --flips 2 --protocol int3"])
+def test_no_bench_times_traced_functions(shell, command):
+    """A figure of theirs would be one of the recorder."""
+    shell.run("trace on mutex_lock")
+    text = shell.run(command)
+    counted = shell.json("bench poke --hold first --hold-ms 1 -j")
+    shell.run("trace off")
+    name = " ".join(command.split()[:2])
+    assert text.strip() == (f"{name}: functions are traced, which would be measured, too; first: "
+                            "trace off")
+    assert counted[0]["kind"] == "bench.hold"  # counts are what they are
+
+
+def test_seeds_complain_in_their_own_name(shell):
+    shell.run("call bench_call_inline out-of-line")
+    text = shell.run("bench seeds")
+    shell.run("call bench_call_inline inline")
+    assert text.startswith("bench seeds: bench_call_inline is not as it was at boot")
 
 
 @pytest.mark.parametrize("change, undo, culprit", [
     ("call bench_call_inline out-of-line", "call bench_call_inline inline", "bench_call_inline"),
     ("call bench_call_out_of_line inline", "call bench_call_out_of_line out-of-line",
      "bench_call_out_of_line"),
-    ("trace on call_target_entry", "trace off", "trace off"),
 ])
 def test_what_would_make_the_table_wrong_is_refused(shell, change, undo, culprit):
     shell.run(change)

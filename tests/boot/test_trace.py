@@ -128,17 +128,76 @@ def test_other_protocols_trace(traced, protocol, rounds):
         traced.run("protocol int3-batch")
 
 
-def test_naive_is_refused(traced):
+def record(shell):
+    """Records some calls, and returns what `trace` and `trace dump` say of them."""
+    change(shell, "trace on thread_copy_row mutex_lock")
+    shell.run("threads")
+    change(shell, "trace off")
+    return recorded(shell)
+
+
+def recorded(shell):
+    status, = shell.json("trace -j")
+    calls, losses = events(shell, 100)
+    assert status["recorded"] == sum(row["recorded"] for row in losses)
+    return status, calls, losses
+
+
+def test_naive_is_refused_and_drops_nothing(traced):
+    before = record(traced)
+    assert before[0]["recorded"] > 0
     traced.run("protocol naive --unsafe")
     try:
-        assert "trace on: protocol is unsafe" in traced.run("trace on trace_field_100")
+        for command in "trace on trace_field_100", "trace on --records 16384":
+            text = traced.run(command)
+            assert "trace on: protocol is unsafe" in text and "first: protocol int3-batch" in text
     finally:
         traced.run("protocol int3-batch")
+    assert recorded(traced) == before
+
+
+def test_off_is_refused_under_naive_by_what_would_do(traced):
+    change(traced, "trace on mutex_lock")
+    traced.run("protocol naive --unsafe")
+    text = traced.run("trace off")
+    traced.run("protocol int3-batch")
+    assert text.startswith("trace off: protocol is unsafe") and "protocol int3-batch" in text
+
+
+def test_a_new_trace_begins_empty(traced):
+    assert record(traced)[0]["recorded"] > 0
+    change(traced, "trace on trace_field_100")
+    assert recorded(traced)[0]["recorded"] == 0
+    traced.run("trace off")
+    assert record(traced)[0]["recorded"] > 0
+    change(traced, "trace on trace_field_100 --records 8192")
+    status, calls, _ = recorded(traced)
+    assert (status["recorded"], status["records_per_cpu"], calls) == (0, 8192, [])
+    traced.run("trace off")
+    change(traced, "trace on trace_field_100")
+    assert recorded(traced)[0]["records_per_cpu"] == 8192  # as the help says: as before
+
+
+def test_free_gives_the_rings_back(traced):
+    record(traced)
+    free = traced.json("mem -j")[0]["free_bytes"]
+    traced.run("trace on mutex_lock")
+    assert traced.run("trace free").startswith("trace free: functions are traced")
+    traced.run("trace off")
+    status, = traced.json("trace free -j")
+    assert (status["kind"], status["recorded"], status["records_per_cpu"]) == ("trace", 0, 0)
+    assert traced.json("mem -j")[0]["free_bytes"] >= free + CPUS * 4096 * 32
+    assert traced.run("trace dump").strip() == "(none)"
+    assert traced.json("trace free -j") == [status]
+    assert record(traced)[0]["records_per_cpu"] == 4096
 
 
 def test_ipis_carry_the_stack_of_their_sender(traced):
-    traced.run("trace ipi on; key bench_4 on; trace ipi off; key bench_4 off")
-    rows = [row for row in traced.json("trace dump ipi -j") if row["what"] == "sync"]
+    assert traced.json("trace ipi on -j")[0]["ipi"] is True
+    traced.run("key bench_4 on")
+    assert traced.json("trace ipi off -j")[0]["ipi"] is False
+    traced.run("key bench_4 off")
+    rows = [row for row in traced.json("trace dump ipi -n 1000 -j") if row.get("what") == "sync"]
     times = [row["time_ns"] for row in rows]
     assert times == sorted(times)
     flip = [row for row in rows if any(frame.startswith("key_run+") for frame in row["stack"])]
@@ -151,7 +210,34 @@ def test_ipis_carry_the_stack_of_their_sender(traced):
         assert positions == sorted(positions)
     text = traced.run("trace dump ipi -n 1")
     assert len(re.findall(r"^    => \w[\w.]*\+0x[0-9a-f]+\r?$", text, re.MULTILINE)) > 5
-    assert "trace.ipi" in traced.run("trace dump -j")
+    assert "trace.ipi" not in traced.run("trace dump -j")  # only when asked for
+
+
+def test_overwritten_ipis_are_counted(traced):
+    def losses():
+        return [row for row in traced.json("trace dump ipi -n 1000 -j")
+                if row["kind"] == "trace.ipi.cpu"]
+    before = losses()
+    traced.run("trace ipi on")
+    for _ in range(8):
+        traced.run("; ".join(("key bench_4 on; key bench_4 off",) * 2))
+    traced.run("trace ipi off")
+    after = losses()
+    assert [row["cpu"] for row in after] == list(range(CPUS))
+    assert sum(row["recorded"] for row in after) >= sum(row["recorded"] for row in before) + 96
+    for row in after:
+        assert (row["kept"], row["overwritten"]) == (min(row["recorded"], 64),
+                                                     max(row["recorded"] - 64, 0))
+    assert sum(row["overwritten"] for row in after) > 0
+    rows = traced.json("trace dump ipi -n 1000 -j")
+    assert sum(row["kind"] == "trace.ipi" for row in rows) == sum(row["kept"] for row in after)
+
+
+def test_a_key_with_two_users_is_named(traced):
+    traced.run("trace ipi on; key ipi_trace inc")
+    text = traced.run("trace ipi off")
+    traced.run("key ipi_trace dec")
+    assert "key ipi_trace: key has more than one user" in text
 
 
 @pytest.mark.parametrize("command, complaint", [
@@ -176,15 +262,52 @@ def test_ipis_carry_the_stack_of_their_sender(traced):
     ("trace -x", "-x"),
 ])
 def test_bad_input_is_named_and_changes_nothing(traced, command, complaint):
-    newest = traced.json("pokes -n 1 -j")
+    record(traced)
+    newest, before = traced.json("pokes -n 1 -j"), recorded(traced)
     text = traced.run(command)
     assert complaint in text and text.startswith("trace")
-    assert traced.json("pokes -n 1 -j") == newest
+    assert traced.json("pokes -n 1 -j") == newest and recorded(traced) == before
+
+
+def test_list_names_functions_alone(traced):
+    names = states(traced, "*")
+    for name in ("boot_gdt", "message_loader", "boot_start.halt", "text_start", "nopatch_end",
+                 "__x86_indirect_thunk_rax.plain"):
+        assert name not in names
+    assert {names[name] for name in ("boot_start", "context_switch")} == {"none"}
+    addresses = [row["addr"] for row in traced.json("trace list -j")]
+    assert len(set(addresses)) == len(addresses)
 
 
 def test_suites_refuse_to_run_while_functions_are_traced(traced):
     traced.run("trace on mutex_lock")
     assert "functions are traced" in traced.run("test memory")
+
+
+def test_suites_keep_what_was_recorded(traced):
+    """And the suite trace, whose rings are its own, finds the memory as it left it."""
+    before = record(traced)
+    assert before[0]["recorded"] > 0
+    text = traced.run("test trace", 120)
+    assert "not ok" not in text and "fail:0" in text
+    assert recorded(traced) == before
+
+
+def test_a_cpu_that_may_be_recording_is_named():
+    """Nothing is dropped meanwhile, and nobody waits for longer than they were told to."""
+    with Machine("trace-silent", command_line="sync_timeout_ms=1000") as machine:
+        machine.wait_prompt()
+        before = record(machine)
+        assert before[0]["recorded"] > 0
+        machine.run("spin 2 9000 --no-interrupts")
+        for command in ("trace dump", "trace on mutex_lock", "trace free", "test memory"):
+            text = machine.run(command, 10)
+            name = "test" if command.startswith("test") else " ".join(command.split()[:2])
+            assert f"{name}: cpu 2 does not answer" in text, text
+        while machine.json("spin -j"):
+            machine.run("threads")
+        assert recorded(machine) == before
+        assert machine.exit() == SOME_FAILED
 
 
 def test_a_small_machine_traces_too():
@@ -193,12 +316,14 @@ def test_a_small_machine_traces_too():
         assert "trace.change" in machine.run("trace on -j")
         machine.run("threads; trace off")
         assert len(machine.json("trace dump -n 5 -j")) == 5 + 2
-        free = machine.json("mem -j")[0]["free_bytes"]
+        free, before = machine.json("mem -j")[0]["free_bytes"], recorded(machine)
         text = machine.run("trace on --records 1048576")
-        assert "trace on: out of memory for 1048576 records on each of 2 CPUs" in text
-        status, = machine.json("trace -j")
-        assert (status["on"], status["records_per_cpu"]) == (0, 0)
-        assert machine.json("mem -j")[0]["free_bytes"] > free  # the rings that there were are gone
+        assert "trace on: out of memory for 1048576 records on each of 2 CPUs; trace free" in text
+        assert recorded(machine) == before and before[0]["recorded"] > 0
+        assert machine.json("mem -j")[0]["free_bytes"] == free
+        machine.run("trace free")
+        text = machine.run("trace on --records 1048576")
+        assert "on each of 2 CPUs" in text and "trace free" not in text
         assert "trace.change" in machine.run("trace on mutex_lock -j")
         assert machine.exit() == SOME_FAILED
 

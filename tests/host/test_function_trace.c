@@ -179,6 +179,18 @@ static void only_what_is_chosen_and_differs_is_changed(void **state)
     assert_int_equal(count_calls(), THIRDS - 10);
 }
 
+static void error_may_be_null(void **state)
+{
+    (void)state;
+    watch_all(ENTRIES);
+    assert_int_equal(function_trace_set(true, is_third, NULL, 0, &cost, NULL), PATCH_OK);
+    assert_int_equal(count_calls(), THIRDS);
+    assert_int_equal(patch_protocol_set_default(PATCH_PROTOCOL_NAIVE, PATCH_ALLOW_UNSAFE),
+                     PATCH_OK);
+    assert_int_equal(function_trace_set(false, is_third, NULL, 0, &cost, NULL), PATCH_ERR_UNSAFE);
+    assert_int_equal(patch_protocol_set_default(PATCH_PROTOCOL_INT3_BATCH, 0), PATCH_OK);
+}
+
 static void every_protocol_but_naive_traces(void **state)
 {
     (void)state;
@@ -299,6 +311,7 @@ static void initialize_names_the_entry_that_is_wrong(void **state)
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup(all_functions_of_a_batch_take_three_rounds_and_off_restores_every_byte,
                            setup),
+    cmocka_unit_test_setup(error_may_be_null, setup),
     cmocka_unit_test_setup(more_than_fit_take_another_batch, setup),
     cmocka_unit_test_setup(chunk_bounds_each_batch, setup),
     cmocka_unit_test_setup(chunk_is_cut_to_a_batch, setup),

@@ -75,6 +75,34 @@ static void ring_keeps_the_newest_and_counts_the_others(void **state)
     assert_int_equal(trace_ring_size(0), RING);
 }
 
+static void exchanged_rings_keep_what_they_hold(void **state)
+{
+    (void)state;
+    struct trace_event others[2 * RING];
+    struct trace_ring_contents ring = {others, 2 * RING, 0};
+
+    memset(others, 0, sizeof(others));
+    for (uint64_t i = 1; i <= RING + 3; i++) {
+        add(i);
+    }
+    trace_ring_exchange(0, &ring);
+    assert_ptr_equal(ring.events, memory);
+    assert_int_equal(ring.count, RING);
+    assert_int_equal(trace_ring_newest(0), 0);
+    assert_int_equal(trace_ring_size(0), 2 * RING);
+    add(100);
+    expect_event(1, 100);
+    trace_ring_exchange(0, &ring);
+    assert_ptr_equal(ring.events, others);
+    assert_int_equal(ring.newest, 1);
+    assert_int_equal(trace_ring_overwritten(0), 3);
+    for (uint64_t i = 4; i <= RING + 3; i++) {
+        expect_event(i, i);
+    }
+    add(12);
+    expect_event(RING + 4, 12);
+}
+
 static void nothing_is_recorded_while_it_is_off_or_without_a_ring(void **state)
 {
     (void)state;
@@ -264,6 +292,7 @@ static void rings_are_not_idle_while_an_event_is_written(void **state)
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup_teardown(ring_keeps_the_newest_and_counts_the_others, setup, teardown),
+    cmocka_unit_test_setup_teardown(exchanged_rings_keep_what_they_hold, setup, teardown),
     cmocka_unit_test_setup_teardown(nothing_is_recorded_while_it_is_off_or_without_a_ring, setup,
                                     teardown),
     cmocka_unit_test_setup_teardown(interrupted_recorder_loses_no_event, setup, teardown),

@@ -4,6 +4,7 @@
 
 #include "kernel/console.h"
 #include "kernel/text_snapshot.h"
+#include "kernel/trace_rings.h"
 #include "patching/function_trace.h"
 #include "patching/indirect_thunk.h"
 #include "patching/lazy_call.h"
@@ -109,6 +110,26 @@ static bool lazy_calls_forget(void)
     return all_done;
 }
 
+/* The suites have rings of their own, and what the user recorded is kept. */
+static bool rings_put_aside(void)
+{
+    unsigned silent;
+    bool done = trace_rings_put_aside(&silent);
+    if (!done) {
+        console_print("test: cpu %u does not answer: the rings of trace cannot be put aside\n",
+                      silent);
+    }
+    return done;
+}
+
+static bool patching_enter(void)
+{
+    return keys_note() && calls_note() && lazy_calls_forget() &&
+           is_done("the mitigation", mitigation_set(MITIGATION_RETPOLINE, NULL)) &&
+           forms_set(true) && changes_make("test begins", user.undo, user.count) &&
+           is_done("the protocol", patch_protocol_set_default(PATCH_PROTOCOL_INT3_BATCH, 0));
+}
+
 bool boot_state_enter(void)
 {
     user.protocol = patch_protocol_default();
@@ -119,14 +140,19 @@ bool boot_state_enter(void)
         console_print("test: functions are traced, and text would not be as at boot: trace off\n");
         return false;
     }
-    return keys_note() && calls_note() && lazy_calls_forget() &&
-           is_done("the mitigation", mitigation_set(MITIGATION_RETPOLINE, NULL)) &&
-           forms_set(true) && changes_make("test begins", user.undo, user.count) &&
-           is_done("the protocol", patch_protocol_set_default(PATCH_PROTOCOL_INT3_BATCH, 0));
+    if (!rings_put_aside()) {
+        return false;
+    }
+    if (!patching_enter()) {
+        trace_rings_put_back();
+        return false;
+    }
+    return true;
 }
 
 void boot_state_leave(void)
 {
+    trace_rings_put_back();
     changes_make("test ends", user.redo, user.count);
     forms_set(false);
     is_done("the mitigation", mitigation_set(user.mitigation, NULL));

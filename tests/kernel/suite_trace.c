@@ -3,12 +3,15 @@
  * interrupted recorder does, is proved instruction by instruction in tests/host; here real calls on
  * all CPUs meet real batches. */
 #include "arch/clock.h"
+#include "arch/ipi_trace.h"
 #include "arch/paging.h"
 #include "arch/percpu.h"
 #include "arch/text_window.h"
 #include "kernel/cross_call.h"
 #include "kernel/heap.h"
 #include "kernel/mutex.h"
+#include "kernel/page_allocator.h"
+#include "kernel/string.h"
 #include "kernel/symbols.h"
 #include "kernel/text_snapshot.h"
 #include "kernel/thread.h"
@@ -28,6 +31,7 @@
 
 static struct function_trace_cost cost;
 static struct patch_error error;
+static unsigned silent;
 
 static bool is_any(uint32_t index, void *argument)
 {
@@ -69,7 +73,7 @@ static bool record_begin(struct test *test, uint64_t records)
 static void record_end(struct test *test)
 {
     set(test, false, is_any, NULL);
-    trace_rings_free();
+    EXPECT(test, trace_rings_free(&silent));
     EXPECT_EQUAL(test, function_trace_count_on(), 0);
     EXPECT_EQUAL(test, text_snapshot_difference(), 0);
 }
@@ -105,7 +109,7 @@ static void calls_are_recorded_in_order_with_their_callers(struct test *test)
     trace_field_call(5, 7, 1000);
     trace_field_call_first();
     preempt_enable();
-    trace_rings_stop();
+    EXPECT(test, trace_rings_stop(&silent));
     EXPECT_EQUAL(test, trace_ring_newest(cpu), 1001);
     EXPECT_EQUAL(test, trace_ring_overwritten(cpu), 0);
     for (unsigned i = 0; i < 1000; i++) {
@@ -128,7 +132,7 @@ static void full_ring_keeps_the_newest_and_counts_the_others(struct test *test)
     unsigned cpu = cpu_index();
     trace_field_call(0, 1, 500);
     preempt_enable();
-    trace_rings_stop();
+    EXPECT(test, trace_rings_stop(&silent));
     EXPECT_EQUAL(test, trace_ring_newest(cpu), 500);
     EXPECT_EQUAL(test, trace_ring_overwritten(cpu), 500 - RING_RECORDS);
     for (unsigned i = 500 - RING_RECORDS; i < 500; i++) {
@@ -191,7 +195,7 @@ static void interrupted_recorders_lose_no_call(struct test *test)
         cross_calls++;
     }
     workers_join(&storm.workers);
-    trace_rings_stop();
+    EXPECT(test, trace_rings_stop(&silent));
     for (unsigned cpu = 0; cpu < cpu_present_count(); cpu++) {
         EXPECT_EQUAL(test, trace_ring_newest(cpu), storm.calls[cpu] + storm.interrupts[cpu]);
         EXPECT_EQUAL(test, storm.interrupts[cpu], cpu_index_is_online(cpu) ? 3 * cross_calls : 0);
@@ -211,7 +215,7 @@ static void stopped_rings_stay_as_they_are(struct test *test)
     for (unsigned round = 0; round < 20; round++) {
         trace_recording_set(true);
         thread_sleep_ns(2000000);
-        trace_rings_stop();
+        EXPECT(test, trace_rings_stop(&silent));
         for (unsigned cpu = 0; cpu < cpu_present_count(); cpu++) {
             newest[cpu] = trace_ring_newest(cpu);
         }
@@ -313,11 +317,135 @@ static void all_functions_are_traced_under_fire(struct test *test)
     EXPECT_EQUAL(test, patch_protocol_set_default(PATCH_PROTOCOL_INT3_BATCH, 0), PATCH_OK);
     EXPECT_EQUAL(test, work_wrong, 0);
     EXPECT(test, work_done > 0);
-    trace_rings_stop();
+    EXPECT(test, trace_rings_stop(&silent));
     for (unsigned cpu = 0; cpu < cpu_present_count(); cpu++) {
         EXPECT(test, !cpu_index_is_online(cpu) || trace_ring_newest(cpu) > 0);
     }
     record_end(test);
+}
+
+/* Records of a sender, each word of which tells the number of the record. No IPI is sent. */
+#define NUMBER_MASK 0x3fffu
+#define NUMBERS_NS  500000000ull
+
+static struct number_storm {
+    struct workers workers;
+    unsigned writer;
+    uint64_t before; /* newest record of the writer's ring */
+} numbers;
+
+static void numbers_write(void *argument)
+{
+    (void)argument;
+    uint64_t number = numbers.before;
+    while (cpu_index() == numbers.writer && !workers_should_stop(&numbers.workers)) {
+        unsigned low = (unsigned)++number & NUMBER_MASK;
+        ipi_trace_add(low, low, low, (void *)number);
+    }
+}
+
+static bool number_is_whole(const struct ipi_trace_record *record, uint64_t number)
+{
+    return record->sequence == number && record->caller == number &&
+           record->to == (number & NUMBER_MASK) && record->vector == record->to &&
+           record->targets == record->to;
+}
+
+/* Reads the record that is the next to be overwritten, again and again: where it is read while the
+ * sender is at it, the second look must say so. May miss it on a host that lets the two run in turn
+ * only. */
+static uint64_t numbers_read(struct test *test)
+{
+    struct ipi_trace_record record;
+    uint64_t deadline = clock_now_ns() + NUMBERS_NS;
+    uint64_t seen = 0;
+    while (clock_now_ns() < deadline) {
+        for (unsigned i = 0; i < 1000; i++) {
+            uint64_t number = ipi_trace_newest(numbers.writer) - IPI_TRACE_RECORDS + 1;
+            if (number <= numbers.before || !ipi_trace_get(numbers.writer, number, &record)) {
+                continue;
+            }
+            if (!EXPECT(test, number_is_whole(&record, number))) {
+                return seen;
+            }
+            seen++;
+        }
+    }
+    return seen;
+}
+
+/* The ring is the user's: it is put back. */
+static void ipi_records_are_seen_whole(struct test *test)
+{
+    static struct ipi_trace_record kept[IPI_TRACE_RECORDS];
+    unsigned other = 0;
+    while (other < cpu_present_count() && (other == cpu_index() || !cpu_index_is_online(other))) {
+        other++;
+    }
+    if (other == cpu_present_count()) {
+        test_skip(test, "nobody else writes on one CPU");
+        return;
+    }
+    struct cpu *cpu = cpus[other];
+    struct ipi_trace_stack *stacks = cpu->ipi_trace_stacks;
+    numbers.writer = other;
+    numbers.before = cpu->ipi_trace_next;
+    memcpy(kept, cpu->ipi_trace, sizeof(kept));
+    ipi_trace_set_stacks(other, NULL);
+    if (EXPECT(test, workers_start(&numbers.workers, false, numbers_write, NULL))) {
+        thread_sleep_ns(1000000);
+        EXPECT(test, numbers_read(test) > 0);
+        workers_join(&numbers.workers);
+    }
+    memcpy(cpu->ipi_trace, kept, sizeof(kept));
+    cpu->ipi_trace_next = numbers.before;
+    ipi_trace_set_stacks(other, stacks);
+}
+
+/* Calls of this CPU's ring, which holds @first to @first + 9 of the field and no other. */
+static void expect_ten(struct test *test, unsigned cpu, unsigned first)
+{
+    EXPECT_EQUAL(test, trace_ring_newest(cpu), 10);
+    for (unsigned i = 0; i < 10; i++) {
+        expect_field_event(test, cpu, i + 1, first + i);
+    }
+}
+
+/* Returns the CPU whose ring has them. */
+static unsigned record_ten(struct test *test, unsigned first)
+{
+    trace_recording_set(true);
+    preempt_disable();
+    unsigned cpu = cpu_index();
+    trace_field_call(first, 1, 10);
+    preempt_enable();
+    EXPECT(test, trace_rings_stop(&silent));
+    return cpu;
+}
+
+/* What `trace on` stands on: what may still be refused drops nothing. */
+static void record_stays_until_the_next_one_begins(struct test *test)
+{
+    size_t free_before = page_count().free;
+    if (!record_begin(test, RING_RECORDS) || !set(test, true, is_of_field, NULL)) {
+        return;
+    }
+    unsigned cpu = record_ten(test, 20);
+    EXPECT(test, !trace_rings_reserve(1ull << 40));
+    expect_ten(test, cpu, 20);
+    EXPECT(test, trace_rings_reserve(2 * RING_RECORDS));
+    expect_ten(test, cpu, 20);
+    trace_rings_unreserve();
+    expect_ten(test, cpu, 20);
+    EXPECT_EQUAL(test, trace_rings_records(), RING_RECORDS);
+    EXPECT(test, trace_rings_reserve(2 * RING_RECORDS));
+    trace_rings_begin();
+    EXPECT_EQUAL(test, trace_rings_records(), 2 * RING_RECORDS);
+    EXPECT_EQUAL(test, trace_ring_newest(cpu), 0);
+    trace_rings_begin(); /* nothing reserved: the same rings, empty */
+    expect_ten(test, record_ten(test, 50), 50);
+    record_end(test);
+    EXPECT_EQUAL(test, page_count().free, free_before);
 }
 
 static const struct test_case cases[] = {
@@ -328,6 +456,8 @@ static const struct test_case cases[] = {
     TEST_CASE(full_ring_keeps_the_newest_and_counts_the_others),
     TEST_CASE(interrupted_recorders_lose_no_call),
     TEST_CASE(stopped_rings_stay_as_they_are),
+    TEST_CASE(record_stays_until_the_next_one_begins),
+    TEST_CASE(ipi_records_are_seen_whole),
     TEST_CASE(all_functions_are_traced_under_fire),
 };
 
