@@ -294,7 +294,8 @@ static void trace_all(struct test *test, bool on)
 static void trace_for_a_moment(struct test *test, unsigned turn)
 {
     bool has_rings = turn % 3 != 1;
-    trace_rings_free();
+    unsigned silent;
+    EXPECT(test, trace_rings_free(&silent));
     if (has_rings) {
         EXPECT(test, trace_rings_open(TRACE_RECORDS_LEAST));
     }
@@ -302,7 +303,8 @@ static void trace_for_a_moment(struct test *test, unsigned turn)
     trace_all(test, true);
     thread_sleep_ns(MOMENT_NS);
     if (has_rings) {
-        EXPECT(test, trace_rings_open(TRACE_RECORDS_LEAST * 2));
+        EXPECT(test, trace_rings_reserve(TRACE_RECORDS_LEAST * 2) && trace_rings_stop(&silent));
+        trace_rings_begin();
         trace_recording_set(true);
         thread_sleep_ns(MOMENT_NS);
     }
@@ -350,7 +352,8 @@ static void everything_begin(void)
 /* As at boot; nobody calls or changes any more. */
 static void everything_put_back(struct test *test)
 {
-    trace_rings_free();
+    unsigned silent;
+    EXPECT(test, trace_rings_free(&silent));
     EXPECT_EQUAL(test, function_trace_count_on(), 0);
     EXPECT_EQUAL(test, patch_protocol_set_default(PATCH_PROTOCOL_INT3_BATCH, 0), PATCH_OK);
     EXPECT_EQUAL(test, mitigation_set(MITIGATION_RETPOLINE, NULL), PATCH_OK);
