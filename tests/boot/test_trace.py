@@ -202,6 +202,8 @@ def test_ipis_carry_the_stack_of_their_sender(traced):
     assert times == sorted(times)
     flip = [row for row in rows if any(frame.startswith("key_run+") for frame in row["stack"])]
     assert len(flip) == 3
+    # Those of the switch itself: its sends run into its own int3s, which act as the new branch.
+    assert sum(any(frame.startswith("ipi_run+") for frame in row["stack"]) for row in rows) == 3
     for row in flip:
         assert (row["kind"], row["to"], row["targets"]) == ("trace.ipi", "all", CPUS - 1)
         names = [frame.split("+")[0] for frame in row["stack"]]
