@@ -204,6 +204,16 @@ static const char *state_of(uint64_t address)
     return trace_selection_is_nopatch(address) ? "nopatch" : "none";
 }
 
+/* A label inside a function of assembler, or a part of a function that a compiler split off: it is
+ * called only by its own function, unless it has an entry of its own. */
+static bool is_part(const char *name, uint64_t address)
+{
+    while (*name != '\0' && *name != '.') {
+        name++;
+    }
+    return *name == '.' && function_trace_find(address) == function_trace_count();
+}
+
 static enum command_result list_run(struct shell_session *session, int argc, char **argv)
 {
     bool json = false;
@@ -224,7 +234,7 @@ static enum command_result list_run(struct shell_session *session, int argc, cha
     }
     table_begin(&table, "trace.function", json);
     for (uint32_t i = 0; symbol_get(i, &name, &address) && !shell_interrupted(session); i++) {
-        if (glob_match(pattern, name)) {
+        if (glob_match(pattern, name) && !is_part(name, address)) {
             table_row(&table);
             table_text(&table, "function", 40, name);
             table_hex(&table, "addr", 18, address);

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: MIT
 """Turns the text symbols of the first link into the NASM source of the kernel's symbol table.
 
-Functions alone: no data between them, no local label (`boot_start.halt`), no boundary mark. NASM
-gives code no type unless told (`global name:function`), so a name without one passes for a function
-if it holds no dot and does not end like a mark; what a compiler clones holds a dot, too, but has a
-type. A label in front of `db` is data to NASM, code or not.
+Code alone: functions and their local labels (`boot_start.halt`, the bodies of a thunk), no data
+between them, no boundary mark. NASM gives code no type unless told (`global name:function`), so a
+name without one passes for code unless it ends like a mark. A label in front of `db` is data to
+NASM, code or not.
 The table goes last into .rodata, so the second link leaves every text address where it was;
 `--check` proves that on the final file. Callers: the Makefile; reader: kernel/symbols.c.
 """
@@ -20,19 +20,18 @@ BOUNDARIES = "_start", "_end"
 
 
 def text_symbols(elf):
-    """Returns [(address, name)] of the functions, ascending, one name an address."""
+    """Returns [(address, name)] of the code, ascending, one name an address."""
     listing = subprocess.run(["nm", "-n", "-f", "sysv", elf], check=True, capture_output=True,
                              text=True).stdout
-    return functions_of(listing)
+    return code_of(listing)
 
 
-def is_function(name, kind):
-    """Whether a text symbol of this ELF type is the name of a function."""
-    return kind == "FUNC" or (kind == "NOTYPE" and "." not in name and
-                              not name.endswith(BOUNDARIES))
+def is_code(name, kind):
+    """Whether a text symbol of this ELF type is the name of code."""
+    return kind == "FUNC" or (kind == "NOTYPE" and not name.endswith(BOUNDARIES))
 
 
-def functions_of(listing):
+def code_of(listing):
     """The same from what `nm -n -f sysv` printed."""
     chosen = {}
     for line in listing.splitlines():
@@ -40,7 +39,7 @@ def functions_of(listing):
         if len(fields) != 7 or fields[2] not in ("t", "T"):
             continue
         name, address, binding, kind = fields[0], int(fields[1], 16), fields[2], fields[3]
-        if address < KERNEL_BASE or not is_function(name, kind):
+        if address < KERNEL_BASE or not is_code(name, kind):
             continue
         # Two names for one address: a global one wins, then the shorter one.
         rank = (binding == "T", -len(name))

@@ -316,7 +316,7 @@ def test_mutant_table_refuses_bad_results(mutants, tmp_path, options, where, tex
     ("transaction.part.0", "t", "FUNC", True),      # a clone of the compiler's
     ("context_switch", "T", "NOTYPE", True),        # NASM says no more of code
     ("boot_start", "T", "FUNC", True),              # unless told
-    ("boot_start.halt", "t", "NOTYPE", False),      # a local label
+    ("boot_start.halt", "t", "NOTYPE", True),       # a local label
     ("boot_gdt", "T", "OBJECT", False),             # data between code
     ("message_loader", "t", "OBJECT", False),
     ("nopatch_start", "T", "NOTYPE", False),        # a boundary of the linker script
@@ -324,15 +324,15 @@ def test_mutant_table_refuses_bad_results(mutants, tmp_path, options, where, tex
     ("counter", "D", "OBJECT", False),
     ("counter", "D", "NOTYPE", False),
 ])
-def test_the_symbol_table_lists_functions_alone(name, binding, kind, is_listed):
+def test_the_symbol_table_lists_code_alone(name, binding, kind, is_listed):
     listing = ("\n\nSymbols from a.elf:\n\nName    Value   Class   Type   Size   Line  Section\n\n"
                f"{name:20}|ffffffff80100060|   {binding}  |{kind:>18}|    |     |.text\n")
-    assert symbol_table.functions_of(listing) == ([(0xffffffff80100060, name)] if is_listed else [])
+    assert symbol_table.code_of(listing) == ([(0xffffffff80100060, name)] if is_listed else [])
 
 
 def test_the_symbol_table_has_one_name_an_address_and_the_global_one_wins():
     row = "{:10}|ffffffff8010006{}|   {}  |              FUNC|    |     |.text".format
     listing = "\n".join((row("local", 8, "t"), row("longer", 0, "T"), row("name", 0, "T"),
                          row("a", 0, "t"), "low|0000000000100000|   T  |  FUNC|    |     |.text"))
-    assert symbol_table.functions_of(listing) == [
+    assert symbol_table.code_of(listing) == [
         (0xffffffff80100060, "name"), (0xffffffff80100068, "local")]
