@@ -121,8 +121,9 @@ static void row_print(struct table *table, const char *form, uint32_t sites,
     table_end_row(table);
 }
 
-/* The three rows of one number of sites. */
-static bool rows_run(struct table *table, const struct bench_lazy *bench)
+/* The three rows of one number of sites. @keep: the sites found stay so, for `calls` and `sites`.
+ */
+static bool rows_run(struct table *table, const struct bench_lazy *bench, bool keep)
 {
     static const struct {
         const char *form;
@@ -142,7 +143,7 @@ static bool rows_run(struct table *table, const struct bench_lazy *bench)
             row_print(table, rows[i].form, bench->sites, &m);
         }
     }
-    if (!bench_lazy_reset(bench) || !bench_lazy_reset_eager(bench) || !done) {
+    if ((!keep && !bench_lazy_reset(bench)) || !bench_lazy_reset_eager(bench) || !done) {
         console_print("bench lazy: %u sites: a batch failed, or not every call went to its target; "
                       "`pokes` shows the batches\n",
                       bench->sites);
@@ -156,9 +157,11 @@ enum command_result bench_lazy_run(struct shell_session *session, int argc, char
     static struct table table;
     struct number_list sites = {.count = 3, .values = {1, 56, 256}};
     bool json = false;
+    bool keep = false;
     const struct option options[] = {
         OPTION_JSON(&json),
         OPTION_NUMBER_LIST("--sites", &sites, 1, 256),
+        OPTION_FLAG("--keep", &keep),
     };
 
     if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 0)) {
@@ -177,7 +180,7 @@ enum command_result bench_lazy_run(struct shell_session *session, int argc, char
     }
     table_begin(&table, "bench.lazy", json);
     for (size_t i = 0; i < sites.count; i++) {
-        if (!rows_run(&table, bench_lazy_find((uint32_t)sites.values[i]))) {
+        if (!rows_run(&table, bench_lazy_find((uint32_t)sites.values[i]), keep)) {
             return COMMAND_FAILED;
         }
         if (shell_interrupted(session)) {

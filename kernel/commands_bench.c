@@ -14,7 +14,7 @@ const struct bench benches[] = {
      "             [--placement quadword|across] [--strict] [--unsafe] [-j]\n"
      "  bench poke --hold int3|tail|first [--protocol NAME] [--hold-ms N] [--unsafe] [-j]",
      bench_poke_run},
-    {"lazy", "lazy [--sites 1,56,256] [-j]", bench_lazy_run},
+    {"lazy", "lazy [--sites 1,56,256] [--keep] [-j]", bench_lazy_run},
     {"seeds", "seeds [-j]", bench_seeds_run},
     {NULL, NULL, NULL},
 };
@@ -70,7 +70,7 @@ const struct shell_command command_bench = {
     .summary = "measure: calls, IPIs, pokes, the seeds' figures beside ours",
     .usage = "bench calls|ipi|poke|lazy|seeds [--calls N] [--sites LIST] [--protocol LIST] "
              "[--load idle|busy] [--busy N] [--flips N] [--placement quadword|across] [--strict] "
-             "[--unsafe] [--hold int3|tail|first] [--hold-ms N] [-n N] [-j]",
+             "[--unsafe] [--hold int3|tail|first] [--hold-ms N] [-n N] [--keep] [-j]",
     .example = "bench poke --sites 1,56,4096 --load busy --busy 1",
     .details =
         "calls: what one call costs in each form, the loop around it subtracted. ns: the median\n"
@@ -100,7 +100,7 @@ const struct shell_command command_bench = {
         "lazy: call sites found while all CPUs run through them (1, 56, 256 sites), until all are\n"
         "direct calls; another target for those, and for as many that the linker listed.\n"
         "slow_calls: through the stub; time: from the first report to the last site patched, or\n"
-        "of the one batch.\n"
+        "of the one batch. --keep: the sites stay found: `sites bench_lazy_56` shows them.\n"
         "Counts are exact; times compare only within one run, and with more busy CPUs (the\n"
         "patcher is one) than the host has cores they are the host's time slices: --busy 1 for\n"
         "two cores. With ACCEL=icount all CPUs take turns on one clock: stolen holds the turns of\n"

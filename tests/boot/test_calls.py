@@ -136,6 +136,20 @@ def test_lazy_calls_are_listed_and_go_where_they_are_sent(shell):
     assert shell.json("call bench_lazy_56 bench_lazy_old -j")[0]["target"] == "bench_lazy_old"
 
 
+def test_sites_that_were_found_are_shown_and_forgotten(shell):
+    shell.json("bench lazy --sites 56 --keep -j")
+    row, found = shell.json("calls bench_lazy_56 -j")
+    assert (row["sites"], row["patched"], row["pending"]) == (56, 56, 0)
+    assert row["slow_calls"] >= 56 and found["converged_ns"] > 0
+    sites = shell.json("sites bench_lazy_56 -j")
+    assert [site["state"] for site in sites] == ["patched"] * 56
+    assert {site["insn"] for site in sites} == {sites[0]["insn"]}
+    poke = shell.json("call bench_lazy_56 forget -j")[0]
+    assert (poke["kind"], poke["sites"], poke["rounds"]) == ("poke", 56, 3)
+    assert calls(shell)["bench_lazy_56"]["sites"] == 0
+    shell.json("call bench_lazy_56 bench_lazy_old -j")
+
+
 @pytest.mark.parametrize("option, target", [("idle=poll", "idle_poll"), ("idle=halt", "idle_halt")])
 def test_idle_is_chosen_at_boot(option, target):
     with Machine("idle", cpus=2, command_line=option) as machine:
