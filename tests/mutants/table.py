@@ -63,7 +63,7 @@ MUTANTS = [
            "frames_set_used(frame, pages, true);", "frames_set_used(frame, pages, pages != 1);",
            "memory", "pages_are_distinct_and_zeroed", may_die=True),
     Mutant("window-stays-open", "arch/text_window.c",
-           "slots[word * 64 + (unsigned)__builtin_ctzll(touched[word])] = 0;", "",
+           "text_window_slots[word * 64 + (unsigned)__builtin_ctzll(touched[word])] = 0;", "",
            "poke", "text_is_not_writable_after_a_batch"),
     Mutant("sync-not-sent", "patching/three_steps.c",
            "bool all_answered = platform_sync_cores(&round);", "bool all_answered = true;",
