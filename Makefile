@@ -10,7 +10,7 @@ endif
 LD := ld
 NASM := nasm
 PYTHON := /usr/bin/python3
-ROOMS := boot arch kernel patching drivers tests/kernel
+ROOMS := boot arch kernel patching drivers net tests/kernel
 
 ELF := $(BUILD)/livetext.elf
 ISO := $(BUILD)/livetext.iso

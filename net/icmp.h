@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+/* ICMP (RFC 792): answers echo requests; sends them for `ping` and tells who waits of the answers.
+ * Invariant: an answer is as long as the question and carries its bytes. */
+#pragma once
+
+#include "net/ipv4.h"
+#include "net/packet.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define ICMP_HEADER_BYTES 8
+#define ICMP_PAYLOAD_MAX  1472
+
+/* Called by ipv4.c; data at the ICMP header. Takes the packet. */
+void icmp_receive(struct packet *packet, const struct ipv4_receipt *receipt);
+
+struct icmp_ping_result {
+    enum icmp_ping_outcome {
+        ICMP_PING_ANSWERED,
+        ICMP_PING_TIMEOUT,
+        ICMP_PING_UNREACHABLE,  /* a router or host said so */
+        ICMP_PING_NOT_SENT,     /* no packet, no route, link down */
+        ICMP_PING_WRONG_PAYLOAD /* answered with other bytes than were sent */
+    } outcome;
+    uint32_t from;
+    uint8_t ttl;
+    uint64_t round_trip_ns; /* to the driver's time stamp, as netstamp_needed is on meanwhile */
+};
+
+/* Sends one echo request of @payload bytes and waits for its answer, at most @timeout_ns.
+ * @sequence goes into the request. @stop(argument) is asked while waiting: true ends it.
+ * One ping at a time; others wait. Context: thread, interrupts on. */
+void icmp_ping(uint32_t destination, uint16_t sequence, uint32_t payload, uint64_t timeout_ns,
+               bool (*stop)(void *argument), void *argument, struct icmp_ping_result *result);

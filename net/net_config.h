@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+/* Addresses: from the kernel command line (ip=, gw=), or by DHCP (RFC 2131). Invariant: a device
+ * has a whole configuration (address and mask) or none; a value that makes no sense is named in a
+ * warning and not used.
+ *
+ *     ip=10.0.2.15/24 gw=10.0.2.2      static, for nic0; a list with commas: nic0,nic1,...
+ *     ip=dhcp (also without ip=)       asks; ip=none: no address
+ */
+#pragma once
+
+#include "net/net_device.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum net_config_source { NET_CONFIG_NONE, NET_CONFIG_STATIC, NET_CONFIG_DHCP };
+
+/* Reads the command line, gives the devices their addresses, binds the services, starts the
+ * housekeeping thread, which also asks by DHCP. Without a device it says so and does nothing.
+ * Context: the first thread, once, after the devices are registered. */
+void net_initialize(void);
+
+/* Sets or takes away (0) the address of a device, and tells the neighbours. Returns false, changing
+ * nothing, if the address is no host's (network, broadcast, multicast, loopback). */
+bool net_config_set_address(struct net_device *device, uint32_t address, uint32_t mask,
+                            enum net_config_source source);
+enum net_config_source net_config_source(const struct net_device *device);
+const char *net_config_source_name(enum net_config_source source);
+
+/* The default gateway; 0: none. */
+uint32_t net_config_gateway(void);
+bool net_config_set_gateway(uint32_t address);
+
+/* Whether @address is one of our devices' own / a broadcast of its net. */
+struct net_device *net_config_owner(uint32_t address);
+
+/* What DHCP is doing for a device: "off", "asking", "bound", "no answer"; @lease_ns (may be NULL):
+ * what is left. */
+const char *net_dhcp_state(const struct net_device *device, uint64_t *lease_ns);

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+/* UDP (RFC 768): ports, each with a handler that runs in the poll thread; sockets (udp_socket.h)
+ * are such a handler. Invariant: what reaches a handler has a right checksum (or says it has none)
+ * and a length that lies inside its packet. */
+#pragma once
+
+#include "net/ipv4.h"
+#include "net/packet.h"
+#include "patching/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define UDP_HEADER_BYTES 8
+#define UDP_PAYLOAD_MAX  1472
+#define UDP_PORT_MAX     32 /* ports bound at a time */
+#define UDP_PORT_ECHO    7
+#define UDP_PORT_DISCARD 9
+#define UDP_PORT_TIME    37 /* answers with cycle stamps: net/udp_services.c */
+
+struct udp_datagram {
+    struct packet *packet;              /* the handler's from now on; data at the payload */
+    const struct ipv4_receipt *receipt; /* valid until the handler returns */
+    uint16_t source_port, destination_port;
+};
+typedef void udp_handler(void *argument, const struct udp_datagram *datagram);
+
+/* Called by ipv4.c; data at the UDP header. Takes the packet. */
+void udp_receive(struct packet *packet, const struct ipv4_receipt *receipt);
+
+/* Binds a port (0: any free one from 49152 up). Returns the port, or 0 if it is taken or there are
+ * UDP_PORT_MAX already. Context: thread. */
+uint16_t udp_bind(uint16_t port, udp_handler *handler, void *argument);
+
+/* Frees a port; on return no CPU is in its handler. Context: thread. */
+void udp_unbind(uint16_t port);
+
+/* Sends the packet's data as payload. @device as in ipv4_send(). Takes the packet.
+ * Context: thread or poll thread. */
+void udp_send(struct net_device *device, uint16_t source_port, uint32_t destination,
+              uint16_t destination_port, struct packet *packet);
+
+/* Sends a received datagram back to its sender, the payload as it is in the packet now. @changed:
+ * the payload is not what came, so the checksum must be made anew. Takes the packet.
+ * Context: the handler. */
+void udp_send_back(const struct udp_datagram *datagram, bool changed);
+
+/* Binds the echo, discard and time services. */
+void udp_services_initialize(void);
