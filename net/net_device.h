@@ -105,16 +105,17 @@ struct net_queue {
     uint32_t index;
     uint32_t cpu; /* of its thread and of its interrupt */
     struct thread *thread;
+    struct thread *clock_thread; /* NULL unless the device is polled by the clock */
 
-    /* atomic: */
-    bool is_scheduled; /* the thread has work to look for; set by interrupts, cleared by it */
-    bool is_paused;    /* net_device_reset() wants it to keep off */
-    bool is_polling;   /* the thread is not asleep */
-
+    bool is_scheduled; /* atomic: there is work to look for; set by interrupts, cleared by polls */
     struct wait_queue wait;
+    /* under wait.lock; the first two are read without it where being late does no harm: */
+    bool is_paused;   /* net_device_reset() wants the thread to keep off */
+    bool is_stopping; /* the thread is to end */
+    bool is_polling;  /* the thread is not asleep */
 
     struct spinlock transmit_lock; /* interrupts off */
-    bool transmit_started_late;    /* under transmit_lock: frames wait for transmit_start() */
+    bool is_started_late;          /* under transmit_lock: frames wait for transmit_start() */
 
     struct net_queue_counters counters __attribute__((aligned(64)));
 };
@@ -126,7 +127,8 @@ struct net_device {
     uint8_t mac[MAC_BYTES];
     unsigned queue_count; /* pairs, 1 to NET_QUEUE_MAX */
     struct packet_pool *pool;
-    const char *interrupt_kind; /* "msi-x", "msi", "intx", "none" (polled by the clock) */
+    const char *interrupt_kind; /* "msi-x", "msi", "intx", "none" */
+    bool is_polled_by_clock;    /* no interrupt: a thread looks every millisecond */
     char location[16];          /* "00:03.0" */
 
     /* by net_device_register(): */
@@ -137,6 +139,7 @@ struct net_device {
     /* atomic: */
     bool link_is_up; /* by the driver, through net_device_set_link() */
     bool is_dead;    /* the device spoke nonsense or did not come back from a reset */
+    bool is_stopped; /* is being reset, or unregistered: nothing is sent */
     uint64_t link_changes;
     uint64_t resets;
     net_receive_hook *hook; /* NULL: pass */
@@ -179,8 +182,8 @@ void net_device_set_link(struct net_device *device, bool is_up);
 void net_device_fail(struct net_device *device, const char *why);
 
 /* Sends a frame, padded to FRAME_BYTES_MIN here. Takes the packet in any case; what cannot be sent
- * is freed and counted by reason (link down, ring full, too long, device dead). From a poll thread
- * the doorbell waits for the end of the poll. Returns whether the frame went into the ring.
+ * is freed and counted by reason (link down, ring full, too long, device stopped). From a poll
+ * thread the doorbell waits for the end of the poll. Returns whether the frame went into the ring.
  * Context: thread or poll thread. */
 bool net_device_transmit(struct net_device *device, unsigned queue, struct packet *packet);
 

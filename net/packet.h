@@ -76,6 +76,9 @@ unsigned packet_allocate_many(struct packet_pool *pool, struct packet **packets,
 /* Gives a packet back to its pool. Panics if it is there already. Context: any but NMI. */
 void packet_free(struct packet *packet);
 
+/* The same for @count packets of one pool. */
+void packet_free_many(struct packet **packets, unsigned count);
+
 struct packet_pool_counts packet_pool_count(struct packet_pool *pool);
 
 /* What a device reads or writes: the frame's first byte. */
