@@ -19,7 +19,7 @@ struct run_queue {
     struct thread *idle;
     struct thread *first, *last; /* runnable, waiting for the CPU, in order */
     uint32_t length;
-    struct thread *sleepers;  /* by wake_ns, earliest first */
+    struct thread *sleepers;  /* SLEEPING, or BLOCKED with a deadline; earliest wake_ns first */
     struct thread *departing; /* leaves for another CPU once it is switched out */
     uint64_t slice_end_ns;
     uint64_t timer_deadline_ns; /* what the LAPIC timer is armed for; UINT64_MAX: off */

@@ -11,6 +11,7 @@
 #include "arch/ipi.h"
 #include "arch/traps.h"
 #include "kernel/panic.h"
+#include "kernel/wait_queue.h"
 
 #define TIMER_OFF UINT64_MAX
 
@@ -189,6 +190,32 @@ void preempt_enable(void)
     }
 }
 
+/* In order of deadline; of two equal ones the first that came is first. */
+static void sleepers_insert_locked(struct run_queue *queue, struct thread *thread,
+                                   uint64_t deadline_ns)
+{
+    struct thread **link = &queue->sleepers;
+
+    while (*link != NULL && (*link)->wake_ns <= deadline_ns) {
+        link = &(*link)->sleep_next;
+    }
+    thread->wake_ns = deadline_ns;
+    thread->is_in_sleepers = true;
+    thread->sleep_next = *link;
+    *link = thread;
+}
+
+static void sleepers_remove_locked(struct run_queue *queue, struct thread *thread)
+{
+    struct thread **link = &queue->sleepers;
+
+    while (*link != thread) {
+        link = &(*link)->sleep_next;
+    }
+    *link = thread->sleep_next;
+    thread->is_in_sleepers = false;
+}
+
 void thread_wake(struct thread *thread)
 {
     struct run_queue *queue = run_queue_of(thread->cpu);
@@ -198,6 +225,9 @@ void thread_wake(struct thread *thread)
             queue->wakes++;
         }
         thread->state = THREAD_RUNNABLE;
+        if (thread->is_in_sleepers) {
+            sleepers_remove_locked(queue, thread);
+        }
         /* Still on its way out: schedule(), which waits for our lock, will keep it. */
         if (thread != queue->current) {
             enqueue_locked(queue, thread);
@@ -206,11 +236,14 @@ void thread_wake(struct thread *thread)
     spinlock_unlock_restore(&queue->lock, flags);
 }
 
-void thread_set_blocked(void)
+void thread_set_blocked(uint64_t deadline_ns)
 {
     struct run_queue *queue = this_run_queue();
     spinlock_lock(&queue->lock);
     queue->current->state = THREAD_BLOCKED;
+    if (deadline_ns != WAIT_NO_DEADLINE) {
+        sleepers_insert_locked(queue, queue->current, deadline_ns);
+    }
     spinlock_unlock(&queue->lock);
 }
 
@@ -224,15 +257,8 @@ void thread_sleep_until_ns(uint64_t deadline_ns)
     uint64_t flags = interrupts_save();
     struct run_queue *queue = this_run_queue();
     spinlock_lock(&queue->lock);
-    struct thread *self = queue->current;
-    self->state = THREAD_SLEEPING;
-    self->wake_ns = deadline_ns;
-    struct thread **link = &queue->sleepers;
-    while (*link != NULL && (*link)->wake_ns <= deadline_ns) {
-        link = &(*link)->sleep_next;
-    }
-    self->sleep_next = *link;
-    *link = self;
+    queue->current->state = THREAD_SLEEPING;
+    sleepers_insert_locked(queue, queue->current, deadline_ns);
     spinlock_unlock(&queue->lock);
     schedule();
     interrupts_restore(flags);
@@ -254,7 +280,7 @@ static void sleepers_wake_locked(struct run_queue *queue, uint64_t now_ns)
 {
     while (queue->sleepers != NULL && queue->sleepers->wake_ns <= now_ns) {
         struct thread *thread = queue->sleepers;
-        queue->sleepers = thread->sleep_next;
+        sleepers_remove_locked(queue, thread);
         thread->state = THREAD_RUNNABLE;
         queue_append_locked(queue, thread);
     }

@@ -36,6 +36,7 @@ struct thread {
     uint32_t cpu;
     enum thread_state state;
     struct thread *run_next;
+    bool is_in_sleepers; /* SLEEPING, or BLOCKED with a deadline */
     struct thread *sleep_next;
     uint64_t wake_ns;
     uint64_t started_ns; /* when it last got the CPU */
@@ -89,14 +90,16 @@ struct thread *thread_current(void);
 /* Whether @cpu may be named where a CPU is asked for. */
 bool cpu_index_is_online(uint32_t cpu);
 
-/* Makes a BLOCKED thread runnable; any other stays as it is (a sleeper sleeps on). Context: any but
- * NMI. Ordering: full; partner is the state change in wait_queue_wait_until(). */
+/* Makes a BLOCKED thread runnable, its deadline void; any other stays as it is (a sleeper sleeps
+ * on). Context: any but NMI. Ordering: full; partner is the state change in
+ * wait_queue_wait_until(). */
 void thread_wake(struct thread *thread);
 
-/* Blocks the caller, whose state was set to BLOCKED under the lock of the thing it waits for.
- * Context: thread, interrupts off since then. For wait_queue.c. */
+/* Blocks the caller, whose state was set to BLOCKED under the lock of the thing it waits for, until
+ * thread_wake() or @deadline_ns (WAIT_NO_DEADLINE: none). Context: thread, interrupts off since
+ * then. For wait_queue.c. */
 void thread_block_prepared(void);
-void thread_set_blocked(void);
+void thread_set_blocked(uint64_t deadline_ns);
 
 /* Calls visit(thread, argument) for each thread, under the list lock. Context: thread. */
 void thread_for_each(void (*visit)(const struct thread *thread, void *argument), void *argument);

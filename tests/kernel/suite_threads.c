@@ -277,6 +277,117 @@ static void wake_up_between_check_and_sleep_is_not_lost(struct test *test)
     thread_join(waiter);
 }
 
+static bool condition_constant(void *argument)
+{
+    return *(const bool *)argument;
+}
+
+/* A waiter that its deadline woke must take itself out of the queue: nobody else will, and the next
+ * waker would wake whatever that thread does by then. A condition that is true counts more than the
+ * deadline: what made it true may have come on the way. */
+static void deadline_ends_a_wait(struct test *test)
+{
+    static struct wait_queue queue = WAIT_QUEUE("deadline");
+    bool is_met = false;
+
+    for (unsigned i = 0; i < 5; i++) {
+        uint64_t deadline = clock_now_ns() + 3 * MILLISECOND;
+        EXPECT(test,
+               !wait_queue_wait_until_deadline(&queue, condition_constant, &is_met, deadline));
+        EXPECT(test, clock_now_ns() >= deadline);
+        EXPECT(test, queue.first == NULL && queue.last == NULL);
+        EXPECT(test, !thread_current()->is_in_sleepers);
+    }
+    is_met = true;
+    EXPECT(test, wait_queue_wait_until_deadline(&queue, condition_constant, &is_met, 1));
+    EXPECT(test, queue.first == NULL);
+}
+
+static bool is_among_sleepers(const struct thread *thread)
+{
+    struct run_queue *queue = run_queue_of(thread->cpu);
+    uint64_t flags = spinlock_lock_save(&queue->lock);
+    const struct thread *sleeper = queue->sleepers;
+
+    while (sleeper != NULL && sleeper != thread) {
+        sleeper = sleeper->sleep_next;
+    }
+    spinlock_unlock_restore(&queue->lock, flags);
+    return sleeper == thread;
+}
+
+static struct long_wait {
+    struct wait_queue queue;
+    bool open;
+    bool was_met, stayed_among_sleepers; /* what the waiter found */
+    struct thread *waiter;
+} long_wait = {.queue = WAIT_QUEUE("long wait")};
+
+static void wait_an_hour(void *argument)
+{
+    uint64_t deadline = clock_now_ns() + 3600000 * MILLISECOND;
+
+    long_wait.was_met =
+        wait_queue_wait_until_deadline(&long_wait.queue, condition_constant, argument, deadline);
+    long_wait.stayed_among_sleepers = is_among_sleepers(thread_current());
+}
+
+/* A waiter that was woken must leave the sleepers: at its deadline the timer would put a thread
+ * that runs, or one that is freed, into the run queue. */
+static void wake_up_ends_a_deadline(struct test *test)
+{
+    long_wait.open = long_wait.was_met = false;
+    long_wait.stayed_among_sleepers = true;
+    struct thread *waiter = thread_create("long wait", last_cpu(), wait_an_hour, &long_wait.open);
+    if (!EXPECT(test, waiter != NULL)) {
+        return;
+    }
+    uint64_t limit = clock_now_ns() + 5000 * MILLISECOND;
+    while (!is_among_sleepers(waiter) && clock_now_ns() < limit) {
+        thread_sleep_ns(MILLISECOND);
+    }
+    EXPECT(test, is_among_sleepers(waiter));
+    __atomic_store_n(&long_wait.open, true, __ATOMIC_RELAXED);
+    wait_queue_wake_one(&long_wait.queue);
+    thread_join(waiter);
+    EXPECT(test, long_wait.was_met);
+    EXPECT(test, !long_wait.stayed_among_sleepers);
+}
+
+static void play_against_the_clock(void *argument)
+{
+    const struct player *player = argument;
+
+    for (unsigned i = 0; i < VOLLEYS; i++) {
+        while (!wait_queue_wait_until_deadline(&table.queue, is_my_turn, argument,
+                                               clock_now_ns() + (i % 64 + 1) * 1000)) {
+        }
+        __atomic_store_n(&table.turn, 1 - player->me, __ATOMIC_RELAXED);
+        wait_queue_wake_one(&table.queue);
+    }
+    __atomic_fetch_add(&table.done, 1, __ATOMIC_RELEASE);
+}
+
+/* Ping pong in which each wait ends by the other player or by a deadline 1 to 64 us away, so that
+ * both ends meet: a thread that stays in a list it has left closes that list to a ring, and whoever
+ * walks it never comes back. Lost wake-ups it misses, for the deadline makes up for them. */
+static void wake_ups_race_with_deadlines(struct test *test)
+{
+    struct player players[2] = {{0}, {1}};
+    table.turn = 0;
+    table.done = 0;
+    struct thread *first = thread_create("ping", 0, play_against_the_clock, &players[0]);
+    struct thread *second = thread_create("pong", last_cpu(), play_against_the_clock, &players[1]);
+    if (!EXPECT(test, first != NULL && second != NULL)) {
+        return;
+    }
+    EXPECT(test, players_end_within(20000 * MILLISECOND));
+    thread_join(first);
+    thread_join(second);
+    EXPECT_EQUAL(test, table.turn, 0);
+    EXPECT(test, table.queue.first == NULL);
+}
+
 static void visit_all_cpus(void *argument)
 {
     uint32_t *wrong = argument;
@@ -323,6 +434,9 @@ static const struct test_case cases[] = {
     TEST_CASE(mutex_lets_one_thread_in),
     TEST_CASE(no_wake_up_is_lost),
     TEST_CASE(wake_up_between_check_and_sleep_is_not_lost),
+    TEST_CASE(deadline_ends_a_wait),
+    TEST_CASE(wake_up_ends_a_deadline),
+    TEST_CASE(wake_ups_race_with_deadlines),
     TEST_CASE(pin_moves_the_caller),
     TEST_CASE(threads_that_end_leave_nothing),
 };

@@ -21,7 +21,7 @@ from machine import BUILD, Machine  # noqa: E402
 from table import MUTANTS  # noqa: E402
 
 COPIED = ("Makefile", "linker.ld", "partial.ld", "boot", "arch", "kernel", "patching", "drivers",
-          "tests/kernel", "tools")
+          "net", "tests/kernel", "tools")
 TIME_LIMIT_SECONDS = 90
 
 

@@ -38,10 +38,20 @@ MUTANTS = [
            "threads", "mutex_lets_one_thread_in", may_die=True),
     Mutant("condition-read-before-the-lock", "kernel/wait_queue.c",
            "        uint64_t flags = spinlock_lock_save(&queue->lock);\n"
-           "        if (condition(argument)) {",
-           "        bool met = condition(argument);\n"
-           "        uint64_t flags = spinlock_lock_save(&queue->lock);\n        if (met) {",
+           "        bool is_met = condition(argument);",
+           "        bool is_met = condition(argument);\n"
+           "        uint64_t flags = spinlock_lock_save(&queue->lock);",
            "threads", "wake_up_between_check_and_sleep_is_not_lost", may_die=True),
+    Mutant("timed-out-waiter-stays-queued", "kernel/wait_queue.c",
+           "        if (has_deadline) {", "        if (has_deadline && is_met) {",
+           "threads", "wake_ups_race_with_deadlines", may_die=True),
+    Mutant("woken-waiter-stays-among-sleepers", "kernel/scheduler.c",
+           "        if (thread->is_in_sleepers) {", "        if (false) {",
+           "threads", "wake_up_ends_a_deadline", may_die=True),
+    Mutant("deadline-forgets-a-wake-up", "kernel/wait_queue.c",
+           "            return is_met;",
+           "            return is_met && clock_now_ns() < deadline_ns;",
+           "threads", "deadline_ends_a_wait"),
     Mutant("no-preemption-at-slice-end", "kernel/scheduler.c",
            "if (queue->first != NULL && slice_over) {",
            "if (queue->first != NULL && !slice_over) {",
