@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Finding and checking the ACPI tables; see acpi.h. Invariant: nothing is read from a table whose
- * length and checksum have not been checked. What the MADT and HPET tables say is read in
- * acpi_tables.c. */
+ * length and checksum have not been checked. What the MADT, HPET and MCFG tables say is
+ * read in acpi_tables.c. */
 
 #include "arch/acpi.h"
 
@@ -115,6 +115,8 @@ static void table_read(uint64_t physical)
         acpi_madt_read(table, &facts);
     } else if (memcmp(table->signature, "HPET", 4) == 0) {
         acpi_hpet_read(table, &facts);
+    } else if (memcmp(table->signature, "MCFG", 4) == 0) {
+        acpi_mcfg_read(table, &facts);
     }
 }
 

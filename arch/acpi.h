@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* What the ACPI tables say that the kernel needs: CPUs, APICs, overrides, HPET. Invariant: read
- * once at boot; every table is checked (signature, length, checksum) before a field is believed; a
- * machine without tables has one CPU and the PC's default addresses. Callers: boot order, apic.c,
- * ioapic.c, clock.c. */
+/* What the ACPI tables say that the kernel needs: CPUs, APICs, overrides, HPET, ECAM. Invariant:
+ * read once at boot; every table is checked (signature, length, checksum) before a field is
+ * believed; a machine without tables has one CPU and the PC's default addresses. Callers: boot
+ * order, apic.c, ioapic.c, clock.c, drivers/pci_access.c. */
 #pragma once
 
 #include "boot/boot_facts.h"
@@ -32,6 +32,9 @@ struct acpi_facts {
     unsigned override_count;
     struct acpi_override overrides[ACPI_OVERRIDE_MAX];
     uint64_t hpet_address; /* 0: none */
+    /* PCI configuration space of segment 0 in memory: 1 MiB for each bus, these buses only. */
+    uint64_t ecam_address; /* of bus 0, even if that is not among them; 0: none */
+    uint8_t ecam_first_bus, ecam_last_bus;
 };
 
 /* Finds and reads the tables; adds every usable CPU by cpu_add(). Context: after

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* MADT and HPET ("Multiple APIC Description Table", ACPI 6.4, 5.2.12). Invariant: an entry is read
- * only if it lies inside its table whole. Called by acpi.c. */
+/* MADT and HPET ("Multiple APIC Description Table", ACPI 6.4, 5.2.12), and MCFG ("MCFG Table
+ * Description", PCI Firmware Specification 3.2). Invariant: an entry is read only if it lies inside
+ * its table whole. Called by acpi.c. */
 
 #include "arch/acpi_tables.h"
 
@@ -75,6 +76,20 @@ struct __attribute__((packed)) hpet_table {
     uint8_t address_format[3];
     uint64_t address;
 };
+
+struct __attribute__((packed)) mcfg {
+    struct acpi_table header;
+    uint64_t reserved;
+    struct __attribute__((packed)) mcfg_entry {
+        uint64_t address; /* where bus 0 of the segment is, or would be */
+        uint16_t segment;
+        uint8_t first_bus;
+        uint8_t last_bus;
+        uint32_t reserved;
+    } entries[];
+};
+
+#define ECAM_BUS_SIZE (1ull << 20)
 
 static void cpu_read(uint32_t apic_id, uint32_t flags)
 {
@@ -162,5 +177,41 @@ void acpi_hpet_read(const struct acpi_table *table, struct acpi_facts *facts)
 
     if (table->length >= sizeof(*hpet) && hpet->address_space == 0) {
         facts->hpet_address = hpet->address;
+    }
+}
+
+static void mcfg_entry_read(const struct mcfg_entry *entry, struct acpi_facts *facts)
+{
+    const char *fault = NULL;
+
+    if (entry->segment != 0) {
+        fault = "is not segment 0";
+    } else if (entry->address == 0 || entry->address % ECAM_BUS_SIZE != 0 ||
+               entry->first_bus > entry->last_bus) {
+        fault = "makes no sense";
+    } else if (facts->ecam_address != 0) {
+        fault = "is the second of its segment";
+    }
+    if (fault != NULL) {
+        log_warning("acpi: PCI segment %u, buses %u to %u at 0x%llx: ignored: it %s",
+                    entry->segment, entry->first_bus, entry->last_bus,
+                    (unsigned long long)entry->address, fault);
+        return;
+    }
+    facts->ecam_address = entry->address;
+    facts->ecam_first_bus = entry->first_bus;
+    facts->ecam_last_bus = entry->last_bus;
+}
+
+void acpi_mcfg_read(const struct acpi_table *table, struct acpi_facts *facts)
+{
+    const struct mcfg *mcfg = (const struct mcfg *)table;
+
+    if (table->length < sizeof(*mcfg)) {
+        log_warning("acpi: MCFG of %u bytes is too short", table->length);
+        return;
+    }
+    for (size_t i = 0; i < (table->length - sizeof(*mcfg)) / sizeof(mcfg->entries[0]); i++) {
+        mcfg_entry_read(&mcfg->entries[i], facts);
     }
 }

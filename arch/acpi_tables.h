@@ -20,3 +20,4 @@ _Static_assert(sizeof(struct acpi_table) == 36, "ACPI: system description table 
 
 void acpi_madt_read(const struct acpi_table *table, struct acpi_facts *facts);
 void acpi_hpet_read(const struct acpi_table *table, struct acpi_facts *facts);
+void acpi_mcfg_read(const struct acpi_table *table, struct acpi_facts *facts);
