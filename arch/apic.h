@@ -47,5 +47,10 @@ void apic_timer_initialize(void);
 bool ioapic_route(unsigned line, unsigned vector, unsigned cpu);
 void ioapic_mask(unsigned line);
 
+/* The same for a PCI interrupt, @line as the firmware has put it into the device's line register:
+ * level-triggered whatever the override says, and low unless the override of that line says high.
+ * Refuses, and logs it, a line that is unmasked already: someone else's. */
+bool ioapic_route_level(unsigned line, unsigned vector, unsigned cpu);
+
 /* Called by apic_initialize(): maps the IOAPICs of the MADT and masks every line. */
 void ioapic_initialize(void);

@@ -18,6 +18,7 @@
 
 /* MPS INTI flags; 0 in a field means: as the bus does (ISA: high, edge). */
 #define INTI_POLARITY      3u
+#define INTI_POLARITY_HIGH 1u
 #define INTI_POLARITY_LOW  3u
 #define INTI_TRIGGER       (3u << 2)
 #define INTI_TRIGGER_LEVEL (3u << 2)
@@ -97,36 +98,69 @@ static uint32_t global_line_of(unsigned line, uint16_t *flags)
     return line;
 }
 
-/* Writes the redirection entry of ISA @line. */
-static bool redirect(unsigned line, uint32_t low, uint32_t apic_id)
+/* The IOAPIC that has @global_line; NULL: none. */
+static const struct ioapic *ioapic_of(uint32_t global_line)
 {
-    uint16_t flags;
-    uint32_t global = global_line_of(line, &flags);
-
-    low |= (flags & INTI_POLARITY) == INTI_POLARITY_LOW ? REDIRECTION_LOW_ACTIVE : 0;
-    low |= (flags & INTI_TRIGGER) == INTI_TRIGGER_LEVEL ? REDIRECTION_LEVEL : 0;
     for (unsigned i = 0; i < ioapic_count; i++) {
-        const struct ioapic *ioapic = &ioapics[i];
-        uint32_t which = REGISTER_REDIRECTION + 2 * (global - ioapic->first_line);
-        uint64_t interrupts;
-
-        if (global - ioapic->first_line >= ioapic->line_count) {
-            continue;
+        if (global_line - ioapics[i].first_line < ioapics[i].line_count) {
+            return &ioapics[i];
         }
-        interrupts = spinlock_lock_save(&ioapic_lock);
+    }
+    return NULL;
+}
+
+/* Writes the redirection entry of @global_line, unless @must_be_masked and it is not. */
+static bool redirect(const struct ioapic *ioapic, uint32_t global_line, uint32_t low,
+                     uint32_t apic_id, bool must_be_masked)
+{
+    uint32_t which = REGISTER_REDIRECTION + 2 * (global_line - ioapic->first_line);
+    uint64_t interrupts = spinlock_lock_save(&ioapic_lock);
+    bool is_allowed = !must_be_masked || (ioapic_read(ioapic, which) & REDIRECTION_MASKED) != 0;
+
+    if (is_allowed) {
         ioapic_write(ioapic, which, REDIRECTION_MASKED);
         ioapic_write(ioapic, which + 1, apic_id << 24);
         ioapic_write(ioapic, which, low);
-        spinlock_unlock_restore(&ioapic_lock, interrupts);
-        return true;
     }
-    return false;
+    spinlock_unlock_restore(&ioapic_lock, interrupts);
+    return is_allowed;
+}
+
+static const struct ioapic *ioapic_of_logged(unsigned line, uint32_t global_line)
+{
+    const struct ioapic *ioapic = ioapic_of(global_line);
+
+    if (ioapic == NULL) {
+        log_warning("ioapic: no IOAPIC has interrupt line %u", line);
+    }
+    return ioapic;
 }
 
 bool ioapic_route(unsigned line, unsigned vector, unsigned cpu)
 {
-    if (!redirect(line, vector, cpus[cpu]->apic_id)) {
-        log_warning("ioapic: no IOAPIC has interrupt line %u", line);
+    uint16_t flags;
+    uint32_t global = global_line_of(line, &flags);
+    const struct ioapic *ioapic = ioapic_of_logged(line, global);
+    uint32_t low = vector;
+
+    low |= (flags & INTI_POLARITY) == INTI_POLARITY_LOW ? REDIRECTION_LOW_ACTIVE : 0;
+    low |= (flags & INTI_TRIGGER) == INTI_TRIGGER_LEVEL ? REDIRECTION_LEVEL : 0;
+    return ioapic != NULL && redirect(ioapic, global, low, cpus[cpu]->apic_id, false);
+}
+
+bool ioapic_route_level(unsigned line, unsigned vector, unsigned cpu)
+{
+    uint16_t flags;
+    uint32_t global = global_line_of(line, &flags);
+    const struct ioapic *ioapic = ioapic_of_logged(line, global);
+    bool is_high = (flags & INTI_POLARITY) == INTI_POLARITY_HIGH;
+    uint32_t low = vector | REDIRECTION_LEVEL | (is_high ? 0 : REDIRECTION_LOW_ACTIVE);
+
+    if (ioapic == NULL) {
+        return false;
+    }
+    if (!redirect(ioapic, global, low, cpus[cpu]->apic_id, true)) {
+        log_warning("ioapic: interrupt line %u is in use already", line);
         return false;
     }
     return true;
@@ -134,5 +168,11 @@ bool ioapic_route(unsigned line, unsigned vector, unsigned cpu)
 
 void ioapic_mask(unsigned line)
 {
-    redirect(line, REDIRECTION_MASKED, 0);
+    uint16_t flags;
+    uint32_t global = global_line_of(line, &flags);
+    const struct ioapic *ioapic = ioapic_of(global);
+
+    if (ioapic != NULL) {
+        redirect(ioapic, global, REDIRECTION_MASKED, 0, false);
+    }
 }
