@@ -61,7 +61,8 @@ unsigned pci_find_capability(const struct pci_device *device, uint8_t id, unsign
 volatile void *pci_map_bar(const struct pci_device *device, unsigned bar, uint64_t offset,
                            uint64_t length);
 
-/* Lets the device decode its memory and start transfers of its own (bus master) / stops both. */
+/* Lets the device decode its memory, start transfers of its own (bus master) and raise INTx / stops
+ * all three. */
 void pci_enable(const struct pci_device *device);
 void pci_disable(const struct pci_device *device);
 
@@ -79,16 +80,23 @@ enum pci_interrupt_kind {
 const char *pci_interrupt_kind_name(enum pci_interrupt_kind kind); /* "none", "intx", ... */
 
 /* Chooses the best kind that has at least one vector: MSI-X, MSI (one vector), INTx, none; and
- * *@count, at most @wanted, of vectors: those of MSI-X, else 1 (0 for none). All stay masked.
- * @least: the worst kind the driver takes (e1000: INTx alone is offered anyway). Context: thread,
- * once a device. */
+ * *@count, at most @wanted, of vectors: those of MSI-X, else 1 (0 for none). All stay masked. Lets
+ * the device decode its memory, where the MSI-X table lies; pci_enable() is still the driver's to
+ * call: without it no message is sent. Context: first thread, once until released. */
 enum pci_interrupt_kind pci_interrupts_choose(struct pci_device *device, unsigned wanted,
                                               unsigned *count);
 
-/* Routes vector @index of the device to @handler(argument) on @cpu, unmasked. Returns false, having
- * said why, if no CPU vector is left, or INTx has no line. Context: thread. */
+/* Routes vector @index of the device to @handler(argument) on @cpu, unmasked; once an index. An
+ * INTx line that another device has already routed stays on that one's CPU. Returns false, having
+ * said why, if no CPU vector is left, INTx has no line, or devices cannot address the CPU.
+ * Context: first thread. */
 bool pci_interrupt_route(struct pci_device *device, unsigned index, unsigned cpu,
                          pci_interrupt_handler *handler, void *argument);
+
+/* Masks all interrupts of the device for good. When it returns, no handler of the device runs nor
+ * will: a driver that gives up calls it before it frees what its handlers use. A driver may choose
+ * again. Context: thread, interrupts on, no lock held. */
+void pci_interrupts_release(struct pci_device *device);
 
 /* A driver for devices of one kind: attach() returns false, having said why, if it cannot use the
  * device, which is then left disabled. */

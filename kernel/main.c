@@ -12,6 +12,8 @@
 #include "arch/traps.h"
 #include "boot/boot_facts.h"
 #include "boot/smp_start.h"
+#include "drivers/nics.h"
+#include "drivers/pci.h"
 #include "kernel/command_line.h"
 #include "kernel/console.h"
 #include "kernel/cross_call.h"
@@ -128,6 +130,8 @@ static void first_thread(void *argument)
     }
     mitigation_initialize();
     cpus_start();
+    pci_initialize();
+    nics_attach();
     patch_worker_start();
     shell_run();
 }

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+/* INTx: the shared, level-triggered lines of PCI, through the IOAPIC. Invariant: an interrupt of a
+ * line calls every handler of the line; a line that nobody owns up to is masked, and the log says
+ * so, because it would interrupt for ever. Called by pci_interrupts.c.
+ *
+ * Which input of the IOAPIC a pin leads to stands in AML, which is not interpreted here. But the
+ * firmware has also wired each pin to an input of the 8259s, the number in the line register, and
+ * QEMU's pc and q35 raise the IOAPIC input of that number (through the MADT's override, if any)
+ * with it: PIIX3 and ICH9 drive one GSI for both. Only q35 drives a second one, 16 to 23, which
+ * stays masked. Polarity: QEMU's MADT overrides lines 5, 9, 10 and 11 as level and high, and lines
+ * of others are taken as level and low, as PCI has them; QEMU 7.2's IOAPIC looks at the trigger
+ * mode alone, KVM's too. */
+#include "arch/apic.h"
+#include "arch/interrupt_vectors.h"
+#include "drivers/pci_interrupts.h"
+#include "kernel/log.h"
+
+#define LINES 16u /* inputs of the 8259s: what the line register can name */
+
+/* In a row. A few are normal: a device may take its interrupt back meanwhile. */
+#define UNCLAIMED_MAX 10000u
+
+struct intx_line {
+    struct pci_interrupt_slot *slots; /* atomic; front of the list, which only grows */
+    /* by the first thread alone: */
+    bool is_open;
+    unsigned vector; /* 0: none yet */
+    unsigned cpu;
+    unsigned unclaimed; /* in a row; by the interrupt alone, which is on one CPU */
+};
+
+static struct intx_line lines[LINES];
+
+static void line_interrupt(void *argument)
+{
+    struct intx_line *line = argument;
+    bool is_claimed = false;
+
+    /* Pairs with the release in pci_intx_route(): without it the slot could be seen before its
+     * link to the others, which would go uncalled. */
+    for (const struct pci_interrupt_slot *slot = __atomic_load_n(&line->slots, __ATOMIC_ACQUIRE);
+         slot != NULL; slot = slot->next_of_line) {
+        is_claimed = pci_interrupt_slot_call(slot) || is_claimed;
+    }
+    line->unclaimed = is_claimed ? 0 : line->unclaimed + 1;
+    if (line->unclaimed == UNCLAIMED_MAX) {
+        ioapic_mask((unsigned)(line - lines));
+        log_error("pci: interrupt line %u: %u interrupts that no device owns up to: masked",
+                  (unsigned)(line - lines), UNCLAIMED_MAX);
+    }
+}
+
+/* Opens the line, on @cpu, if it is not open. */
+static bool line_open(struct intx_line *line, unsigned cpu)
+{
+    unsigned number = (unsigned)(line - lines);
+
+    if (line->is_open) {
+        return true;
+    }
+    if (line->vector == 0) {
+        line->vector = interrupt_vector_allocate(line_interrupt, line);
+    }
+    if (line->vector == 0) {
+        log_warning("pci: interrupt line %u: no vector is left", number);
+        return false;
+    }
+    line->cpu = cpu;
+    line->is_open = ioapic_route_level(number, line->vector, cpu);
+    return line->is_open;
+}
+
+bool pci_intx_route(const struct pci_device *device, unsigned cpu, struct pci_interrupt_slot *slot)
+{
+    struct intx_line *line = &lines[device->interrupt_line % LINES];
+
+    if (device->interrupt_line >= LINES) {
+        log_warning("pci: %s: the firmware has wired INTx to no line (%u)", device->location,
+                    device->interrupt_line);
+        return false;
+    }
+    if (!line_open(line, cpu)) {
+        return false;
+    }
+    slot->vector = line->vector;
+    slot->next_of_line = line->slots;
+    /* Pairs with the acquire in line_interrupt(). */
+    __atomic_store_n(&line->slots, slot, __ATOMIC_RELEASE);
+    if (line->cpu != cpu) {
+        log_debug("pci: %s: INTx comes to CPU %u, not %u: line %u is shared", device->location,
+                  line->cpu, cpu, device->interrupt_line);
+    }
+    return true;
+}
