@@ -47,7 +47,7 @@ kernel: $(ELF)
 
 # `make run` and its like take these from the command line or the environment; tools/run.sh reads
 # them. A dollar sign in CMD is the kernel's, not a variable of make.
-export BUILD SMP MEM NIC ACCEL UEFI MACHINE
+export BUILD SMP MEM NIC NETDEV ACCEL UEFI MACHINE
 override export CMD := $(value CMD)
 
 # The form of static calls that name none: inline or out-of-line (patching/static_call.h).
@@ -92,6 +92,14 @@ $(CALL_SITES): $(wildcard tools/call_sites*.[ch]) $(STAMP)
 	@echo "  HOST  $@"
 	@gcc -std=gnu11 -O2 -Wall -Wextra -Werror $(filter %.c,$^) -o $@ -lelf -ldw
 
+# The generator of packets that tests and benches send to the machine.
+PKTGEN := $(BUILD)/tools/pktgen
+
+$(PKTGEN): $(wildcard tools/pktgen*.[ch]) $(STAMP)
+	@mkdir -p $(@D)
+	@echo "  HOST  $@"
+	@gcc -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -pthread $(filter %.c,$^) -o $@
+
 $(BUILD)/call_sites.asm: $(BUILD)/livetext.partial.o $(CALL_SITES)
 	@$(CALL_SITES) $< -o $@
 
@@ -127,6 +135,7 @@ $(ELF): $(BUILD)/livetext.pass1 $(BUILD)/symbols.o tools/check_nopatch.py tools/
 help:
 	@echo "make run      boot 4 CPUs in QEMU to the shell; Ctrl-A X quits"
 	@echo "              SMP=1..255 MEM=256M NIC=virtio|e1000|e1000e ACCEL=auto|tcg|kvm|icount"
+	@echo "              NETDEV=tap,ifname=tap0,script=no,downscript=no (behind NIC; default: user)"
 	@echo "              MACHINE=pc|q35 UEFI=1 CMD='run=\"keys; exit\"' (kernel command line)"
 	@echo "make debug    the same with gdb attached; the console goes to $(BUILD)/debug.log"
 	@echo "make bench    boot, print every benchmark, exit"

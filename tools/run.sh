@@ -8,7 +8,7 @@ set -eu
 
 build=${BUILD:-build}
 smp=${SMP:-4} mem=${MEM:-256M} nic=${NIC:-} accel=${ACCEL:-auto} uefi=${UEFI:-} cmd=${CMD:-}
-machine=${MACHINE:-pc} gdb=${GDB:-}
+machine=${MACHINE:-pc} netdev=${NETDEV:-} gdb=${GDB:-}
 
 fail() {
     echo "run: $*" >&2
@@ -33,9 +33,12 @@ case $mem in ???????* | ????*G) fail "MEM=$mem is more than 99999M or 999G" ;; e
 case $machine in pc | q35) ;; *) fail "MACHINE='$machine' is none of pc, q35" ;; esac
 case $uefi in '' | 0 | 1) ;; *) fail "UEFI='$uefi' is neither 0 nor 1" ;; esac
 case $nic in
-'') set -- -nic none ;;
-virtio) set -- -nic user,model=virtio-net-pci ;;
-e1000 | e1000e) set -- -nic "user,model=$nic" ;;
+'')
+    if [ -n "$netdev" ]; then fail "NETDEV='$netdev' needs NIC=virtio, e1000 or e1000e"; fi
+    set -- -nic none
+    ;;
+virtio) set -- -nic "${netdev:-user},model=virtio-net-pci" ;;
+e1000 | e1000e) set -- -nic "${netdev:-user},model=$nic" ;;
 *) fail "NIC='$nic' is none of virtio, e1000, e1000e" ;;
 esac
 

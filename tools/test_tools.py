@@ -129,6 +129,7 @@ def test_sum_ended_from_outside_leaves_nothing_behind(tmp_path):
     ({"MEM": "64M\n4G"}, "MEM='64M"), ({"MEM": "99999999999999999999G"}, "MEM=99999"),
     ({"MEM": "9999G"}, "MEM=9999G"), ({"MEM": "G"}, "MEM='G'"),
     ({"NIC": "rtl8139"}, "NIC='rtl8139'"),
+    ({"NETDEV": "tap"}, "NETDEV='tap'"),
     ({"ACCEL": "hvf"}, "ACCEL='hvf'"), ({"UEFI": "yes"}, "UEFI='yes'"),
     ({"MACHINE": "isapc"}, "MACHINE='isapc'"),
 ])
