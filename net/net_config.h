@@ -8,20 +8,24 @@
  */
 #pragma once
 
+#include "net/net_address.h"
 #include "net/net_device.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum net_config_source { NET_CONFIG_NONE, NET_CONFIG_STATIC, NET_CONFIG_DHCP };
-
-/* Reads the command line, gives the devices their addresses, binds the services, starts the
- * housekeeping thread, which also asks by DHCP. Without a device it says so and does nothing.
- * Context: the first thread, once, after the devices are registered. */
-void net_initialize(void);
+/* Gives the devices their addresses by @addresses and @gateway, the values of ip= and gw= (NULL:
+ * not given), binds the services, starts the housekeeping thread, which also asks by DHCP. Returns
+ * at once: an answer comes later. Without a device it says so and does nothing. Context: the first
+ * thread, once, after the devices are registered. */
+void net_initialize(const char *addresses, const char *gateway);
 
 /* Sets or takes away (0) the address of a device, and tells the neighbours. Returns false, changing
- * nothing, if the address is no host's (network, broadcast, multicast, loopback). */
+ * nothing, if the address is no host's (network, broadcast, multicast, loopback) or another
+ * device's. A gateway that no device reaches afterwards is none any more. To be taken away
+ * before a device is unregistered.
+ * Context: thread. Ordering: readers without a lock see an old or a new address, never a mask of 0
+ * with an address. */
 bool net_config_set_address(struct net_device *device, uint32_t address, uint32_t mask,
                             enum net_config_source source);
 enum net_config_source net_config_source(const struct net_device *device);
@@ -29,10 +33,24 @@ const char *net_config_source_name(enum net_config_source source);
 
 /* The default gateway; 0: none. */
 uint32_t net_config_gateway(void);
+
+/* Returns false, changing nothing, if @address is in no device's net, or is our own. */
 bool net_config_set_gateway(uint32_t address);
 
-/* Whether @address is one of our devices' own / a broadcast of its net. */
+/* The device whose own address @address is; NULL: none's. Context: any. */
 struct net_device *net_config_owner(uint32_t address);
+
+/* The device in whose net @address lies, whatever it is there (host, broadcast, our own); the
+ * first of several; NULL: none. Context: any. */
+struct net_device *net_config_device_towards(uint32_t address);
+
+/* Wakes the housekeeping thread, because there is something that its tick is to look after: an ARP
+ * question, a link that changed. It looks ten times a second as long as there is, and sleeps
+ * NET_HOUSEKEEPING_IDLE_NS at a time when there is not. Cheap when it is awake already. Context:
+ * any but NMI; before net_initialize() it does nothing. */
+#define NET_HOUSEKEEPING_NS      100000000ull
+#define NET_HOUSEKEEPING_IDLE_NS 2000000000ull
+void net_housekeeping_wake(void);
 
 /* What DHCP is doing for a device: "off", "asking", "bound", "no answer"; @lease_ns (may be NULL):
  * what is left. */

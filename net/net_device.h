@@ -147,6 +147,7 @@ struct net_device {
     /* IPv4 configuration, host byte order, 0: none; by net_config.c, read by anyone: */
     uint32_t ipv4_address;
     uint32_t ipv4_mask;
+    uint32_t ipv4_source; /* enum net_config_source */
 };
 
 /* The CPU that the next queue of a device is to live on: the CPUs in turn, not CPU 0 if there are
