@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 static const struct pci_driver *const drivers[] = {
+    &virtio_net_driver,
     NULL,
 };
 
