@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 /* Ethernet II framing, and the table of protocols by type. Invariant: a protocol gets only frames
- * that are at least FRAME header long and addressed to its device or to all. */
+ * that hold an ethernet header, come from a single station and are addressed to its device or to
+ * all. Called by receive.c and by the protocols. */
 #pragma once
 
 #include "net/net_device.h"
 #include "net/packet.h"
+#include "net/wire.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define ETHERNET_HEADER_BYTES 14
@@ -24,8 +27,24 @@ extern const unsigned net_protocol_count;
 
 extern const uint8_t mac_broadcast[MAC_BYTES];
 
-/* Takes a frame that the hook let pass. Context: poll thread. */
+static inline bool mac_is_equal(const uint8_t *left, const uint8_t *right)
+{
+    return wire_get32(left) == wire_get32(right) && wire_get16(left + 4) == wire_get16(right + 4);
+}
+
+/* Broadcast or multicast: never the address of a single station. */
+static inline bool mac_is_group(const uint8_t *mac)
+{
+    return (mac[0] & 1) != 0;
+}
+
+/* Takes a frame that the hook let pass, or (packet->device == NULL) one that this machine sends to
+ * itself. Context: poll thread, or who sends to itself. */
 void ethernet_receive(struct packet *packet);
+
+/* Puts the header in front, where the caller knows that there is room for it. */
+void ethernet_put_header(struct packet *packet, const uint8_t destination[MAC_BYTES],
+                         const uint8_t source[MAC_BYTES], uint16_t type);
 
 /* Puts the header in front and sends the frame from @device. Takes the packet. */
 void ethernet_send(struct net_device *device, const uint8_t destination[MAC_BYTES], uint16_t type,

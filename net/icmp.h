@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* ICMP (RFC 792): answers echo requests; sends them for `ping` and tells who waits of the answers.
- * Invariant: an answer is as long as the question and carries its bytes. */
+/* ICMP (RFC 792): answers echo requests; sends them for `ping` and tells who waits of the answers;
+ * tells senders of closed ports. Invariant: an answer is as long as the question and carries its
+ * bytes; nothing is answered that came by broadcast, and errors are sent
+ * ICMP_ERRORS_PER_SECOND times a second at most. */
 #pragma once
 
 #include "net/ipv4.h"
@@ -12,8 +14,14 @@
 #define ICMP_HEADER_BYTES 8
 #define ICMP_PAYLOAD_MAX  1472
 
+#define ICMP_ERRORS_PER_SECOND 10 /* after a pause as many at once */
+
 /* Called by ipv4.c; data at the ICMP header. Takes the packet. */
 void icmp_receive(struct packet *packet, const struct ipv4_receipt *receipt);
+
+/* Answers a datagram whose port is closed, if the limit allows and if it was sent to us alone
+ * (RFC 1122 section 3.2.2). Takes the packet, which the caller has counted. */
+void icmp_send_port_unreachable(struct packet *packet, const struct ipv4_receipt *receipt);
 
 struct icmp_ping_result {
     enum icmp_ping_outcome {

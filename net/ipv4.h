@@ -25,7 +25,10 @@ struct ipv4_receipt {
     bool is_broadcast;      /* the destination is */
 };
 
-/* The protocol handler of ethertype 0x0800. Takes the packet, its data at the IP header. */
+/* The protocol handler of ethertype 0x0800. Takes the packet, its data at the IP header. For us is
+ * what is sent to the address of its device, to the broadcast address of its net, or to
+ * 255.255.255.255. A device without an address takes broadcasts, and UDP to port 68 whatever the
+ * address: the server may send the answer to the address that it offers (RFC 2131 section 4.1). */
 void ipv4_receive(struct packet *packet);
 
 /* Puts an IP header in front of the packet's data and sends it from @device, or from where the
@@ -38,10 +41,12 @@ void ipv4_send(struct net_device *device, uint32_t source, uint32_t destination,
 /* The device and next hop to @destination. Returns NULL if there is no way. */
 struct net_device *ipv4_route(uint32_t destination, uint32_t *next_hop);
 
-/* Sends a received packet back to where it came from, without asking ARP or the route: swaps the
- * ethernet and IP addresses in place; the transport header is the caller's. packet->data stands
- * behind the IP header @receipt tells of. Takes the packet. */
-void ipv4_send_back(struct packet *packet, const struct ipv4_receipt *receipt);
+/* Sends a received packet back to where it came from, without asking ARP or the route: in place,
+ * with what packet->data holds now behind the IP header; the transport header is the caller's. If
+ * the data do not stand right behind an IP header of @protocol without options, a new one is put in
+ * front of them. What was sent to a broadcast address is not answered: dropped, counted (RFC 1122
+ * section 3.2.2). Takes the packet. */
+void ipv4_send_back(struct packet *packet, const struct ipv4_receipt *receipt, uint8_t protocol);
 
 /* Sum of the pseudo header of UDP, to which checksum_add() adds the rest. */
 uint32_t ipv4_pseudo_header_sum(uint32_t source, uint32_t destination, uint8_t protocol,

@@ -34,7 +34,7 @@ struct packet {
     uint32_t length;           /* of the frame */
     uint16_t queue;            /* it came from, */
     bool is_allocated;         /* by packet_pool.c: asserts that nobody frees a packet twice */
-    struct net_device *device; /* that it came from; NULL: made here */
+    struct net_device *device; /* that it came from; NULL: made here, sent to ourselves included */
     uint64_t received_ns;      /* clock_now_ns() on arrival; 0: nobody asked (netstamp_needed) */
     /* written once: */
     uint8_t *buffer;

@@ -33,3 +33,10 @@ static inline void wire_put32(uint8_t *at, uint32_t value)
  * complements: what to store, or 0 over data that hold their right checksum. */
 uint32_t checksum_add(uint32_t sum, const uint8_t *bytes, size_t length);
 uint16_t checksum_finish(uint32_t sum);
+
+/* @checksum of data in which a word was @old and is @new now (RFC 1624, equation 3). Returns 0 also
+ * where all data are 0 and the checksum is 0xffff: for data that are not. */
+static inline uint16_t checksum_replace16(uint16_t checksum, uint16_t old, uint16_t new)
+{
+    return checksum_finish((uint32_t)(uint16_t)~checksum + (uint16_t)~old + new);
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+/* Receiving IPv4; see ipv4.h. Invariant: nothing of a header is believed before its checksum is
+ * right, and no length before it is compared with the frame's. Called by ethernet.c. */
+#include "net/ipv4.h"
+
+#include "net/counters.h"
+#include "net/icmp.h"
+#include "net/ipv4_header.h"
+#include "net/net_config.h"
+#include "net/udp.h"
+#include "net/wire.h"
+
+#define OPTION_END           0
+#define OPTION_NO_OPERATION  1
+#define FIRST_GROUP_ADDRESS  0xe0000000u /* 224.0.0.0: multicast, reserved, broadcast */
+#define LOOPBACK_NETWORK     127
+#define FRAGMENT_MASK        0x3fff /* more fragments, and the offset */
+#define DHCP_CLIENT_PORT     68
+#define DESTINATION_PORT     2 /* offset in a UDP header */
+#define OPTION_LENGTH_OFFSET 1
+
+uint32_t ipv4_pseudo_header_sum(uint32_t source, uint32_t destination, uint8_t protocol,
+                                uint32_t length)
+{
+    return (source >> 16) + (source & 0xffff) + (destination >> 16) + (destination & 0xffff) +
+           protocol + length;
+}
+
+/* Whether the options in [@option, @end) follow each other without a gap. What they ask for is not
+ * done: we are where the packet ends. */
+static bool options_are_well_formed(const uint8_t *option, const uint8_t *end)
+{
+    while (option < end && *option != OPTION_END) {
+        if (*option == OPTION_NO_OPERATION) {
+            option++;
+        } else if (end - option <= OPTION_LENGTH_OFFSET || option[OPTION_LENGTH_OFFSET] < 2 ||
+                   option[OPTION_LENGTH_OFFSET] > end - option) {
+            return false;
+        } else {
+            option += option[OPTION_LENGTH_OFFSET];
+        }
+    }
+    return true;
+}
+
+/* Why the header cannot be used, or NET_COUNTER_COUNT. */
+static enum net_counter form_obstacle(const struct packet *packet, uint32_t *header_length)
+{
+    const uint8_t *header = packet->data;
+    uint32_t total;
+
+    if (packet->length < IPV4_HEADER_BYTES) {
+        return NET_DROP_IPV4_SHORT;
+    }
+    if (header[IPV4_VERSION] >> 4 != 4) {
+        return NET_DROP_IPV4_VERSION;
+    }
+    *header_length = (header[IPV4_VERSION] & 0xfu) * 4;
+    if (*header_length < IPV4_HEADER_BYTES || *header_length > packet->length) {
+        return NET_DROP_IPV4_HEADER_LENGTH;
+    }
+    if (checksum_finish(checksum_add(0, header, *header_length)) != 0) {
+        return NET_DROP_IPV4_CHECKSUM;
+    }
+    total = wire_get16(header + IPV4_TOTAL_LENGTH);
+    if (total < *header_length || total > packet->length) {
+        return NET_DROP_IPV4_TOTAL_LENGTH;
+    }
+    if (*header_length > IPV4_HEADER_BYTES &&
+        !options_are_well_formed(header + IPV4_HEADER_BYTES, header + *header_length)) {
+        return NET_DROP_IPV4_OPTIONS;
+    }
+    return NET_COUNTER_COUNT;
+}
+
+/* A DHCP server's answer may come to the address that we have not got yet. */
+static bool is_to_dhcp_client(const struct ipv4_receipt *receipt)
+{
+    const uint8_t *header = receipt->header;
+    uint32_t total = wire_get16(header + IPV4_TOTAL_LENGTH);
+
+    return header[IPV4_PROTOCOL] == IPV4_PROTOCOL_UDP && receipt->destination != 0 &&
+           receipt->destination < FIRST_GROUP_ADDRESS &&
+           total >= receipt->header_length + UDP_HEADER_BYTES &&
+           wire_get16(header + receipt->header_length + DESTINATION_PORT) == DHCP_CLIENT_PORT;
+}
+
+static bool is_for_us(const struct packet *packet, struct ipv4_receipt *receipt)
+{
+    const struct net_device *device = packet->device;
+    uint32_t address;
+
+    if (device == NULL) {
+        return net_config_owner(receipt->destination) != NULL;
+    }
+    address = ipv4_address_of(device);
+    if (receipt->destination == address && address != 0) {
+        return true;
+    }
+    receipt->is_broadcast = ipv4_is_broadcast_on(device, receipt->destination);
+    return receipt->is_broadcast || (address == 0 && is_to_dhcp_client(receipt));
+}
+
+/* Whether an answer to the sender would go to one other host. Who has no address yet asks by
+ * broadcast, with source 0. */
+static bool source_is_sane(const struct packet *packet, const struct ipv4_receipt *receipt)
+{
+    uint32_t source = receipt->source;
+
+    if (packet->device == NULL) {
+        return true; /* our own */
+    }
+    if (source >> 24 == 0) {
+        return source == 0 && receipt->is_broadcast;
+    }
+    return source < FIRST_GROUP_ADDRESS && source >> 24 != LOOPBACK_NETWORK &&
+           source != ipv4_address_of(packet->device) &&
+           !ipv4_is_broadcast_on(packet->device, source);
+}
+
+/* Why a well-formed packet goes no further, or NET_COUNTER_COUNT. */
+static enum net_counter address_obstacle(const struct packet *packet, struct ipv4_receipt *receipt)
+{
+    if (!is_for_us(packet, receipt)) {
+        return NET_DROP_IPV4_NOT_FOR_US;
+    }
+    if (!source_is_sane(packet, receipt)) {
+        return NET_DROP_IPV4_SOURCE;
+    }
+    if ((wire_get16(receipt->header + IPV4_FRAGMENT) & FRAGMENT_MASK) != 0) {
+        return NET_DROP_IPV4_FRAGMENT;
+    }
+    return NET_COUNTER_COUNT;
+}
+
+void ipv4_receive(struct packet *packet)
+{
+    uint8_t *header = packet->data;
+    struct ipv4_receipt receipt = {.header = header};
+    enum net_counter obstacle;
+
+    net_count(NET_RECEIVED_IPV4);
+    obstacle = form_obstacle(packet, &receipt.header_length);
+    if (obstacle == NET_COUNTER_COUNT) {
+        receipt.source = wire_get32(header + IPV4_SOURCE);
+        receipt.destination = wire_get32(header + IPV4_DESTINATION);
+        obstacle = address_obstacle(packet, &receipt);
+    }
+    if (obstacle != NET_COUNTER_COUNT) {
+        net_drop(packet, obstacle);
+        return;
+    }
+    packet->length = wire_get16(header + IPV4_TOTAL_LENGTH); /* without the frame's padding */
+    packet_pull(packet, receipt.header_length);
+    switch (header[IPV4_PROTOCOL]) {
+    case IPV4_PROTOCOL_UDP:
+        udp_receive(packet, &receipt);
+        break;
+    case IPV4_PROTOCOL_ICMP:
+        icmp_receive(packet, &receipt);
+        break;
+    default:
+        net_drop(packet, NET_DROP_IPV4_PROTOCOL);
+    }
+}
