@@ -10,6 +10,8 @@
 
 static const struct pci_driver *const drivers[] = {
     &virtio_net_driver,
+    &e1000_driver,
+    &e1000e_driver,
     NULL,
 };
 
