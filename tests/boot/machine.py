@@ -60,11 +60,13 @@ def loader_options(loader, command_line, image=BUILD / "livetext.elf"):
 class Machine:
     def __init__(self, name, loader="kernel", machine="pc", cpus=4, memory="256M", cpu="max",
                  accel="tcg,thread=multi", command_line="", extra=(), timeout=30,
-                 image=BUILD / "livetext.elf"):
+                 image=BUILD / "livetext.elf", nic=("-nic", "none"), prefix=()):
+        """@nic: QEMU's options for network cards; @prefix: a command that starts QEMU."""
         self.name, self.timeout = name, timeout
+        self.command = [*prefix, "qemu-system-x86_64"]
         self.arguments = [
             "-machine", machine, "-accel", accel, "-cpu", cpu, "-smp", str(cpus), "-m", memory,
-            "-display", "none", "-nic", "none", "-no-reboot",
+            "-display", "none", *nic, "-no-reboot",
             "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
             "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
             *loader_options(loader, command_line, image), *map(str, extra)]
@@ -75,9 +77,10 @@ class Machine:
     def __enter__(self):
         LOGS.mkdir(parents=True, exist_ok=True)
         self.log = open(LOGS / f"{self.name}.log", "w", encoding="utf-8")
-        self.log.write(f"qemu-system-x86_64 {' '.join(self.arguments)}\n")
+        self.log.write(f"{' '.join(self.command + self.arguments)}\n")
         self.started = time.monotonic()
-        self.child = pexpect.spawn(shutil.which("qemu-system-x86_64"), self.arguments,
+        self.child = pexpect.spawn(shutil.which(self.command[0]),
+                                   [*self.command[1:], *self.arguments],
                                    encoding="utf-8", codec_errors="replace", timeout=self.timeout,
                                    dimensions=(24, 200), echo=False)
         self.child.logfile_read = self.log
