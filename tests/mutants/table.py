@@ -216,4 +216,66 @@ MUTANTS = [
            "for (*failed = 0; *failed < count; (*failed)++) {",
            "for (*failed = 0; *failed < count && *failed < 2; (*failed)++) {",
            "torture", "everything_that_is_patched_changes_at_once", may_die=True),
+
+    # Network: packets with one owner, queues with one poller, senders that take turns.
+    Mutant("pool-hands-out-without-its-lock", "net/packet_pool.c",
+           """    uint64_t flags = spinlock_lock_save(&pool->lock);
+    unsigned got = count < pool->free_count ? count : pool->free_count;
+
+    for (unsigned i = 0; i < got; i++) {
+        packets[i] = take_locked(pool);
+    }
+    pool->exhausted += got < count ? 1 : 0;
+    if (pool->free_count < pool->least_free) {
+        pool->least_free = pool->free_count;
+    }
+    spinlock_unlock_restore(&pool->lock, flags);
+""", """    unsigned got = count < pool->free_count ? count : pool->free_count;
+
+    for (unsigned i = 0; i < got; i++) {
+        packets[i] = take_locked(pool);
+    }
+    pool->exhausted += got < count ? 1 : 0;
+    if (pool->free_count < pool->least_free) {
+        pool->least_free = pool->free_count;
+    }
+""", "net_device", "pool_survives_all_cpus", may_die=True),
+    Mutant("dropped-frame-keeps-its-packet", "net/counters.c",
+           "    net_count(reason);\n    packet_free(packet);\n",
+           "    net_count(reason);\n    (void)packet;\n",
+           "net_device", "hook_actions_are_obeyed", may_die=True),
+    Mutant("dropped-frame-freed-twice", "net/counters.c",
+           "    net_count(reason);\n    packet_free(packet);\n",
+           "    net_count(reason);\n    packet_free(packet);\n    packet_free(packet);\n",
+           "net_device", "hook_actions_are_obeyed", may_die=True),
+    Mutant("poll-with-interrupts-on", "net/net_poll.c",
+           "    queue->device->operations->interrupt_off(queue->device, queue->index);\n"
+           "    net_queue_kick(queue);", "    net_queue_kick(queue);",
+           "net_device", "polling_masks_interrupts"),
+    Mutant("ring-not-looked-at-again", "net/net_poll.c",
+           "if (!device->operations->interrupt_on(device, queue->index)) {",
+           "if (!device->operations->interrupt_on(device, queue->index) || true) {",
+           "net_device", "frame_before_interrupts_are_on_is_not_stuck", may_die=True),
+    Mutant("senders-without-the-lock", "net/net_transmit.c",
+           """    flags = spinlock_lock_save(&queue->transmit_lock);
+    reason = obstacle_to_sending(device);
+    if (reason == NET_COUNTER_COUNT) {
+        if (transmit_locked(queue, packet)) {
+            start_locked(queue);
+        } else {
+            reason = NET_DROP_TRANSMIT_FULL;
+        }
+    }
+    spinlock_unlock_restore(&queue->transmit_lock, flags);
+""", """    flags = interrupts_save();
+    reason = obstacle_to_sending(device);
+    if (reason == NET_COUNTER_COUNT) {
+        if (transmit_locked(queue, packet)) {
+            start_locked(queue);
+        } else {
+            reason = NET_DROP_TRANSMIT_FULL;
+        }
+    }
+    interrupts_restore(flags);
+""", "net_transmit", "senders_take_turns", may_die=True),
 ]

@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: MIT
+/* Packets, devices, poll threads, the receive hook: on a card in memory (fake_nic.h), so
+ * that every interrupt and every full ring comes exactly when a case wants it. All figures are
+ * exact. */
+#include "arch/clock.h"
+#include "arch/percpu.h"
+#include "kernel/string.h"
+#include "kernel/thread.h"
+#include "net/counters.h"
+#include "net/net_device.h"
+#include "net/packet.h"
+#include "net/wire.h"
+#include "tests/kernel/fake_nic.h"
+#include "tests/kernel/net_frames.h"
+#include "tests/kernel/test.h"
+#include "tests/kernel/workers.h"
+
+/* ---- pools ---- */
+
+#define POOL_PACKETS 33u /* odd: the last page holds one buffer */
+
+static void pool_hands_out_each_packet_once(struct test *test)
+{
+    struct packet_pool *pool = packet_pool_create("test", POOL_PACKETS);
+    struct packet *packets[POOL_PACKETS];
+
+    if (!EXPECT(test, pool != NULL)) {
+        return;
+    }
+    for (unsigned i = 0; i < POOL_PACKETS; i++) {
+        packets[i] = packet_allocate(pool);
+        if (EXPECT(test, packets[i] != NULL)) {
+            memset(packets[i]->buffer, (int)i, PACKET_BUFFER_BYTES);
+        }
+    }
+    EXPECT(test, packet_allocate(pool) == NULL);
+    EXPECT_EQUAL(test, packet_pool_count(pool).exhausted, 1);
+    EXPECT_EQUAL(test, packet_pool_count(pool).free, 0);
+    for (unsigned i = 0; i < POOL_PACKETS; i++) {
+        EXPECT_EQUAL(test, packets[i]->buffer[0], i);
+        EXPECT_EQUAL(test, packets[i]->buffer[PACKET_BUFFER_BYTES - 1], i);
+        packet_free(packets[i]);
+    }
+    EXPECT_EQUAL(test, packet_pool_count(pool).free, POOL_PACKETS);
+    EXPECT_EQUAL(test, packet_pool_count(pool).least_free, 0);
+    packet_pool_destroy(pool);
+}
+
+/* All CPUs take and give from a pool with too few packets for them. A packet that two have got at
+ * once shows its owner's mark overwritten; a list that was torn loses packets or panics. */
+#define RACE_ROUNDS 20000u
+#define RACE_NS     300000000ull /* and not longer, however slow the host */
+#define RACE_HELD   4u
+
+static struct pool_race {
+    struct packet_pool *pool;
+    uint64_t end_ns;
+    uint32_t overwritten;
+    uint32_t mark;
+} pool_race;
+
+static void take_mark_and_give(void *argument)
+{
+    (void)argument;
+    uint32_t mark = __atomic_add_fetch(&pool_race.mark, 1, __ATOMIC_RELAXED);
+    struct packet *packets[RACE_HELD];
+
+    for (unsigned round = 0; round < RACE_ROUNDS && clock_now_ns() < pool_race.end_ns; round++) {
+        unsigned got =
+            packet_allocate_many(pool_race.pool, packets, 1 + (round + mark) % RACE_HELD);
+
+        for (unsigned i = 0; i < got; i++) {
+            wire_put32(packets[i]->buffer, mark);
+        }
+        for (unsigned i = 0; i < got; i++) {
+            if (wire_get32(packets[i]->buffer) != mark) {
+                __atomic_fetch_add(&pool_race.overwritten, 1, __ATOMIC_RELAXED);
+            }
+        }
+        packet_free_many(packets, got);
+    }
+}
+
+static void pool_survives_all_cpus(struct test *test)
+{
+    struct workers workers;
+
+    pool_race = (struct pool_race){.pool = packet_pool_create("test", 2 * RACE_HELD),
+                                   .end_ns = clock_now_ns() + RACE_NS};
+    if (!EXPECT(test, pool_race.pool != NULL)) {
+        return;
+    }
+    if (EXPECT(test, workers_start(&workers, true, take_mark_and_give, NULL))) {
+        workers_join(&workers);
+    }
+    EXPECT_EQUAL(test, pool_race.overwritten, 0);
+    EXPECT_EQUAL(test, packet_pool_count(pool_race.pool).free, 2 * RACE_HELD);
+    packet_pool_destroy(pool_race.pool);
+}
+
+/* ---- the hook ---- */
+
+static struct hook_log {
+    uint32_t seen;         /* frames */
+    uint32_t out_of_order; /* word not that of the frame before plus one */
+    uint32_t last;
+} hook_log;
+
+static unsigned hook_checks_order(struct packet *packet)
+{
+    uint32_t word = frame_word(packet->data);
+
+    hook_log.out_of_order += word != hook_log.last + 1;
+    hook_log.last = word;
+    hook_log.seen++;
+    return NET_ACTION_DROP;
+}
+
+static void frames_reach_the_hook_in_order(struct test *test)
+{
+    struct fake_nic *nic = fake_nic_add(&(struct fake_nic_options){.queues = 1});
+    uint64_t dropped = net_counter_read(NET_DROP_HOOK);
+    const uint32_t frames = 3 * FAKE_RING + 1;
+
+    if (!EXPECT(test, nic != NULL)) {
+        return;
+    }
+    hook_log = (struct hook_log){0};
+    net_device_set_hook(&nic->device, hook_checks_order);
+    for (uint32_t i = 1; i <= frames; i++) {
+        EXPECT(test, fake_nic_inject_word(nic, 0, i));
+    }
+    EXPECT(test, fake_nic_settle(nic));
+    EXPECT_EQUAL(test, hook_log.seen, frames);
+    EXPECT_EQUAL(test, hook_log.out_of_order, 0);
+    EXPECT_EQUAL(test, fake_nic_received(nic), frames);
+    EXPECT_EQUAL(test, net_counter_read(NET_DROP_HOOK) - dropped, frames);
+    fake_nic_remove(test, nic);
+}
+
+static unsigned hook_obeys_the_frame(struct packet *packet)
+{
+    return frame_word(packet->data);
+}
+
+/* The frame says what the hook returns. Every action ends in the counter of that action alone. */
+static void hook_actions_are_obeyed(struct test *test)
+{
+    static const struct {
+        uint32_t action;
+        enum net_counter counter;
+    } rows[] = {
+        {NET_ACTION_ABORT, NET_DROP_HOOK_ABORT}, {NET_ACTION_DROP, NET_DROP_HOOK},
+        {NET_ACTION_PASS, NET_DROP_ETHERTYPE},   {NET_ACTION_TX, NET_HOOK_TX},
+        {NET_ACTION_COUNT, NET_DROP_HOOK_ABORT}, {UINT32_MAX, NET_DROP_HOOK_ABORT},
+    };
+    struct fake_nic *nic = fake_nic_add(&(struct fake_nic_options){.queues = 1});
+    uint8_t frame[FRAME_BYTES_MIN];
+
+    if (!EXPECT(test, nic != NULL)) {
+        return;
+    }
+    net_device_set_hook(&nic->device, hook_obeys_the_frame);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint64_t before = net_counter_read(rows[i].counter);
+        uint64_t captured = fake_nic_captured(nic);
+
+        EXPECT(test, fake_nic_inject_word(nic, 0, rows[i].action));
+        EXPECT(test, fake_nic_settle(nic));
+        EXPECT_EQUAL(test, net_counter_read(rows[i].counter) - before, 1);
+        EXPECT_EQUAL(test, fake_nic_captured(nic) - captured, rows[i].action == NET_ACTION_TX);
+    }
+    frame_make(frame, NET_ACTION_TX);
+    EXPECT_EQUAL(test, nic->last_length, sizeof(frame));
+    EXPECT(test, memcmp(nic->last_frame, frame, sizeof(frame)) == 0);
+    fake_nic_remove(test, nic);
+}
+
+/* ---- poll threads ---- */
+
+#define CHAIN_FRAMES 1000u
+
+static struct fake_nic *chain_nic;
+
+/* Each frame brings the next, so that the ring is never empty before the last one. */
+static unsigned hook_brings_the_next(struct packet *packet)
+{
+    uint32_t word = frame_word(packet->data);
+    uint8_t frame[FRAME_BYTES_MIN];
+
+    if (word < CHAIN_FRAMES) {
+        frame_make(frame, word + 1);
+        fake_nic_inject(chain_nic, 0, frame, sizeof(frame));
+    }
+    return NET_ACTION_DROP;
+}
+
+/* A thousand frames that come while the thread polls cost the one interrupt that woke it. A kernel
+ * that leaves the interrupt on would count a thousand. */
+static void polling_masks_interrupts(struct test *test)
+{
+    struct fake_nic *nic = fake_nic_add(&(struct fake_nic_options){.queues = 1});
+
+    if (!EXPECT(test, nic != NULL)) {
+        return;
+    }
+    chain_nic = nic;
+    EXPECT(test, fake_nic_settle(nic)); /* behind the first poll, which turns interrupts on */
+    net_device_set_hook(&nic->device, hook_brings_the_next);
+
+    struct net_queue_counters before = nic->device.queues[0].counters;
+
+    EXPECT(test, fake_nic_inject_word(nic, 0, 1));
+    EXPECT(test, fake_nic_settle(nic));
+
+    struct net_queue_counters after = nic->device.queues[0].counters;
+
+    EXPECT_EQUAL(test, after.received - before.received, CHAIN_FRAMES);
+    EXPECT_EQUAL(test, after.interrupts - before.interrupts, 1);
+    EXPECT_EQUAL(test, after.polls_whole - before.polls_whole, CHAIN_FRAMES / NET_POLL_BUDGET);
+    EXPECT_EQUAL(test, after.polls - before.polls, CHAIN_FRAMES / NET_POLL_BUDGET + 1);
+    fake_nic_remove(test, nic);
+}
+
+static uint32_t late_frames; /* still to come; by the poll thread alone */
+
+static void inject_before_interrupt_on(struct fake_nic *nic, unsigned queue)
+{
+    uint8_t frame[FRAME_BYTES_MIN];
+
+    if (late_frames != 0) {
+        late_frames--;
+        frame_make(frame, late_frames);
+        fake_nic_inject(nic, queue, frame, sizeof(frame));
+    }
+}
+
+/* Each time the thread has found the ring empty, a frame comes before interrupts are on: nobody is
+ * told of it. A thread that did not look again would leave it there; all twenty would need twenty
+ * other frames to be found. */
+static void frame_before_interrupts_are_on_is_not_stuck(struct test *test)
+{
+    struct fake_nic *nic = fake_nic_add(
+        &(struct fake_nic_options){.queues = 1, .before_interrupt_on = inject_before_interrupt_on});
+
+    if (!EXPECT(test, nic != NULL)) {
+        return;
+    }
+    EXPECT(test, fake_nic_settle(nic));
+    __atomic_store_n(&late_frames, 20, __ATOMIC_RELEASE);
+    EXPECT(test, fake_nic_inject_word(nic, 0, 1));
+    EXPECT(test, fake_nic_settle(nic));
+    EXPECT_EQUAL(test, fake_nic_received(nic), 21);
+    EXPECT_EQUAL(test, fake_nic_interrupts(nic), 1);
+    fake_nic_remove(test, nic);
+}
+
+/* ---- devices in trouble ---- */
+
+static bool has_dropped_ten(void *argument)
+{
+    const struct fake_nic *nic = argument;
+
+    return __atomic_load_n(&nic->device.queues[0].counters.no_buffer, __ATOMIC_RELAXED) == 10;
+}
+
+/* Somebody has all packets: frames that come are dropped, counted, and their buffers used again. */
+static void exhausted_pool_costs_frames_alone(struct test *test)
+{
+    static struct packet *taken[FAKE_PACKETS];
+    struct fake_nic *nic = fake_nic_add(&(struct fake_nic_options){.queues = 1});
+    unsigned count;
+
+    if (!EXPECT(test, nic != NULL)) {
+        return;
+    }
+    EXPECT(test, fake_nic_settle(nic));
+    count = packet_allocate_many(nic->device.pool, taken, FAKE_PACKETS);
+    EXPECT_EQUAL(test, count, FAKE_PACKETS - FAKE_RING);
+    for (uint32_t i = 0; i < 10; i++) {
+        EXPECT(test, fake_nic_inject_word(nic, 0, i));
+    }
+    EXPECT(test, wait_patiently(has_dropped_ten, nic));
+    EXPECT_EQUAL(test, nic->device.queues[0].counters.no_buffer, 10);
+    EXPECT_EQUAL(test, fake_nic_received(nic), 0);
+    EXPECT_EQUAL(test, net_device_census(&nic->device).receive_rings, FAKE_RING);
+    packet_free_many(taken, count);
+    EXPECT(test, fake_nic_inject_word(nic, 0, 11));
+    EXPECT(test, fake_nic_settle(nic));
+    EXPECT_EQUAL(test, fake_nic_received(nic), 1);
+    fake_nic_remove(test, nic);
+}
+
+static void reset_frees_what_the_rings_hold(struct test *test)
+{
+    struct fake_nic *nic = fake_nic_add(&(struct fake_nic_options){.queues = 2});
+    const unsigned held = 20;
+
+    if (!EXPECT(test, nic != NULL)) {
+        return;
+    }
+    nic->holds_transmit = true;
+    for (uint32_t i = 0; i < held; i++) {
+        EXPECT(test, net_device_transmit(&nic->device, i % 2, fake_nic_packet(nic, i)));
+    }
+    EXPECT_EQUAL(test, net_device_census(&nic->device).transmit_rings, held);
+    EXPECT(test, net_device_reset(&nic->device));
+    EXPECT_EQUAL(test, nic->device.resets, 1);
+    EXPECT_EQUAL(test, net_device_census(&nic->device).transmit_rings, 0);
+    EXPECT_EQUAL(test, net_device_census(&nic->device).receive_rings, 2 * FAKE_RING);
+    EXPECT_EQUAL(test, fake_nic_captured(nic), 0);
+    EXPECT(test, fake_nic_settle(nic));
+    nic->holds_transmit = false;
+    EXPECT(test, fake_nic_inject_word(nic, 1, 1));
+    EXPECT(test, fake_nic_settle(nic));
+    EXPECT_EQUAL(test, fake_nic_received(nic), 1);
+    fake_nic_remove(test, nic);
+}
+
+/* It spoke nonsense, and does not come back from the first reset; from the second it does. */
+static void dead_device_is_left_alone_until_reset(struct test *test)
+{
+    struct fake_nic *nic = fake_nic_add(&(struct fake_nic_options){.queues = 1});
+    uint64_t stopped = net_counter_read(NET_DROP_DEVICE_STOPPED);
+    uint8_t frame[FRAME_BYTES_MIN];
+
+    if (!EXPECT(test, nic != NULL)) {
+        return;
+    }
+    EXPECT(test, fake_nic_settle(nic));
+    net_device_fail(&nic->device, "it is a test and says nonsense");
+    frame_make(frame, 1);
+    EXPECT(test, fake_nic_inject(nic, 0, frame, sizeof(frame)));
+    EXPECT(test, !net_device_transmit(&nic->device, 0, fake_nic_packet(nic, 2)));
+    EXPECT_EQUAL(test, net_counter_read(NET_DROP_DEVICE_STOPPED) - stopped, 1);
+    nic->refuses_reset = true;
+    EXPECT(test, !net_device_reset(&nic->device));
+    EXPECT(test, nic->device.is_dead);
+    EXPECT(test, !net_device_transmit(&nic->device, 0, fake_nic_packet(nic, 3)));
+    EXPECT_EQUAL(test, fake_nic_received(nic), 0);
+    nic->refuses_reset = false;
+    EXPECT(test, net_device_reset(&nic->device));
+    EXPECT(test, !nic->device.is_dead);
+    EXPECT(test, net_device_transmit(&nic->device, 0, fake_nic_packet(nic, 4)));
+    EXPECT(test, fake_nic_inject_word(nic, 0, 5));
+    EXPECT(test, fake_nic_settle(nic));
+    EXPECT_EQUAL(test, fake_nic_received(nic), 1);
+    EXPECT_EQUAL(test, fake_nic_lost_in_reset(nic), 1);
+    fake_nic_remove(test, nic);
+}
+
+static void two_devices_do_not_mix(struct test *test)
+{
+    unsigned present = net_device_count();
+    struct fake_nic *first = fake_nic_add(&(struct fake_nic_options){.queues = 1});
+    struct fake_nic *second = fake_nic_add(&(struct fake_nic_options){.queues = 2});
+
+    if (!EXPECT(test, first != NULL && second != NULL)) {
+        return;
+    }
+    EXPECT_EQUAL(test, net_device_count(), present + 2);
+    EXPECT(test, net_device_find(first->device.name) == &first->device);
+    EXPECT(test, net_device_find(second->device.name) == &second->device);
+    EXPECT(test, strcmp(first->device.name, second->device.name) != 0);
+    net_device_set_hook(&second->device, hook_obeys_the_frame);
+    for (uint32_t i = 0; i < 30; i++) {
+        EXPECT(test, fake_nic_inject_word(first, 0, NET_ACTION_TX));
+        EXPECT(test, fake_nic_inject_word(second, i % 2, NET_ACTION_TX));
+    }
+    EXPECT(test, fake_nic_settle(first) && fake_nic_settle(second));
+    EXPECT_EQUAL(test, fake_nic_received(first), 30);
+    EXPECT_EQUAL(test, fake_nic_captured(first), 0);
+    EXPECT_EQUAL(test, second->device.queues[0].counters.received, 15);
+    EXPECT_EQUAL(test, second->queues[0].captured, 15);
+    EXPECT_EQUAL(test, second->queues[1].captured, 15);
+    fake_nic_remove(test, second);
+    fake_nic_remove(test, first);
+    EXPECT_EQUAL(test, net_device_count(), present);
+}
+
+static const struct test_case cases[] = {
+    TEST_CASE(pool_hands_out_each_packet_once),
+    TEST_CASE(pool_survives_all_cpus),
+    TEST_CASE(frames_reach_the_hook_in_order),
+    TEST_CASE(hook_actions_are_obeyed),
+    TEST_CASE(polling_masks_interrupts),
+    TEST_CASE(frame_before_interrupts_are_on_is_not_stuck),
+    TEST_CASE(exhausted_pool_costs_frames_alone),
+    TEST_CASE(reset_frees_what_the_rings_hold),
+    TEST_CASE(dead_device_is_left_alone_until_reset),
+    TEST_CASE(two_devices_do_not_mix),
+};
+
+const struct test_suite suite_net_device = TEST_SUITE("net_device", cases);
