@@ -10,6 +10,9 @@
 #include "kernel/panic.h"
 #include "kernel/spinlock.h"
 
+#define CPUID_EXTENDED_MAX  0x80000000u
+#define CPUID_ADDRESS_SIZES 0x80000008u
+
 static struct spinlock paging_lock = SPINLOCK("paging");
 static uint64_t window_next = WINDOW_REGION_BASE; /* atomic */
 
@@ -159,6 +162,19 @@ uint64_t paging_unmap(uint64_t virtual_address)
     return old & ENTRY_ADDRESS;
 }
 
+/* The first address beyond what the CPU can put out: set bits above it in an entry would fault. */
+static uint64_t physical_limit(void)
+{
+    struct cpuid_result result;
+
+    cpuid(CPUID_EXTENDED_MAX, 0, &result);
+    if (result.eax < CPUID_ADDRESS_SIZES) {
+        return 1ull << 36; /* "MAXPHYADDR", Intel SDM volume 3, 4.1.4 */
+    }
+    cpuid(CPUID_ADDRESS_SIZES, 0, &result);
+    return 1ull << (result.eax & 0x3f);
+}
+
 /* Maps any physical range in the window region; its addresses are never given out twice. */
 static void *window_map(uint64_t physical, uint64_t size, unsigned flags)
 {
@@ -166,7 +182,8 @@ static void *window_map(uint64_t physical, uint64_t size, unsigned flags)
     uint64_t pages = (offset + size + PAGE_SIZE - 1) / PAGE_SIZE;
     uint64_t base;
 
-    if (size == 0 || size > WINDOW_REGION_SIZE || physical + size < physical) {
+    if (size == 0 || size > WINDOW_REGION_SIZE || physical + size < physical ||
+        physical + size > physical_limit()) {
         return NULL;
     }
     base = __atomic_fetch_add(&window_next, pages * PAGE_SIZE, __ATOMIC_RELAXED);

@@ -68,7 +68,7 @@ unsigned paging_table_count(void);
 
 /* Maps a physical range, any alignment, in the window region: device registers uncached and
  * writable; firmware tables cached and read-only. Never unmapped. Returns NULL without memory or
- * address space. */
+ * address space, or if the CPU has not as many address lines. */
 volatile void *paging_map_device(uint64_t physical, uint64_t size);
 const void *paging_map_tables(uint64_t physical, uint64_t size);
 
