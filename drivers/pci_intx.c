@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* INTx: the shared, level-triggered lines of PCI, through the IOAPIC. Invariant: an interrupt of a
- * line calls every handler of the line; a line that nobody owns up to is masked, and the log says
- * so, because it would interrupt for ever. Called by pci_interrupts.c.
+ * line calls every handler of the line; one that nobody owns up to does not come for ever: devices
+ * that assert it are silenced, or the line is masked, and the log says so. Called by
+ * pci_interrupts.c.
  *
  * Which input of the IOAPIC a pin leads to stands in AML, which is not interpreted here. But the
  * firmware has also wired each pin to an input of the 8259s, the number in the line register, and
@@ -13,6 +14,7 @@
 #include "arch/apic.h"
 #include "arch/interrupt_vectors.h"
 #include "drivers/pci_interrupts.h"
+#include "drivers/pci_registers.h"
 #include "kernel/log.h"
 
 #define LINES 16u /* inputs of the 8259s: what the line register can name */
@@ -31,6 +33,42 @@ struct intx_line {
 
 static struct intx_line lines[LINES];
 
+/* Forbids INTx to devices that assert the line, and names them. Returns how many there are. */
+static unsigned culprits_silence(unsigned line)
+{
+    unsigned silenced = 0;
+
+    for (unsigned i = 0; i < pci_device_count(); i++) {
+        const struct pci_device *device = pci_device_at(i);
+        uint16_t command = pci_read16(device, PCI_COMMAND);
+
+        if (device->interrupt_pin != 0 && device->interrupt_line == line &&
+            !(command & PCI_COMMAND_NO_INTX) &&
+            (pci_read16(device, PCI_STATUS) & PCI_STATUS_INTERRUPT)) {
+            log_error("pci: %s interrupts line %u without an end: it may no more", device->location,
+                      line);
+            pci_write16(device, PCI_COMMAND, command | PCI_COMMAND_NO_INTX);
+            silenced++;
+        }
+    }
+    return silenced;
+}
+
+static void line_note_unclaimed(struct intx_line *line)
+{
+    unsigned number = (unsigned)(line - lines);
+
+    if (++line->unclaimed < UNCLAIMED_MAX) {
+        return;
+    }
+    line->unclaimed = 0;
+    if (culprits_silence(number) == 0) {
+        ioapic_mask(number);
+        log_error("pci: interrupt line %u: %u interrupts that no device owns up to: masked", number,
+                  UNCLAIMED_MAX);
+    }
+}
+
 static void line_interrupt(void *argument)
 {
     struct intx_line *line = argument;
@@ -42,11 +80,10 @@ static void line_interrupt(void *argument)
          slot != NULL; slot = slot->next_of_line) {
         is_claimed = pci_interrupt_slot_call(slot) || is_claimed;
     }
-    line->unclaimed = is_claimed ? 0 : line->unclaimed + 1;
-    if (line->unclaimed == UNCLAIMED_MAX) {
-        ioapic_mask((unsigned)(line - lines));
-        log_error("pci: interrupt line %u: %u interrupts that no device owns up to: masked",
-                  (unsigned)(line - lines), UNCLAIMED_MAX);
+    if (is_claimed) {
+        line->unclaimed = 0;
+    } else {
+        line_note_unclaimed(line);
     }
 }
 

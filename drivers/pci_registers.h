@@ -24,6 +24,7 @@
 #define PCI_COMMAND_MEMORY   (1u << 1)
 #define PCI_COMMAND_MASTER   (1u << 2)
 #define PCI_COMMAND_NO_INTX  (1u << 10)
+#define PCI_STATUS_INTERRUPT (1u << 3) /* INTx is asserted, forbidden or not */
 #define PCI_STATUS_HAS_LIST  (1u << 4)
 #define PCI_HEADER_FUNCTIONS 0x80u /* more than one */
 #define PCI_HEADER_KIND      0x7fu
