@@ -32,7 +32,7 @@ static bool decode_ports(uint32_t low, uint32_t low_sized, struct pci_bar *bar)
 
     *bar = (struct pci_bar){
         .address = low & PORT_MASK, .size = size_of(writable, UINT32_MAX), .is_port = true};
-    return bar->size != 0 && bar->address + bar->size <= PORTS_MAX;
+    return bar->size != 0 && bar->address % bar->size == 0 && bar->address + bar->size <= PORTS_MAX;
 }
 
 /* The upper half of a 64-bit BAR may be hard-wired to 0. */

@@ -18,6 +18,7 @@ struct search {
     bool is_known[BUSES];
     uint8_t buses[BUSES];
     unsigned bus_count;
+    unsigned reached;  /* of the buses */
     unsigned left_out; /* devices for which the list has no room */
 };
 
@@ -122,6 +123,7 @@ void pci_initialize(void)
     pci_access_initialize();
     for (unsigned i = 0; i < search.bus_count; i++) {
         if (pci_access_open_bus(search.buses[i])) {
+            search.reached++;
             bus_search(&search, search.buses[i]);
         }
     }
@@ -129,6 +131,6 @@ void pci_initialize(void)
         log_warning("pci: %u devices are left out: the list has room for %u", search.left_out,
                     PCI_DEVICE_MAX);
     }
-    log_info("pci: %u devices on %u buses, configuration space by %s", device_count,
-             search.bus_count, pci_access_name());
+    log_info("pci: %u devices on %u bus%s, configuration space by %s", device_count, search.reached,
+             search.reached == 1 ? "" : "es", pci_access_name());
 }

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-# Host tests of the pure parts of kernel/ and arch/, as Linux programs under the address and
-# undefined-behaviour sanitizers. Included by tests/host/host.mk, whose `check` runs them too.
+# Host tests of the pure parts of kernel/, arch/ and drivers/, as Linux programs under the address
+# and undefined-behaviour sanitizers. Included by tests/host/host.mk, whose `check` runs them too.
 
 KERNEL_HOST_TESTS := kernel_format kernel_string kernel_log_ring kernel_table kernel_options \
     kernel_words kernel_command_line kernel_line_editor kernel_shell kernel_glob \
-    arch_instruction_shape
+    arch_instruction_shape drivers_pci_bus drivers_pci_bar drivers_pci_interrupts
 
 KERNEL_FAKE_CONSOLE := tests/host/kernel_fake_console.c kernel/format.c
 
@@ -22,10 +22,16 @@ kernel_shell_SOURCES := kernel/shell.c kernel/completion.c kernel/line_editor.c 
     kernel/nearest_word.c kernel/words.c $(KERNEL_FAKE_CONSOLE)
 arch_instruction_shape_SOURCES := arch/instruction_shape.c
 
+PCI_BUS_AND_FAKE := drivers/pci_bus.c drivers/pci_bar.c drivers/pci_capability.c kernel/format.c \
+    tests/host/fake_pci.c
+drivers_pci_bus_SOURCES := $(PCI_BUS_AND_FAKE)
+drivers_pci_bar_SOURCES := $(PCI_BUS_AND_FAKE)
+drivers_pci_interrupts_SOURCES := drivers/pci_interrupts.c drivers/pci_intx.c $(PCI_BUS_AND_FAKE)
+
 KERNEL_HOST_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -I. -fno-omit-frame-pointer \
     -fsanitize=address,undefined -fno-sanitize-recover=all
 
-KERNEL_HOST_HEADERS := $(wildcard kernel/*.h arch/*.h tests/host/*.h)
+KERNEL_HOST_HEADERS := $(wildcard kernel/*.h arch/*.h drivers/*.h tests/host/*.h)
 
 check: $(KERNEL_HOST_TESTS:%=$(HOST)/%)
 
