@@ -26,6 +26,8 @@ static const char *const known_names[] = {
     "mitigation",
     "sync_timeout_ms",
     "static_call_updates",
+    "ip",
+    "gw",
 };
 
 /* written once at boot: */

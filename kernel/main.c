@@ -27,6 +27,7 @@
 #include "kernel/text_snapshot.h"
 #include "kernel/thread.h"
 #include "kernel/version.h"
+#include "net/net_config.h"
 #include "patching/function_trace.h"
 #include "patching/indirect_thunk.h"
 #include "patching/lazy_call.h"
@@ -133,6 +134,7 @@ static void first_thread(void *argument)
     pci_initialize();
     nics_attach();
     patch_worker_start();
+    net_initialize(command_line_get("ip"), command_line_get("gw"));
     shell_run();
 }
 

@@ -48,6 +48,7 @@ const char *const net_counter_names[NET_COUNTER_COUNT] = {
     [NET_DROP_UDP_CHECKSUM] = "drop.udp_checksum",
     [NET_DROP_UDP_PORT] = "drop.udp_port_closed",
     [NET_DROP_UDP_DISCARDED] = "drop.udp_discarded",
+    [NET_DROP_DHCP_MALFORMED] = "drop.dhcp_malformed",
     [NET_DROP_SOCKET_FULL] = "drop.socket_full",
     [NET_DROP_ANSWER] = "drop.answer_refused",
     [NET_DROP_NO_ADDRESS] = "drop.no_address",

@@ -33,3 +33,13 @@ const char *net_address_fault(uint32_t address, uint32_t mask)
     }
     return NULL;
 }
+
+unsigned net_address_prefix(uint32_t mask)
+{
+    unsigned prefix = 0;
+
+    for (; (mask & 0x80000000u) != 0; mask <<= 1) {
+        prefix++;
+    }
+    return prefix;
+}

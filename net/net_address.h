@@ -22,6 +22,9 @@ struct net_address_choice {
 /* Why @address with @mask cannot be a host's, in words; NULL: it can. */
 const char *net_address_fault(uint32_t address, uint32_t mask);
 
+/* The number of leading ones of @mask. */
+unsigned net_address_prefix(uint32_t mask);
+
 /* Reads the next word of a list with commas and moves *@cursor behind it; an empty word is a fault.
  * Returns false at the end of the list. "dhcp", "none" or ADDRESS/PREFIX. */
 bool net_address_list_take(const char **cursor, struct net_address_choice *choice);

@@ -5,6 +5,7 @@
 #include "net/net_config.h"
 
 #include "kernel/mutex.h"
+#include "net/arp.h"
 
 static struct mutex config_mutex = MUTEX("network configuration"); /* for changes */
 static uint32_t gateway;                                           /* atomic; 0: none */
@@ -27,32 +28,25 @@ struct net_device *net_config_owner(uint32_t address)
     return NULL;
 }
 
-struct net_device *net_config_device_towards(uint32_t address)
-{
-    struct net_device *device;
-
-    for (unsigned i = 0; (device = net_device_at(i)) != NULL; i++) {
-        uint32_t own = value_read(&device->ipv4_address);
-
-        if (own != 0 && ((own ^ address) & value_read(&device->ipv4_mask)) == 0) {
-            return device;
-        }
-    }
-    return NULL;
-}
-
 uint32_t net_config_gateway(void)
 {
     return __atomic_load_n(&gateway, __ATOMIC_RELAXED);
 }
 
-/* Whether @address may be a router that we send to. */
+/* Whether @address may be a router that we send to: a host, not us, in the net of a device. */
 static bool is_neighbour(uint32_t address)
 {
-    struct net_device *device = net_config_device_towards(address);
+    struct net_device *device;
 
-    return device != NULL && net_config_owner(address) == NULL &&
-           net_address_fault(address, value_read(&device->ipv4_mask)) == NULL;
+    for (unsigned i = 0; (device = net_device_at(i)) != NULL; i++) {
+        uint32_t own = value_read(&device->ipv4_address);
+        uint32_t mask = value_read(&device->ipv4_mask);
+
+        if (own != 0 && ((own ^ address) & mask) == 0 && net_address_fault(address, mask) == NULL) {
+            return net_config_owner(address) == NULL;
+        }
+    }
+    return false;
 }
 
 bool net_config_set_gateway(uint32_t address)
@@ -82,6 +76,15 @@ static void address_publish(struct net_device *device, uint32_t address, uint32_
     }
 }
 
+/* What was learnt with another address is forgotten. Without a link nobody would hear. */
+static void tell_neighbours(struct net_device *device)
+{
+    arp_forget(device);
+    if (device->ipv4_address != 0 && __atomic_load_n(&device->link_is_up, __ATOMIC_ACQUIRE)) {
+        arp_announce(device);
+    }
+}
+
 bool net_config_set_address(struct net_device *device, uint32_t address, uint32_t mask,
                             enum net_config_source source)
 {
@@ -100,6 +103,9 @@ bool net_config_set_address(struct net_device *device, uint32_t address, uint32_
         }
     }
     mutex_unlock(&config_mutex);
+    if (is_good) {
+        tell_neighbours(device);
+    }
     return is_good;
 }
 

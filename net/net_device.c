@@ -9,6 +9,7 @@
 #include "kernel/mutex.h"
 #include "kernel/string.h"
 #include "kernel/thread.h"
+#include "net/net_config.h"
 #include "net/net_poll.h"
 
 #define PAUSE_PATIENCE_NS 5000000000ull
@@ -56,6 +57,15 @@ struct net_device *net_device_find(const char *name)
         }
     }
     return NULL;
+}
+
+void net_device_for_each(void (*visit)(struct net_device *device, void *argument), void *argument)
+{
+    mutex_lock(&list_mutex);
+    for (unsigned i = 0; net_device_at(i) != NULL; i++) {
+        visit(net_device_at(i), argument);
+    }
+    mutex_unlock(&list_mutex);
 }
 
 static void device_publish(unsigned index, struct net_device *device)
@@ -141,6 +151,7 @@ void net_device_set_link(struct net_device *device, bool is_up)
         __atomic_fetch_add(&device->link_changes, 1, __ATOMIC_RELAXED);
         log_info("%s at %s: link %s", device->operations->driver, device->location,
                  is_up ? "up" : "down");
+        net_housekeeping_wake();
     }
 }
 

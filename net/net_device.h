@@ -168,6 +168,10 @@ unsigned net_device_count(void);
 struct net_device *net_device_at(unsigned index);
 struct net_device *net_device_find(const char *name);
 
+/* Calls visit(device, argument) for each; meanwhile none is reset or taken out of the list: for
+ * threads that do not know of tests' devices. Context: thread. */
+void net_device_for_each(void (*visit)(struct net_device *device, void *argument), void *argument);
+
 /* From the driver's interrupt handler: counts, turns the queue's interrupt off, wakes its thread.
  * Context: interrupt handler, any CPU. */
 void net_queue_interrupt(struct net_queue *queue);

@@ -18,6 +18,16 @@
 #define UDP_PORT_DISCARD 9
 #define UDP_PORT_TIME    37 /* answers with cycle stamps: net/udp_services.c */
 
+/* What the time service answers, numbers big-endian:
+ *     bytes 0-7    the first 8 bytes of the request, as they came; zeroes where it is shorter
+ *     bytes 8-15   TSC when the request was received: by the driver while the key netstamp_needed
+ * is on (to the nanosecond), else when the service was called bytes 16-23  TSC when the answer was
+ * made */
+#define UDP_TIME_TAG_BYTES    8
+#define UDP_TIME_RECEIVED     8
+#define UDP_TIME_SENT         16
+#define UDP_TIME_ANSWER_BYTES 24
+
 struct udp_datagram {
     struct packet *packet;              /* the handler's from now on; data at the payload */
     const struct ipv4_receipt *receipt; /* valid until the handler returns */
@@ -45,5 +55,6 @@ void udp_send(struct net_device *device, uint16_t source_port, uint32_t destinat
  * Context: the handler. */
 void udp_send_back(const struct udp_datagram *datagram, bool changed);
 
-/* Binds the echo, discard and time services. */
+/* Binds the echo, discard and time services. They answer no broadcast, and no request from a port
+ * of such a service (or 0): drop.answer_refused counts those. Context: thread, once. */
 void udp_services_initialize(void);

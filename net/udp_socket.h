@@ -28,14 +28,15 @@ struct udp_sender {
  * thread. */
 struct udp_socket *udp_socket_open(uint16_t port, unsigned depth, bool stamps);
 
-/* Frees what is queued. Context: thread; nobody is in udp_socket_receive(). */
+/* Frees what is queued. Context: thread, the only one that uses the socket. */
 void udp_socket_close(struct udp_socket *socket);
 
 uint16_t udp_socket_port(const struct udp_socket *socket);
 uint64_t udp_socket_dropped(const struct udp_socket *socket);
 
 /* Returns the next packet, the caller's from now on, or NULL when none has come by @deadline_ns
- * (clock_now_ns()); @sender may be NULL. Context: thread, interrupts on. */
+ * (clock_now_ns()); @sender may be NULL. One thread reads a socket. Context: thread, interrupts on.
+ */
 struct packet *udp_socket_receive(struct udp_socket *socket, uint64_t deadline_ns,
                                   struct udp_sender *sender);
 

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT
+/* DHCP with packets; see dhcp.h. Invariant: the states are changed by the housekeeping thread
+ * alone; the poll threads leave an answer in the device's letter box, which holds one, and wake it.
+ * An address that somebody else has set meanwhile ends DHCP for that device. */
+#include "net/dhcp.h"
+
+#include "arch/clock.h"
+#include "arch/instructions.h"
+#include "kernel/log.h"
+#include "kernel/spinlock.h"
+#include "net/counters.h"
+#include "net/dhcp_client.h"
+#include "net/net_config.h"
+#include "net/udp.h"
+
+struct dhcp_port {
+    /* written once: */
+    struct net_device *device;
+    /* by the housekeeping thread; states and times are read by others, for listings: */
+    struct dhcp_client client;
+    bool link_was_up;
+    bool is_given_up_on; /* it was said that no server answers */
+    /* under mail_lock: */
+    bool has_answer;
+    struct dhcp_answer answer;
+};
+
+static struct dhcp_port dhcp_ports[NET_DEVICE_MAX];
+static unsigned dhcp_port_count; /* written before the housekeeping thread starts */
+static struct spinlock mail_lock = SPINLOCK("dhcp mail");
+
+static struct dhcp_port *port_of(const struct net_device *device)
+{
+    for (unsigned i = 0; i < dhcp_port_count; i++) {
+        if (dhcp_ports[i].device == device) {
+            return &dhcp_ports[i];
+        }
+    }
+    return NULL;
+}
+
+/* Leaves an answer to the question asked last. A second one, of another server or forged, that
+ * comes before the first was read is not kept: the question will be asked again if need be. */
+static void mail_put(struct dhcp_port *port, const struct dhcp_answer *answer)
+{
+    uint64_t flags = spinlock_lock_save(&mail_lock);
+    bool is_kept =
+        !port->has_answer &&
+        answer->transaction == __atomic_load_n(&port->client.transaction, __ATOMIC_RELAXED);
+
+    if (is_kept) {
+        port->answer = *answer;
+        port->has_answer = true;
+    }
+    spinlock_unlock_restore(&mail_lock, flags);
+    if (is_kept) {
+        net_housekeeping_wake();
+    }
+}
+
+static bool mail_take(struct dhcp_port *port, struct dhcp_answer *answer)
+{
+    uint64_t flags = spinlock_lock_save(&mail_lock);
+    bool has_answer = port->has_answer;
+
+    *answer = port->answer;
+    port->has_answer = false;
+    spinlock_unlock_restore(&mail_lock, flags);
+    return has_answer;
+}
+
+static void dhcp_receive(void *argument, const struct udp_datagram *datagram)
+{
+    struct packet *packet = datagram->packet;
+    struct dhcp_port *port = port_of(packet->device);
+    struct dhcp_answer answer;
+
+    (void)argument;
+    if (port == NULL || datagram->source_port != DHCP_PORT_SERVER) {
+        net_drop(packet, NET_DROP_UDP_PORT);
+    } else if (dhcp_answer_read(packet->data, packet->length, port->device->mac, &answer) != NULL) {
+        net_drop(packet, NET_DROP_DHCP_MALFORMED);
+    } else {
+        mail_put(port, &answer);
+        packet_free(packet);
+    }
+}
+
+static void question_send(struct dhcp_port *port, const struct dhcp_step *step)
+{
+    struct packet *packet = packet_allocate(port->device->pool);
+
+    if (packet == NULL) {
+        net_count(NET_DROP_NO_PACKET); /* asked again later, as if it had been lost */
+        return;
+    }
+    dhcp_question_write(packet_append(packet, DHCP_QUESTION_BYTES), &step->question,
+                        port->device->mac);
+    udp_send(port->device, DHCP_PORT_CLIENT, step->destination, DHCP_PORT_SERVER, packet);
+}
+
+static void gateway_take(const struct net_device *device, uint32_t router)
+{
+    char text[IPV4_TEXT_BYTES];
+
+    /* One that was given by the command line or another device stays. */
+    if (router != 0 && net_config_gateway() == 0 && !net_config_set_gateway(router)) {
+        ipv4_format(router, text);
+        log_warning("%s: DHCP names the gateway %s, which is no other host in its net: ignored",
+                    device->name, text);
+    }
+}
+
+static void address_take(struct dhcp_port *port, uint64_t now_ns)
+{
+    struct net_device *device = port->device;
+    const struct dhcp_answer *lease = &port->client.lease;
+    char address[IPV4_TEXT_BYTES], server[IPV4_TEXT_BYTES];
+
+    ipv4_format(lease->address, address);
+    ipv4_format(lease->server, server);
+    port->is_given_up_on = false;
+    if (device->ipv4_address == lease->address && device->ipv4_mask == lease->mask) {
+        log_debug("%s: lease of %s renewed for %u s", device->name, address, lease->lease_s);
+    } else if (net_config_set_address(device, lease->address, lease->mask, NET_CONFIG_DHCP)) {
+        log_info("%s: %s/%u by DHCP from %s for %u s", device->name, address,
+                 net_address_prefix(lease->mask), server, lease->lease_s);
+    } else {
+        log_warning("%s: DHCP server %s offers %s, which another device has: refused", device->name,
+                    server, address);
+        dhcp_client_refuse(&port->client, now_ns);
+        return;
+    }
+    gateway_take(device, lease->router);
+}
+
+static void address_drop(struct dhcp_port *port)
+{
+    log_warning("%s: its address is no longer leased; asking for another", port->device->name);
+    net_config_set_address(port->device, 0, 0, NET_CONFIG_NONE);
+}
+
+static void step_do(struct dhcp_port *port, const struct dhcp_step *step, uint64_t now_ns)
+{
+    if (step->change == DHCP_TAKE_ADDRESS) {
+        address_take(port, now_ns);
+    } else if (step->change == DHCP_DROP_ADDRESS) {
+        address_drop(port);
+    }
+    if (step->send) {
+        question_send(port, step);
+    }
+    if (port->client.state == DHCP_SELECTING && port->client.tries > DHCP_TRIES &&
+        !port->is_given_up_on) {
+        port->is_given_up_on = true;
+        log_warning("%s: no DHCP server answers; asking on (ip=none: not at all)",
+                    port->device->name);
+    }
+}
+
+/* Whether the address of the device is what DHCP left there. */
+static bool is_undisturbed(const struct dhcp_port *port)
+{
+    enum net_config_source source = net_config_source(port->device);
+
+    return port->client.state >= DHCP_BOUND ? source == NET_CONFIG_DHCP : source == NET_CONFIG_NONE;
+}
+
+static uint64_t port_round(struct dhcp_port *port, uint64_t now_ns)
+{
+    bool link_is_up = __atomic_load_n(&port->device->link_is_up, __ATOMIC_ACQUIRE);
+    struct dhcp_answer answer;
+    struct dhcp_step step;
+
+    if (port->client.state != DHCP_OFF && !is_undisturbed(port)) {
+        log_info("%s: got another address: DHCP ends", port->device->name);
+        port->client.state = DHCP_OFF;
+    }
+    if (link_is_up && !port->link_was_up) {
+        dhcp_client_link_up(&port->client, now_ns);
+    }
+    port->link_was_up = link_is_up;
+    if (mail_take(port, &answer)) {
+        dhcp_client_answer(&port->client, &answer, now_ns, &step);
+        step_do(port, &step, now_ns);
+    }
+    /* Without a link nobody would hear a question; but a lease runs out. */
+    if (link_is_up || (port->client.state >= DHCP_BOUND && now_ns >= port->client.expire_ns)) {
+        dhcp_client_tick(&port->client, now_ns, &step);
+        step_do(port, &step, now_ns);
+        return dhcp_client_next(&port->client);
+    }
+    return port->client.state >= DHCP_BOUND ? port->client.expire_ns : UINT64_MAX;
+}
+
+uint64_t dhcp_round(uint64_t now_ns)
+{
+    uint64_t next_ns = UINT64_MAX;
+
+    for (unsigned i = 0; i < dhcp_port_count; i++) {
+        uint64_t port_ns = port_round(&dhcp_ports[i], now_ns);
+
+        next_ns = port_ns < next_ns ? port_ns : next_ns;
+    }
+    return next_ns;
+}
+
+void dhcp_start(struct net_device *device)
+{
+    struct dhcp_port *port = &dhcp_ports[dhcp_port_count];
+    uint32_t random = (uint32_t)read_tsc();
+
+    for (unsigned i = 0; i < MAC_BYTES; i++) {
+        random = random * 31 + device->mac[i];
+    }
+    port->device = device;
+    port->link_was_up = true; /* up already or not: the first question goes out when it is */
+    dhcp_client_start(&port->client, random, clock_now_ns());
+    if (dhcp_port_count++ == 0 && udp_bind(DHCP_PORT_CLIENT, dhcp_receive, NULL) == 0) {
+        log_error("udp: no port left for DHCP (%u)", DHCP_PORT_CLIENT);
+    }
+}
+
+const char *net_dhcp_state(const struct net_device *device, uint64_t *lease_ns)
+{
+    const struct dhcp_port *port = port_of(device);
+    enum dhcp_state state = port != NULL ? port->client.state : DHCP_OFF;
+    uint64_t now_ns = clock_now_ns();
+    uint64_t left_ns = 0;
+
+    if (state >= DHCP_BOUND && port->client.expire_ns > now_ns) {
+        left_ns =
+            port->client.expire_ns == UINT64_MAX ? UINT64_MAX : port->client.expire_ns - now_ns;
+    }
+    if (lease_ns != NULL) {
+        *lease_ns = left_ns;
+    }
+    if (state == DHCP_OFF) {
+        return "off";
+    }
+    if (state >= DHCP_BOUND) {
+        return "bound";
+    }
+    return port->is_given_up_on ? "no answer" : "asking";
+}

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT
+/* The start of the network, and the thread that looks after it: repeats ARP questions, forgets old
+ * answers, frees what devices have sent, tells the neighbours of a link that came up, and drives
+ * DHCP. Invariant: while there is nothing to look after it sleeps NET_HOUSEKEEPING_IDLE_NS at a
+ * time, so that an idle machine stays without ticks; who makes it work wakes it
+ * (net_housekeeping_wake()). Called by kernel/main.c, once. */
+#include "arch/clock.h"
+#include "kernel/log.h"
+#include "kernel/thread.h"
+#include "kernel/wait_queue.h"
+#include "net/arp.h"
+#include "net/dhcp.h"
+#include "net/ipv4.h"
+#include "net/net_config.h"
+#include "net/udp.h"
+
+static struct wait_queue wait = WAIT_QUEUE("network housekeeping");
+static bool is_wanted; /* atomic: there is work; cleared by the thread before it looks */
+static uint64_t link_changes_seen[NET_DEVICE_MAX];
+
+void net_housekeeping_wake(void)
+{
+    /* Full order: pairs with the exchange in housekeeping(): what made the work comes before the
+     * flag, and a thread that has cleared the flag sees it. */
+    if (!__atomic_exchange_n(&is_wanted, true, __ATOMIC_SEQ_CST)) {
+        wait_queue_wake_one(&wait);
+    }
+}
+
+static bool is_work_wanted(void *argument)
+{
+    (void)argument;
+    return __atomic_load_n(&is_wanted, __ATOMIC_RELAXED);
+}
+
+/* Frees what has been sent on queues that send nothing more. Returns whether a device still holds
+ * frames. */
+static bool reclaim_transmitted(struct net_device *device)
+{
+    unsigned held = 0;
+
+    for (unsigned i = 0; i < device->queue_count; i++) {
+        struct net_queue *queue = &device->queues[i];
+        uint64_t flags = spinlock_lock_save(&queue->transmit_lock);
+
+        /* Under the lock, as transmitters look: a device being reset is left alone. */
+        if (!__atomic_load_n(&device->is_stopped, __ATOMIC_RELAXED) &&
+            !__atomic_load_n(&device->is_dead, __ATOMIC_RELAXED)) {
+            held += device->operations->transmit_reclaim(device, i);
+        }
+        spinlock_unlock_restore(&queue->transmit_lock, flags);
+    }
+    return held != 0;
+}
+
+/* A link that has changed may lead to others now: what was known of it is forgotten, and they are
+ * told of us. */
+static void follow_link(struct net_device *device)
+{
+    uint64_t changes = __atomic_load_n(&device->link_changes, __ATOMIC_RELAXED);
+
+    if (changes == link_changes_seen[device->index]) {
+        return;
+    }
+    link_changes_seen[device->index] = changes;
+    arp_forget(device);
+    if (__atomic_load_n(&device->link_is_up, __ATOMIC_ACQUIRE)) {
+        arp_announce(device);
+    }
+}
+
+static void look_after_device(struct net_device *device, void *argument)
+{
+    bool *is_busy = argument;
+
+    follow_link(device);
+    *is_busy |= reclaim_transmitted(device);
+}
+
+static bool arp_asks(void)
+{
+    struct arp_view view;
+
+    for (unsigned i = 0; i < ARP_ENTRY_MAX; i++) {
+        if (arp_look(i, &view) && view.state == ARP_ASKED) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Looks after everything once. Returns when to look again. */
+static uint64_t housekeeping_round(uint64_t now_ns)
+{
+    uint64_t next_ns = now_ns + NET_HOUSEKEEPING_IDLE_NS;
+    uint64_t dhcp_ns;
+    bool is_busy = false;
+
+    net_device_for_each(look_after_device, &is_busy);
+    arp_tick(now_ns);
+    is_busy |= arp_asks();
+    dhcp_ns = dhcp_round(now_ns);
+    if (is_busy) {
+        next_ns = now_ns + NET_HOUSEKEEPING_NS;
+    }
+    return dhcp_ns < next_ns ? dhcp_ns : next_ns;
+}
+
+static void housekeeping(void *argument)
+{
+    (void)argument;
+    for (;;) {
+        uint64_t next_ns;
+
+        (void)__atomic_exchange_n(&is_wanted, false, __ATOMIC_SEQ_CST);
+        next_ns = housekeeping_round(clock_now_ns());
+        wait_queue_wait_until_deadline(&wait, is_work_wanted, NULL, next_ns);
+    }
+}
+
+static void set_static(struct net_device *device, const struct net_address_choice *choice)
+{
+    if (!net_config_set_address(device, choice->address, choice->mask, NET_CONFIG_STATIC)) {
+        log_warning("command line: ip='%s': %s has this address already: %s gets none",
+                    choice->word, net_config_owner(choice->address)->name, device->name);
+    }
+}
+
+static void choose_for_device(struct net_device *device, const struct net_address_choice *choice)
+{
+    if (choice->fault != NULL) {
+        log_warning("command line: ip='%s': %s: %s gets no address", choice->word, choice->fault,
+                    device->name);
+    } else if (choice->source == NET_CONFIG_STATIC) {
+        set_static(device, choice);
+    } else if (choice->source == NET_CONFIG_DHCP) {
+        dhcp_start(device);
+    }
+}
+
+/* A device without a word of its own asks by DHCP if there is no word, or the last is dhcp. */
+static void take_addresses(const char *text)
+{
+    struct net_address_choice choice = {.source = NET_CONFIG_DHCP};
+    struct net_device *device;
+    unsigned index = 0;
+
+    for (; net_address_list_take(&text, &choice); index++) {
+        device = net_device_at(index);
+        if (device != NULL) {
+            choose_for_device(device, &choice);
+        } else {
+            log_warning("command line: ip='%s': there is no nic%u: ignored", choice.word, index);
+        }
+    }
+    for (; (device = net_device_at(index)) != NULL; index++) {
+        if (choice.source == NET_CONFIG_DHCP) {
+            dhcp_start(device);
+        }
+    }
+}
+
+static void take_gateway(const char *text)
+{
+    uint32_t address;
+
+    if (text == NULL) {
+        return;
+    }
+    if (!ipv4_read(text, &address) || address == 0) {
+        log_warning("command line: gw='%s' is not an address: ignored", text);
+    } else if (!net_config_set_gateway(address)) {
+        log_warning("command line: gw='%s' is no other host in the net of a device: ignored", text);
+    }
+}
+
+static void log_addresses(void)
+{
+    struct net_device *device;
+
+    for (unsigned i = 0; (device = net_device_at(i)) != NULL; i++) {
+        char text[IPV4_TEXT_BYTES];
+
+        if (net_config_source(device) == NET_CONFIG_STATIC) {
+            ipv4_format(device->ipv4_address, text);
+            log_info("%s: %s/%u", device->name, text, net_address_prefix(device->ipv4_mask));
+        }
+    }
+}
+
+void net_initialize(const char *addresses, const char *gateway)
+{
+    if (net_device_count() == 0) {
+        log_info("no network device%s", addresses != NULL ? ": ip= is ignored" : "");
+        return;
+    }
+    udp_services_initialize();
+    take_addresses(addresses);
+    take_gateway(gateway);
+    log_addresses();
+    if (thread_create("net/housekeeping", 0, housekeeping, NULL) == NULL) {
+        log_error("net: no memory for the housekeeping thread: no DHCP, and ARP forgets nothing");
+    }
+}
