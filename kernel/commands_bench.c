@@ -15,6 +15,11 @@ const struct bench benches[] = {
      "  bench poke --hold int3|tail|first [--protocol NAME] [--hold-ms N] [--unsafe] [-j]",
      bench_poke_run},
     {"lazy", "lazy [--sites 1,56,256] [--keep] [-j]", bench_lazy_run},
+    {"net",
+     "net [--mode drop,sink,echo] [--seconds N] [--nic NAME] [--port P] [--wait S]\n"
+     "            [--mitigation LIST] [-j]\n"
+     "  bench net --memory [--packets N] [--mode LIST] [--mitigation LIST] [-j]",
+     bench_net_run},
     {"seeds", "seeds [-j]", bench_seeds_run},
     {NULL, NULL, NULL},
 };
@@ -68,9 +73,11 @@ static void bench_complete(struct shell_completion *completion, int argument, ch
 const struct shell_command command_bench = {
     .name = "bench",
     .summary = "measure: calls, IPIs, pokes, the seeds' figures beside ours",
-    .usage = "bench calls|ipi|poke|lazy|seeds [--calls N] [--sites LIST] [--protocol LIST] "
+    .usage = "bench calls|ipi|poke|lazy|net|seeds [--calls N] [--sites LIST] [--protocol LIST] "
              "[--load idle|busy] [--busy N] [--flips N] [--placement quadword|across] [--strict] "
-             "[--unsafe] [--hold int3|tail|first] [--hold-ms N] [-n N] [--keep] [-j]",
+             "[--unsafe] [--hold int3|tail|first] [--hold-ms N] [-n N] [--keep] [--mode LIST] "
+             "[--seconds N] [--nic NAME] [--port P] [--wait S] [--mitigation LIST] [--memory] [--packets N] "
+             "[-j]",
     .example = "bench poke --sites 1,56,4096 --load busy --busy 1",
     .details =
         "calls: what one call costs in each form, the loop around it subtracted. ns: the median\n"
@@ -101,6 +108,12 @@ const struct shell_command command_bench = {
         "direct calls; another target for those, and for as many that the linker listed.\n"
         "slow_calls: through the stub; time: from the first report to the last site patched, or\n"
         "of the one batch. --keep: the sites stay found: `sites bench_lazy_56` shows them.\n"
+        "net: frames that another host sends (tools/pktgen; make bench-net), for N seconds from\n"
+        "the first one on: dropped at the receive hook, read from a socket on port P (9000) by a\n"
+        "thread, or echoed from that port. packets: that the mode was done with; received: by\n"
+        "the card. min, max: of intervals of 250 ms. cycles_per_packet: TSC ticks inside polls.\n"
+        "--mitigation: each of them in turn. --memory: frames from memory instead of a card, N\n"
+        "(100000) of them, as fast as they are done with: no host, exact with ACCEL=icount.\n"
         "Counts are exact; times compare only within one run, and with more busy CPUs (the\n"
         "patcher is one) than the host has cores they are the host's time slices: --busy 1 for\n"
         "two cores. With ACCEL=icount all CPUs take turns on one clock: stolen holds the turns of\n"

@@ -91,6 +91,7 @@ struct net_queue_counters {
     uint64_t polls;
     uint64_t polls_empty; /* that found no frame */
     uint64_t polls_whole; /* that took the whole budget */
+    uint64_t poll_ticks;  /* TSC ticks in polls, while the key net_poll_timed is on */
     uint64_t received, received_bytes;
     uint64_t no_buffer; /* frames for which the pool had no fresh buffer: dropped, buffer reused */
     /* under transmit_lock: */

@@ -12,8 +12,11 @@
 #include "net/net_poll.h"
 
 #include "arch/clock.h"
+#include "arch/instructions.h"
 #include "kernel/format.h"
 #include "kernel/thread.h"
+
+DEFINE_STATIC_KEY_FALSE(net_poll_timed);
 
 #define CLOCK_POLL_NS 1000000ull /* between polls of a device without an interrupt */
 
@@ -55,11 +58,22 @@ static bool is_kept_off(const struct net_queue *queue)
            flag_read(&queue->device->is_dead);
 }
 
+static unsigned poll_timed(struct net_queue *queue)
+{
+    uint64_t start = read_tsc();
+    unsigned count = queue->device->operations->poll(queue->device, queue->index, NET_POLL_BUDGET);
+
+    queue->counters.poll_ticks += read_tsc() - start;
+    return count;
+}
+
 /* One poll, then the doorbell for what it sent. */
 static unsigned queue_poll(struct net_queue *queue)
 {
     struct net_device *device = queue->device;
-    unsigned count = device->operations->poll(device, queue->index, NET_POLL_BUDGET);
+    unsigned count = static_branch_unlikely(&net_poll_timed)
+                         ? poll_timed(queue)
+                         : device->operations->poll(device, queue->index, NET_POLL_BUDGET);
 
     queue->counters.polls++;
     queue->counters.polls_empty += count == 0 ? 1 : 0;

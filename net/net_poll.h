@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
-/* The inside of net_device.c: threads of queues. Others use net_device.h. */
+/* The inside of net_device.c: threads of queues. Others, `bench net` excepted, use net_device.h. */
 #pragma once
 
 #include "net/net_device.h"
+#include "patching/static_key.h"
+
+/* Adds up the time spent in polls (poll_ticks): for `bench net`. */
+DECLARE_STATIC_KEY(net_poll_timed);
 
 /* Starts the threads of a queue. Returns false, none running, when memory is short. Context:
  * thread. */

@@ -48,6 +48,11 @@ EXCEPTIONS = {
     "kernel/panic.c": ("drivers/uart_raw.h", "drivers/debug_exit.h"),
     "kernel/commands_basic.c": ("drivers/",),
     "kernel/commands_net.c": ("drivers/", "net/"),
+    "kernel/bench_net.h": ("net/",),
+    "kernel/bench_net.c": ("net/",),
+    "kernel/bench_net_memory.c": ("net/",),
+    "kernel/bench_net_memory.h": ("net/",),
+    "kernel/bench_net_modes.c": ("net/",),
     "kernel/commands_test.c": ("tests/kernel/test.h",),
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 SUMMARY = re.compile(r"^(?:[\w -]+: )?(\d+) passed, (\d+) failed, (\d+) skipped$")
 TIME_LIMIT_SECONDS = 3000
@@ -37,6 +38,7 @@ def end_group(process):
 def run(name, command):
     """Runs one program, passing its output on; returns its (passed, failed, skipped)."""
     print(f"== {name}: {command[:80]}", flush=True)
+    start = time.monotonic()
     process = subprocess.Popen(command, shell=True, stdin=subprocess.DEVNULL, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace",
                                start_new_session=True)
@@ -59,7 +61,8 @@ def run(name, command):
     elif status and not counts[1]:
         counts[1] = 1
     note = f", status {status}" if status else ""
-    print(f"== {name}: {counts[0]} ok, {counts[1]} not ok, {counts[2]} skipped{note}", flush=True)
+    print(f"== {name}: {counts[0]} ok, {counts[1]} not ok, {counts[2]} skipped{note}, "
+          f"{time.monotonic() - start:.0f} s", flush=True)
     return counts
 
 
