@@ -19,10 +19,12 @@
 #define UDP_PORT_TIME    37 /* answers with cycle stamps: net/udp_services.c */
 
 /* What the time service answers, numbers big-endian:
+ *
  *     bytes 0-7    the first 8 bytes of the request, as they came; zeroes where it is shorter
- *     bytes 8-15   TSC when the request was received: by the driver while the key netstamp_needed
- * is on (to the nanosecond), else when the service was called bytes 16-23  TSC when the answer was
- * made */
+ *     bytes 8-15   TSC when the request was received: by the driver while the key
+ *                  netstamp_needed is on (to the nanosecond), else when the service was called
+ *     bytes 16-23  TSC when the answer was made
+ */
 #define UDP_TIME_TAG_BYTES    8
 #define UDP_TIME_RECEIVED     8
 #define UDP_TIME_SENT         16

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-# Host tests of the pure parts of kernel/, arch/ and drivers/, as Linux programs under the address
-# and undefined-behaviour sanitizers. Included by tests/host/host.mk, whose `check` runs them too.
+# Host tests of the pure parts of kernel/, arch/, drivers/ and net/, as Linux programs under the
+# address and undefined-behaviour sanitizers. Included by tests/host/host.mk, whose `check` runs them too.
 
 KERNEL_HOST_TESTS := kernel_format kernel_string kernel_log_ring kernel_table kernel_options \
     kernel_words kernel_command_line kernel_line_editor kernel_shell kernel_glob \
-    arch_instruction_shape drivers_pci_bus drivers_pci_bar drivers_pci_interrupts
+    arch_instruction_shape drivers_pci_bus drivers_pci_bar drivers_pci_interrupts \
+    net_address net_dhcp_client net_dhcp_message
 
 KERNEL_FAKE_CONSOLE := tests/host/kernel_fake_console.c kernel/format.c
 
@@ -21,6 +22,9 @@ kernel_line_editor_SOURCES := kernel/line_editor.c kernel/line_view.c
 kernel_shell_SOURCES := kernel/shell.c kernel/completion.c kernel/line_editor.c \
     kernel/nearest_word.c kernel/words.c $(KERNEL_FAKE_CONSOLE)
 arch_instruction_shape_SOURCES := arch/instruction_shape.c
+net_address_SOURCES := net/net_address.c net/net_address_list.c net/ipv4_text.c kernel/format.c
+net_dhcp_client_SOURCES := net/dhcp_client.c net/net_address.c
+net_dhcp_message_SOURCES := net/dhcp_message.c
 
 PCI_BUS_AND_FAKE := drivers/pci_bus.c drivers/pci_bar.c drivers/pci_capability.c kernel/format.c \
     tests/host/fake_pci.c
@@ -31,7 +35,8 @@ drivers_pci_interrupts_SOURCES := drivers/pci_interrupts.c drivers/pci_intx.c $(
 KERNEL_HOST_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -I. -fno-omit-frame-pointer \
     -fsanitize=address,undefined -fno-sanitize-recover=all
 
-KERNEL_HOST_HEADERS := $(wildcard kernel/*.h arch/*.h drivers/*.h tests/host/*.h)
+KERNEL_HOST_HEADERS := $(wildcard kernel/*.h arch/*.h drivers/*.h net/*.h \
+    tests/host/*.h)
 
 check: $(KERNEL_HOST_TESTS:%=$(HOST)/%)
 
