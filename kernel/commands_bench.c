@@ -76,8 +76,8 @@ const struct shell_command command_bench = {
     .usage = "bench calls|ipi|poke|lazy|net|seeds [--calls N] [--sites LIST] [--protocol LIST] "
              "[--load idle|busy] [--busy N] [--flips N] [--placement quadword|across] [--strict] "
              "[--unsafe] [--hold int3|tail|first] [--hold-ms N] [-n N] [--keep] [--mode LIST] "
-             "[--seconds N] [--nic NAME] [--port P] [--wait S] [--mitigation LIST] [--memory] [--packets N] "
-             "[-j]",
+             "[--seconds N] [--nic NAME] [--port P] [--wait S] [--mitigation LIST] [--memory] "
+             "[--packets N] [-j]",
     .example = "bench poke --sites 1,56,4096 --load busy --busy 1",
     .details =
         "calls: what one call costs in each form, the loop around it subtracted. ns: the median\n"

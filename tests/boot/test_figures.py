@@ -37,6 +37,10 @@ FIELDS = {
     "bench ipi -n 20 -j": ("bench.ipi", f"what peer n {HISTOGRAM}"),
     "bench lazy --sites 1,56 -j": ("bench.lazy", "form sites cpus batches rounds ipis slow_calls "
                                    "reported overflowed time_ns"),
+    "bench net --memory --packets 1000 -j": (
+        "bench.net", "nic driver mode mitigation duration_ms packets rate_pps min_pps max_pps "
+        "cycles_per_packet received interrupts polls interrupts_per_packet polls_per_packet "
+        "doorbells"),
     "bench poke --sites 1,8 --flips 2 -j": (
         "bench.poke", "protocol sites cpus load busy flips rounds_per_flip ipis_per_flip traps "
         f"handler_p50_ns stolen_ns stolen_max_ns wrong_passes placement {HISTOGRAM}"),

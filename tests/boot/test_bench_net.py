@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+"""`bench net --memory`: what a frame costs on its way, exactly.
+
+In QEMU's deterministic mode a cycle is an instruction, so these figures repeat to the digit, and a
+path that has become longer is noticed. Frames from a host are in test_net_traffic.py.
+"""
+
+import pytest
+
+from machine import ALL_OK, SOME_FAILED, Machine, icount
+
+COMMAND = "bench net --memory --packets 20000 --mitigation retpoline,none -j"
+MODES = ["drop", "sink", "echo"]
+MOST = {"drop": 260, "sink": 780, "echo": 1000}  # instructions, the device's copy included
+BUDGET = 64  # frames in one poll
+
+
+@pytest.fixture(scope="module")
+def exact():
+    """The rows by (mode, mitigation), in deterministic mode."""
+    with Machine("bench-net-icount", cpus=2, **icount()) as machine:
+        machine.wait_prompt()
+        rows = machine.json(COMMAND)
+        again = machine.json(COMMAND)
+        for name in "packets", "polls", "doorbells", "cycles_per_packet":
+            assert [row[name] for row in again] == [row[name] for row in rows]
+        assert machine.exit() == ALL_OK
+    assert [(row["mode"], row["mitigation"]) for row in rows] == [
+        (mode, mitigation) for mitigation in ("retpoline", "none") for mode in MODES]
+    return {(row["mode"], row["mitigation"]): row for row in rows}
+
+
+def test_every_frame_is_done_with_once(exact):
+    for row in exact.values():
+        assert row["packets"] == row["received"] == 20000
+        assert row["interrupts"] == 0
+
+
+def test_a_poll_takes_its_whole_budget(exact):
+    for mode in "drop", "echo":
+        assert exact[mode, "retpoline"]["polls"] == -(-20000 // BUDGET)
+
+
+def test_a_poll_rings_the_doorbell_once(exact):
+    for (mode, _), row in exact.items():
+        assert row["doorbells"] == (row["polls"] if mode == "echo" else 0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_path_has_not_grown(exact, mode):
+    assert 0 < exact[mode, "retpoline"]["cycles_per_packet"] <= MOST[mode]
+
+
+def test_a_retpoline_is_dearer_at_each_indirect_call(exact):
+    """One for the hook; one each for the protocol, the port's handler and the card's transmit."""
+    more = {mode: exact[mode, "retpoline"]["cycles_per_packet"] -
+            exact[mode, "none"]["cycles_per_packet"] for mode in MODES}
+    assert more["drop"] == 1 and more["echo"] == 3
+
+
+def test_without_a_card_it_says_so():
+    with Machine("bench-net-none") as machine:
+        machine.wait_prompt()
+        assert "no network card" in machine.run("bench net --seconds 1")
+        assert machine.exit() == SOME_FAILED
