@@ -123,6 +123,8 @@ bool pci_intx_route(const struct pci_device *device, unsigned cpu, struct pci_in
     slot->next_of_line = line->slots;
     /* Pairs with the acquire in line_interrupt(). */
     __atomic_store_n(&line->slots, slot, __ATOMIC_RELEASE);
+    pci_write16(device, PCI_COMMAND,
+                (uint16_t)(pci_read16(device, PCI_COMMAND) & ~PCI_COMMAND_NO_INTX));
     if (line->cpu != cpu) {
         log_debug("pci: %s: INTx comes to CPU %u, not %u: line %u is shared", device->location,
                   line->cpu, cpu, device->interrupt_line);

@@ -335,7 +335,7 @@ static bool route_line(unsigned index, uint8_t line, struct listener *listener)
 
 static void a_shared_line_calls_every_handler(void **state)
 {
-    struct listener listeners[3] = {{0, 1}, {0, 0}, {0, 1}};
+    struct listener listeners[3] = {{0, 1}, {0, 1}, {0, 1}};
 
     (void)state;
     assert_true(route_line(0, 5, &listeners[0]));
@@ -351,6 +351,22 @@ static void a_shared_line_calls_every_handler(void **state)
     assert_int_equal(listeners[0].calls, 2);
     assert_int_equal(listeners[1].calls, 1);
     assert_string_equal(fake_log, "");
+}
+
+/* What release() forbids, routing allows again. */
+static void a_released_line_can_be_routed_again(void **state)
+{
+    struct listener before = {0}, after = {0};
+
+    (void)state;
+    assert_true(route_line(0, 10, &before));
+    pci_interrupts_release(devices[0]);
+    assert_int_equal(functions[0]->config.words[PCI_COMMAND / 2], PCI_COMMAND_NO_INTX);
+    assert_true(route_line(0, 10, &after));
+    assert_int_equal(functions[0]->config.words[PCI_COMMAND / 2], 0);
+    raise_vector(line_vector[10]);
+    assert_int_equal(before.calls, 0);
+    assert_int_equal(after.calls, 1);
 }
 
 static void a_line_that_is_not_there_is_refused(void **state)
@@ -421,6 +437,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup(what_cannot_be_routed_is_refused, reset),
     cmocka_unit_test_setup(a_released_handler_is_not_called, reset),
     cmocka_unit_test_setup(a_shared_line_calls_every_handler, reset),
+    cmocka_unit_test_setup(a_released_line_can_be_routed_again, reset),
     cmocka_unit_test_setup(a_line_that_is_not_there_is_refused, reset),
     cmocka_unit_test_setup(a_line_without_an_end_silences_who_asserts_it, reset),
     cmocka_unit_test_setup(a_line_that_nobody_asserts_is_masked, reset),
