@@ -5,6 +5,8 @@
 
 #include "kernel/heap.h"
 #include "kernel/string.h"
+#include "net/arp.h"
+#include "net/net_config.h"
 #include "net/receive.h"
 
 static struct fake_nic *nic_of(struct net_device *device)
@@ -375,6 +377,8 @@ struct fake_nic *fake_nic_add(const struct fake_nic_options *options)
 void fake_nic_remove(struct test *test, struct fake_nic *nic)
 {
     fake_nic_release(nic);
+    net_config_set_address(&nic->device, 0, 0, NET_CONFIG_NONE);
+    arp_forget(&nic->device);
 
     bool is_whole = EXPECT(test, fake_nic_settle(nic));
 
