@@ -139,8 +139,13 @@ void net_device_unregister(struct net_device *device)
     for (unsigned i = 0; i < device->queue_count; i++) {
         net_queue_stop(&device->queues[i]);
     }
-    for (unsigned i = device->index; i < NET_DEVICE_MAX; i++) {
-        device_publish(i, i + 1 < NET_DEVICE_MAX ? net_device_at(i + 1) : NULL);
+    for (unsigned i = device->index; i < NET_DEVICE_MAX; i++) { /* the others move up */
+        struct net_device *next = net_device_at(i + 1);
+
+        if (next != NULL) {
+            next->index = i;
+        }
+        device_publish(i, next);
     }
     mutex_unlock(&list_mutex);
 }
