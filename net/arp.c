@@ -11,6 +11,7 @@
 #include "net/ethernet.h"
 #include "net/ipv4.h"
 #include "net/ipv4_header.h"
+#include "net/net_config.h"
 #include "net/wire.h"
 
 #define CONFLICT_LOG_NS     (60 * 1000000000ull)
@@ -164,6 +165,7 @@ void arp_send_ipv4(struct net_device *device, uint32_t next_hop, struct packet *
         break;
     case ARP_ANSWER_ASK:
         ask(device, next_hop);
+        net_housekeeping_wake(); /* repeats the question */
         break;
     case ARP_ANSWER_WAIT:
         break;
