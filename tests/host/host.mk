@@ -107,4 +107,5 @@ $(foreach test,$(HOST_TESTS),$(eval $(call host_program,$(test))))
 
 include tests/host/kernel_tests.mk
 include tests/host/coverage.mk
+include tests/host/net_tests.mk
 include tests/host/live.mk

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+# Host tests of net/ as Linux programs under the address and undefined-behaviour sanitizers: real
+# files of net/ over the headers of net_overlay/ and a fake kernel and card. Included by
+# tests/host/host.mk, whose `check` runs them and whose `mutant` builds mutants of net/.
+
+NET_HOST_TESTS := net_ethernet net_arp net_ipv4 net_ipv4_send net_icmp net_ping net_udp
+
+NET_HOST := $(HOST)/net_objects
+NET_HOST_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -Itests/host/net_overlay -I. \
+    -D_GNU_SOURCE -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
+    -pthread
+# The packet path; not the threads of queues, which tests are.
+NET_HOST_FILES := net/arp.c net/arp_table.c net/counters.c net/ethernet.c net/icmp.c \
+    net/icmp_ping.c net/ipv4.c net/ipv4_send.c net/ipv4_text.c net/net_address.c net/net_config.c \
+    net/net_device.c net/net_transmit.c net/packet_pool.c net/receive.c net/udp.c net/wire.c \
+    kernel/format.c
+NET_HOST_HELPERS := $(addprefix $(NET_HOST)/tests/host/net_,fake_kernel.o fake_device.o frames.o)
+
+check: $(NET_HOST_TESTS:%=$(HOST)/%)
+
+$(NET_HOST)/%.o: %.c tests/host/net_tests.mk
+	@mkdir -p $(@D)
+	@$(CC) $(NET_HOST_CFLAGS) -MMD -MP -c $< -o $@
+
+$(HOST)/libnet.a: $(NET_HOST_FILES:%.c=$(NET_HOST)/%.o)
+	@rm -f $@
+	@ar rcs $@ $^
+
+$(NET_HOST_TESTS:%=$(HOST)/%): $(HOST)/%: $(NET_HOST)/tests/host/%.o $(NET_HOST_HELPERS) \
+    $(HOST)/libnet.a
+	@$(CC) $(NET_HOST_CFLAGS) $^ -lcmocka -o $@
+
+# As `mutant` in host.mk, for a file of net/.
+.PHONY: net-mutant
+net-mutant:
+	@$(CC) $(NET_HOST_CFLAGS) -w -c $(MUTANT) -o $(basename $(MUTANT)).o
+	@$(CC) $(NET_HOST_CFLAGS) $(NET_HOST)/tests/host/$(TEST).o $(basename $(MUTANT)).o \
+	    $(NET_HOST_HELPERS) $(HOST)/libnet.a -lcmocka -o $(basename $(MUTANT))
+
+-include $(wildcard $(NET_HOST)/*/*.d $(NET_HOST)/*/*/*.d)
