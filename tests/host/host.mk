@@ -42,7 +42,7 @@ host_sections = $(if $(filter $(HOST_KEYS) test_static_key% test_live,$(1)),$(HO
     $(if $(findstring lazy_call,$(1)),$(call section_bounds,lazy_calls)) \
     $(if $(filter test_static_call_table,$(1)),$(call section_bounds,static_call_choices))
 
-.PHONY: check mutants host-mutants mutant
+.PHONY: check mutants host-mutants patching-mutant
 check: $(HOST_TESTS:%=$(HOST)/%)
 	@$(PYTHON) tests/host/run_tests.py $^
 
@@ -51,9 +51,9 @@ host-mutants: $(HOST_TESTS:%=$(HOST)/%)
 	@$(PYTHON) tests/host/mutants.py --host $(HOST) \
 	    --make "$(MAKE) -s -f tests/host/host.mk CC=$(CC) BUILD=$(BUILD)"
 
-# For mutants.py: makes program $(TEST) with the mutated file $(MUTANT), C or assembler. Its object
-# stands before the library, so the linker takes nothing from the original.
-mutant:
+# For mutants.py, through kernel_tests.mk: makes program $(TEST) with the mutated file $(MUTANT), C
+# or assembler. Its object stands before the library: the linker takes nothing from the original.
+patching-mutant:
 	@$(if $(filter %.asm,$(MUTANT)),$(HOST_NASM),$(CC) $(HOST_CFLAGS) -w -c) $(MUTANT) \
 	    -o $(basename $(MUTANT)).o
 	@$(CC) $(HOST_CFLAGS) -no-pie $(call host_sections,$(TEST)) \

@@ -5,7 +5,8 @@
 KERNEL_HOST_TESTS := kernel_format kernel_string kernel_log_ring kernel_table kernel_options \
     kernel_words kernel_command_line kernel_line_editor kernel_shell kernel_glob \
     arch_instruction_shape drivers_pci_bus drivers_pci_bar drivers_pci_interrupts \
-    net_address net_dhcp_client net_dhcp_message
+    net_address net_dhcp_client net_dhcp_message \
+    drivers_virtio_queue drivers_virtio_queue_lies
 
 KERNEL_FAKE_CONSOLE := tests/host/kernel_fake_console.c kernel/format.c
 
@@ -25,6 +26,8 @@ arch_instruction_shape_SOURCES := arch/instruction_shape.c
 net_address_SOURCES := net/net_address.c net/net_address_list.c net/ipv4_text.c kernel/format.c
 net_dhcp_client_SOURCES := net/dhcp_client.c net/net_address.c
 net_dhcp_message_SOURCES := net/dhcp_message.c
+drivers_virtio_queue_SOURCES := drivers/virtio_queue.c tests/host/fake_virtio.c
+drivers_virtio_queue_lies_SOURCES := $(drivers_virtio_queue_SOURCES)
 
 PCI_BUS_AND_FAKE := drivers/pci_bus.c drivers/pci_bar.c drivers/pci_capability.c kernel/format.c \
     tests/host/fake_pci.c
@@ -46,3 +49,13 @@ $(HOST)/$(1): tests/host/$(1).c $($(1)_SOURCES) $(KERNEL_HOST_HEADERS) kernel/st
 	@$$(CC) $$(KERNEL_HOST_CFLAGS) tests/host/$(1).c $($(1)_SOURCES) -lcmocka -lZydis -o $$@
 endef
 $(foreach test,$(KERNEL_HOST_TESTS),$(eval $(call kernel_host_program,$(test))))
+
+# For mutants.py: program $(TEST) with $(MUTANT) in the place of $(ORIGINAL). Of the programs here,
+# those that own mutants:
+host-mutants: $(HOST)/drivers_virtio_queue $(HOST)/drivers_virtio_queue_lies
+
+.PHONY: mutant kernel-mutant
+mutant: $(if $(filter $(TEST),$(KERNEL_HOST_TESTS)),kernel-mutant,patching-mutant)
+kernel-mutant:
+	@$(CC) $(KERNEL_HOST_CFLAGS) -w tests/host/$(TEST).c $(MUTANT) \
+	    $(filter-out $(ORIGINAL),$($(TEST)_SOURCES)) -lcmocka -lZydis -o $(basename $(MUTANT))

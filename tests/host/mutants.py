@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Breaks patching/ in one place at a time and shows that the test named beside it fails.
+"""Breaks patching/, or a pure file of another room, in one place at a time and shows that the test
+named beside it fails.
 
 Invariant: the production source is never touched; a mutant is a copy of one file, under
 $(BUILD)/host. Fails if a mutant survives, if its search text does not stand in the file exactly
@@ -43,17 +44,23 @@ def run_test(program, test):
         return "time-out", ""
 
 
+def original(mutant):
+    """The file that is broken: of patching/ unless it names its room."""
+    return pathlib.Path(mutant.file if "/" in mutant.file else f"patching/{mutant.file}")
+
+
 def build(make, host, number, mutant):
     """Writes and builds the mutant. Returns (program, None) or (None, what is wrong)."""
-    text = (pathlib.Path("patching") / mutant.file).read_text(encoding="utf-8")
+    text = original(mutant).read_text(encoding="utf-8")
     if text.count(mutant.search) != 1:
         return None, f"search text stands {text.count(mutant.search)} times in {mutant.file}"
-    source = host / "mutants" / f"{number:02}_{mutant.file}"
+    source = host / "mutants" / f"{number:02}_{original(mutant).name}"
     base = source.with_suffix("")
     source.parent.mkdir(parents=True, exist_ok=True)
     source.write_text(text.replace(mutant.search, mutant.replacement), encoding="utf-8")
     environment = {key: value for key, value in os.environ.items() if key != "MAKEFLAGS"}
-    done = subprocess.run([*make.split(), "mutant", f"TEST={mutant.program}", f"MUTANT={source}"],
+    done = subprocess.run([*make.split(), "mutant", f"TEST={mutant.program}", f"MUTANT={source}",
+                           f"ORIGINAL={original(mutant)}"],
                           env=environment, text=True, check=False,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return (base, None) if done.returncode == 0 else (None, f"does not build:\n{done.stdout}")
@@ -88,7 +95,7 @@ def main():
             print(f"  {'BAD ' if wrong else 'dead'}  {mutant.file}: {mutant.name}"
                   f"  <- {wrong or mutant.test}", flush=True)
     if not survivors:
-        mutant_table.save(results, "host", [(mutant.name, f"patching/{mutant.file}",
+        mutant_table.save(results, "host", [(mutant.name, str(original(mutant)),
                                              f"{mutant.program}: {mutant.test}")
                                             for mutant in MUTANTS])
     dead = len(MUTANTS) - len(survivors)
