@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Host tests of the pure parts of kernel/, arch/, drivers/ and net/, as Linux programs under the
-# address and undefined-behaviour sanitizers. Included by tests/host/host.mk, whose `check` runs them too.
+# address and undefined-behaviour sanitizers. Included by tests/host/host.mk, whose `check` runs
+# them too.
 
 KERNEL_HOST_TESTS := kernel_format kernel_string kernel_log_ring kernel_table kernel_options \
     kernel_words kernel_command_line kernel_line_editor kernel_shell kernel_glob \
