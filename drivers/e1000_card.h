@@ -60,7 +60,6 @@ struct e1000_card {
     uint32_t link_causes;
     struct e1000_queue queues[E1000_QUEUES_MAX];
 
-    struct spinlock link_lock; /* so that the newest status is the one that stays */
     struct spinlock totals_lock;
     uint64_t totals[E1000_COUNTERS_MAX]; /* under totals_lock: reading clears the registers */
 };
@@ -101,6 +100,25 @@ bool e1000_card_start(struct e1000_card *card);
 
 /* Learns whether the link is up. Context: any but NMI. */
 void e1000_link_update(struct e1000_card *card);
+
+/* Stops interrupts and transfers and resets the device. Returns false, having said why, if it does
+ * not come back: then it may still transfer. Context: thread. */
+bool e1000_device_stop(struct e1000_card *card);
+
+/* Fills the receive rings, writes every register that matters and lets the device transfer; the
+ * queues' interrupts stay off. Returns false, having said why, if the pool is short. Context: the
+ * device is stopped, its rings are empty. */
+bool e1000_device_start(struct e1000_card *card);
+
+/* Frees the packets of all rings. Context: the device is stopped. */
+void e1000_rings_empty(struct e1000_card *card);
+
+/* Lets the link's changes interrupt, and looks at what has been before. */
+void e1000_link_watch(struct e1000_card *card);
+
+/* Finds the card's address: what the device has loaded from its EEPROM, else what stands there.
+ * Returns false, having said why, if neither is one. */
+bool e1000_mac_find(struct e1000_card *card);
 
 /* For the interrupt handlers: what @causes ask for, those of other queues and others' ignored.
  * Returns whether there was anything. Context: interrupt. */

@@ -10,6 +10,8 @@
  * one write. */
 #define GIVE_AT_ONCE 32
 
+#define LINK_LOOKS_MAX 4
+
 _Static_assert(GIVE_AT_ONCE <= E1000_RECEIVE_SLOTS / 4, "the device would run dry");
 
 static const struct e1000_statistic {
@@ -39,10 +41,19 @@ _Static_assert(STATISTICS <= E1000_COUNTERS_MAX, "a total for each");
 
 void e1000_link_update(struct e1000_card *card)
 {
-    uint64_t flags = spinlock_lock_save(&card->link_lock);
+    bool is_up = (e1000_read(card, E1000_STATUS) & E1000_STATUS_LINK_UP) != 0;
+    bool was_up;
 
-    net_device_set_link(&card->net, (e1000_read(card, E1000_STATUS) & E1000_STATUS_LINK_UP) != 0);
-    spinlock_unlock_restore(&card->link_lock, flags);
+    /* Two CPUs may be here at once, one with an older look: each looks again after it has spoken,
+     * so the last word is true. A link that changes meanwhile announces it. */
+    for (unsigned tries = 0; tries < LINK_LOOKS_MAX; tries++) {
+        net_device_set_link(&card->net, is_up);
+        was_up = is_up;
+        is_up = (e1000_read(card, E1000_STATUS) & E1000_STATUS_LINK_UP) != 0;
+        if (is_up == was_up) {
+            return;
+        }
+    }
 }
 
 bool e1000_causes_handle(struct e1000_card *card, uint32_t causes)

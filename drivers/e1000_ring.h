@@ -9,7 +9,7 @@
  * into a ring comes out once. Nothing the device writes is used as an index or as a length that has
  * not been compared.
  *
- * Callers: drivers/e1000_common.c, tests/host/drivers_e1000_ring.c. */
+ * Callers: drivers/e1000_common.c, tests/host/drivers_e1000_*.c. */
 #pragma once
 
 #include "net/packet.h"
