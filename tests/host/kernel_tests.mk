@@ -6,6 +6,7 @@
 KERNEL_HOST_TESTS := kernel_format kernel_string kernel_log_ring kernel_table kernel_options \
     kernel_words kernel_command_line kernel_line_editor kernel_shell kernel_glob \
     arch_instruction_shape drivers_pci_bus drivers_pci_bar drivers_pci_interrupts \
+    drivers_e1000_receive drivers_e1000_transmit \
     net_address net_dhcp_client net_dhcp_message \
     drivers_virtio_queue drivers_virtio_queue_lies
 
@@ -35,6 +36,8 @@ PCI_BUS_AND_FAKE := drivers/pci_bus.c drivers/pci_bar.c drivers/pci_capability.c
 drivers_pci_bus_SOURCES := $(PCI_BUS_AND_FAKE)
 drivers_pci_bar_SOURCES := $(PCI_BUS_AND_FAKE)
 drivers_pci_interrupts_SOURCES := drivers/pci_interrupts.c drivers/pci_intx.c $(PCI_BUS_AND_FAKE)
+drivers_e1000_receive_SOURCES := drivers/e1000_ring.c tests/host/fake_pool.c
+drivers_e1000_transmit_SOURCES := drivers/e1000_ring.c tests/host/fake_pool.c
 
 KERNEL_HOST_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -I. -fno-omit-frame-pointer \
     -fsanitize=address,undefined -fno-sanitize-recover=all
