@@ -194,6 +194,9 @@ void net_initialize(const char *addresses, const char *gateway)
         log_info("no network device%s", addresses != NULL ? ": ip= is ignored" : "");
         return;
     }
+    for (unsigned i = 0; i < net_device_count(); i++) {
+        link_changes_seen[i] = net_device_at(i)->link_changes; /* addresses announce themselves */
+    }
     udp_services_initialize();
     take_addresses(addresses);
     take_gateway(gateway);
