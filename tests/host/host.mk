@@ -105,7 +105,7 @@ $(foreach test,$(HOST_TESTS),$(eval $(call host_program,$(test))))
 
 -include $(wildcard $(HOST)/*.d $(HOST)/patching/*.d)
 
+include tests/host/net_tests.mk
 include tests/host/kernel_tests.mk
 include tests/host/coverage.mk
-include tests/host/net_tests.mk
 include tests/host/live.mk

@@ -59,7 +59,8 @@ $(foreach test,$(KERNEL_HOST_TESTS),$(eval $(call kernel_host_program,$(test))))
 host-mutants: $(HOST)/drivers_virtio_queue $(HOST)/drivers_virtio_queue_lies
 
 .PHONY: mutant kernel-mutant
-mutant: $(if $(filter $(TEST),$(KERNEL_HOST_TESTS)),kernel-mutant,patching-mutant)
+mutant: $(if $(filter $(TEST),$(NET_HOST_TESTS)),net-mutant,\
+    $(if $(filter $(TEST),$(KERNEL_HOST_TESTS)),kernel-mutant,patching-mutant))
 kernel-mutant:
 	@$(CC) $(KERNEL_HOST_CFLAGS) -w tests/host/$(TEST).c $(MUTANT) \
 	    $(filter-out $(ORIGINAL),$($(TEST)_SOURCES)) -lcmocka -lZydis -o $(basename $(MUTANT))

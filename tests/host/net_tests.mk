@@ -30,7 +30,8 @@ $(NET_HOST_TESTS:%=$(HOST)/%): $(HOST)/%: $(NET_HOST)/tests/host/%.o $(NET_HOST_
     $(HOST)/libnet.a
 	@$(CC) $(NET_HOST_CFLAGS) $^ -lcmocka -o $@
 
-# As `mutant` in host.mk, for a file of net/.
+# For mutants.py: program $(TEST) with $(MUTANT) before the library that holds the original.
+host-mutants: $(NET_HOST_TESTS:%=$(HOST)/%)
 .PHONY: net-mutant
 net-mutant:
 	@$(CC) $(NET_HOST_CFLAGS) -w -c $(MUTANT) -o $(basename $(MUTANT)).o
