@@ -278,4 +278,14 @@ MUTANTS = [
     }
     interrupts_restore(flags);
 """, "net_transmit", "senders_take_turns", may_die=True),
+    Mutant("socket-reader-not-announced", "net/udp_socket.c",
+           "    socket->is_waiting = !ready;", "    socket->is_waiting = socket->is_waiting && !ready;",
+           "net_socket", "every_datagram_wakes_its_reader"),
+    Mutant("socket-reader-announced-late", "net/udp_socket.c",
+           "    ready = socket->length != 0;\n    socket->is_waiting = !ready;\n"
+           "    spinlock_unlock(&socket->lock);",
+           "    ready = socket->length != 0;\n    spinlock_unlock(&socket->lock);\n"
+           "    for (unsigned i = 0; i < 100; i++) {\n        cpu_relax();\n    }\n"
+           "    socket->is_waiting = !ready;",
+           "net_socket", "every_datagram_wakes_its_reader"),
 ]
