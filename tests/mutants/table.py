@@ -279,7 +279,8 @@ MUTANTS = [
     interrupts_restore(flags);
 """, "net_transmit", "senders_take_turns", may_die=True),
     Mutant("socket-reader-not-announced", "net/udp_socket.c",
-           "    socket->is_waiting = !ready;", "    socket->is_waiting = socket->is_waiting && !ready;",
+           "    socket->is_waiting = !ready;",
+           "    socket->is_waiting = socket->is_waiting && !ready;",
            "net_socket", "every_datagram_wakes_its_reader"),
     Mutant("socket-reader-announced-late", "net/udp_socket.c",
            "    ready = socket->length != 0;\n    socket->is_waiting = !ready;\n"
