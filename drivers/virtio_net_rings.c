@@ -14,9 +14,12 @@
 
 #define TAKE_MAX NET_POLL_BUDGET
 
-static struct virtio_net_header *frame_header(const struct packet *packet)
+static const struct virtio_net_header no_offloads; /* in front of what we send */
+
+/* Of a packet of the receive ring, whose frame begins where packet_allocate() put it. */
+static const struct virtio_net_header *frame_header(const struct packet *packet)
 {
-    return (struct virtio_net_header *)(packet->data - VIRTIO_NET_HEADER_BYTES);
+    return (const struct virtio_net_header *)(packet->data - VIRTIO_NET_HEADER_BYTES);
 }
 
 /* Room for the header in front and for a frame behind it. */
@@ -232,7 +235,8 @@ bool virtio_net_transmit(struct net_device *device, unsigned queue, struct packe
         return false;
     }
     make_headroom(pair, packet);
-    *frame_header(packet) = (struct virtio_net_header){0};
+    /* The frame, and so its header, may begin at any address; inlined, unlike memcpy(). */
+    __builtin_memcpy(packet->data - VIRTIO_NET_HEADER_BYTES, &no_offloads, sizeof(no_offloads));
     virtio_queue_add(ring, packet_physical(packet) - VIRTIO_NET_HEADER_BYTES,
                      VIRTIO_NET_HEADER_BYTES + packet->length, VIRTIO_DEVICE_READS, packet);
     /* At once, and not with the doorbell: a device that is at work on earlier frames goes on with

@@ -8,7 +8,7 @@ KERNEL_HOST_TESTS := kernel_format kernel_string kernel_log_ring kernel_table ke
     arch_instruction_shape drivers_pci_bus drivers_pci_bar drivers_pci_interrupts \
     drivers_e1000_receive drivers_e1000_transmit \
     net_address net_dhcp_client net_dhcp_message \
-    drivers_virtio_queue drivers_virtio_queue_lies
+    drivers_virtio_queue drivers_virtio_queue_lies drivers_virtio_net
 
 KERNEL_FAKE_CONSOLE := tests/host/kernel_fake_console.c kernel/format.c
 
@@ -30,6 +30,9 @@ net_dhcp_client_SOURCES := net/dhcp_client.c net/net_address.c
 net_dhcp_message_SOURCES := net/dhcp_message.c
 drivers_virtio_queue_SOURCES := drivers/virtio_queue.c tests/host/fake_virtio.c
 drivers_virtio_queue_lies_SOURCES := $(drivers_virtio_queue_SOURCES)
+drivers_virtio_net_SOURCES := drivers/virtio_net_rings.c drivers/virtio_queue.c \
+    tests/host/fake_pool.c
+drivers_virtio_net_CFLAGS := -Itests/host/net_overlay
 
 PCI_BUS_AND_FAKE := drivers/pci_bus.c drivers/pci_bar.c drivers/pci_capability.c kernel/format.c \
     tests/host/fake_pci.c
@@ -50,17 +53,18 @@ check: $(KERNEL_HOST_TESTS:%=$(HOST)/%)
 define kernel_host_program
 $(HOST)/$(1): tests/host/$(1).c $($(1)_SOURCES) $(KERNEL_HOST_HEADERS) kernel/string.c
 	@mkdir -p $$(@D)
-	@$$(CC) $$(KERNEL_HOST_CFLAGS) tests/host/$(1).c $($(1)_SOURCES) -lcmocka -lZydis -o $$@
+	@$$(CC) $$($(1)_CFLAGS) $$(KERNEL_HOST_CFLAGS) tests/host/$(1).c $($(1)_SOURCES) \
+	    -lcmocka -lZydis -o $$@
 endef
 $(foreach test,$(KERNEL_HOST_TESTS),$(eval $(call kernel_host_program,$(test))))
 
 # For mutants.py: program $(TEST) with $(MUTANT) in the place of $(ORIGINAL). Of the programs here,
 # those that own mutants:
-host-mutants: $(HOST)/drivers_virtio_queue $(HOST)/drivers_virtio_queue_lies
+host-mutants: $(addprefix $(HOST)/drivers_virtio_,queue queue_lies net)
 
 .PHONY: mutant kernel-mutant
 mutant: $(if $(filter $(TEST),$(NET_HOST_TESTS)),net-mutant,\
     $(if $(filter $(TEST),$(KERNEL_HOST_TESTS)),kernel-mutant,patching-mutant))
 kernel-mutant:
-	@$(CC) $(KERNEL_HOST_CFLAGS) -w tests/host/$(TEST).c $(MUTANT) \
+	@$(CC) $($(TEST)_CFLAGS) $(KERNEL_HOST_CFLAGS) -w tests/host/$(TEST).c $(MUTANT) \
 	    $(filter-out $(ORIGINAL),$($(TEST)_SOURCES)) -lcmocka -lZydis -o $(basename $(MUTANT))

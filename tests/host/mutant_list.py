@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The mutants of patching/ (and of other rooms, where the file is named with its room): each breaks
-one thing that the test named beside it claims to detect.
+"""The mutants of patching/: each breaks one thing that the test named beside it claims to detect.
 
-Invariant: the search text stands exactly once in the file. Read by: mutants.py.
+Invariant: the search text stands exactly once in the file. Read by: mutants.py, which adds those
+of the other rooms.
 """
 
 from collections import namedtuple
@@ -28,8 +28,6 @@ THUNK_RACES = ("test_indirect_thunk_races", "call_arrives_however_it_meets_a_swi
 RINGS, ENTRIES = "test_trace_ring", "test_function_trace"
 KEPT = ("test_trace_entry", "traced_call_keeps_every_register_and_the_stack")
 LAZY, LAZY_CHANGES = "test_lazy_call", "test_lazy_call_changes"
-
-QUEUE, LIES = "drivers_virtio_queue", "drivers_virtio_queue_lies"
 
 VANISHED = ("test_breakpoint", "vanished_int3_of_a_batch_in_flight_is_emulated")
 
@@ -433,46 +431,4 @@ MUTANTS = [
     Mutant("hash without its other half", "lazy_site.c",
            "if (there == address || there == 0) {", "if (true) {",
            "test_lazy_call_full", "sites_beyond_the_limit_stay_indirect_and_are_counted"),
-    # The virtqueue.
-    Mutant("impossible queue size taken", "drivers/virtio_queue.c",
-           "if ((offered & (offered - 1)) != 0) {", "if (false) {",
-           QUEUE, "sizes_that_cannot_be_are_refused_by_name"),
-    Mutant("buffer shown before it is published", "drivers/virtio_queue.c",
-           "    queue->available_index++;\n",
-           "    queue->available->index = ++queue->available_index;\n",
-           QUEUE, "device_finds_the_buffers_as_they_were_added"),
-    Mutant("event test that does not wrap", "drivers/virtio_queue.c",
-           "return (uint16_t)(now - event - 1) < (uint16_t)(now - before);",
-           "return now > event && event >= before;",
-           QUEUE, "doorbell_is_rung_if_the_event_lies_anywhere_in_a_burst"),
-    Mutant("doorbell only if the event is the newest", "drivers/virtio_queue.c",
-           "return (uint16_t)(now - event - 1) < (uint16_t)(now - before);",
-           "return (uint16_t)(now - 1) == event;",
-           QUEUE, "doorbell_is_rung_exactly_when_the_device_sleeps"),
-    Mutant("doorbell rung for nothing new", "drivers/virtio_queue.c",
-           "    queue->notified_index = now;\n", "",
-           QUEUE, "doorbell_is_rung_exactly_when_the_device_sleeps"),
-    Mutant("interrupt off leaves the event where it is", "drivers/virtio_queue.c",
-           "(__atomic_load_n(&queue->used_index, __ATOMIC_RELAXED) - 1);",
-           "(__atomic_load_n(&queue->used_index, __ATOMIC_RELAXED));",
-           QUEUE, "interrupts_come_when_wanted_and_only_then"),
-    Mutant("interrupt on does not look again", "drivers/virtio_queue.c",
-           "    return virtio_queue_has_arrived(queue);\n", "    return false;\n",
-           QUEUE, "interrupts_come_when_wanted_and_only_then"),
-    Mutant("used id not compared with the size", "drivers/virtio_queue.c",
-           "id >= queue->size || ", "", LIES, "unknown_buffers_break_the_queue"),
-    Mutant("buffer taken twice", "drivers/virtio_queue.c",
-           "|| queue->slots[id].token == NULL", "",
-           LIES, "buffer_given_back_twice_breaks_the_queue"),
-    Mutant("used length believed", "drivers/virtio_queue.c",
-           "if (length > slot->capacity) {", "if (false) {",
-           LIES, "longer_than_the_buffer_breaks_the_queue"),
-    Mutant("used index believed", "drivers/virtio_queue.c",
-           "if (arrived > queue->in_flight) {", "if (false) {",
-           LIES, "used_index_beyond_what_was_given_breaks_the_queue"),
-    Mutant("second descriptor of a request lost", "drivers/virtio_queue.c",
-           "        queue->free_ids[queue->free_count++] = slot->second;\n", "",
-           QUEUE, "request_frees_both_descriptors"),
-    Mutant("taken token detached again", "drivers/virtio_queue.c",
-           "    slot->token = NULL;\n", "", LIES, "random_bytes_everywhere_lose_no_token"),
 ]

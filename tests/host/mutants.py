@@ -17,7 +17,8 @@ import resource
 import subprocess
 import sys
 
-from mutant_list import MUTANTS as OTHER_MUTANTS
+from drivers_mutant_list import MUTANTS as DRIVERS_MUTANTS
+from mutant_list import MUTANTS as PATCHING_MUTANTS
 from net_mutant_list import MUTANTS as NET_MUTANTS
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
@@ -27,7 +28,7 @@ import mutant_table  # noqa: E402
 # A mutant that goes round and round is stopped by the CPU time it takes, whatever else the machine
 # does; one that waits for ever, by the clock.
 CPU_LIMIT_S, TIMEOUT_S = 10, 40
-MUTANTS = OTHER_MUTANTS + NET_MUTANTS
+MUTANTS = PATCHING_MUTANTS + DRIVERS_MUTANTS + NET_MUTANTS
 
 
 def limit_cpu_time():

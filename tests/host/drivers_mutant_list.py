@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: MIT
+"""The mutants of drivers/, as those in mutant_list.py; the file is named with its room, the program
+is one of kernel_tests.mk. Read by: mutants.py.
+"""
+
+from mutant_list import Mutant
+
+QUEUE, LIES = "drivers_virtio_queue", "drivers_virtio_queue_lies"
+RINGS = "drivers_virtio_net"
+
+MUTANTS = [
+    # The virtqueue.
+    Mutant("impossible queue size taken", "drivers/virtio_queue.c",
+           "if ((offered & (offered - 1)) != 0) {", "if (false) {",
+           QUEUE, "sizes_that_cannot_be_are_refused_by_name"),
+    Mutant("buffer shown before it is published", "drivers/virtio_queue.c",
+           "    queue->available_index++;\n",
+           "    queue->available->index = ++queue->available_index;\n",
+           QUEUE, "device_finds_the_buffers_as_they_were_added"),
+    Mutant("event test that does not wrap", "drivers/virtio_queue.c",
+           "return (uint16_t)(now - event - 1) < (uint16_t)(now - before);",
+           "return now > event && event >= before;",
+           QUEUE, "doorbell_is_rung_if_the_event_lies_anywhere_in_a_burst"),
+    Mutant("doorbell only if the event is the newest", "drivers/virtio_queue.c",
+           "return (uint16_t)(now - event - 1) < (uint16_t)(now - before);",
+           "return (uint16_t)(now - 1) == event;",
+           QUEUE, "doorbell_is_rung_exactly_when_the_device_sleeps"),
+    Mutant("doorbell rung for nothing new", "drivers/virtio_queue.c",
+           "    queue->notified_index = now;\n", "",
+           QUEUE, "doorbell_is_rung_exactly_when_the_device_sleeps"),
+    Mutant("interrupt off leaves the event where it is", "drivers/virtio_queue.c",
+           "(__atomic_load_n(&queue->used_index, __ATOMIC_RELAXED) - 1);",
+           "(__atomic_load_n(&queue->used_index, __ATOMIC_RELAXED));",
+           QUEUE, "interrupts_come_when_wanted_and_only_then"),
+    Mutant("interrupt on does not look again", "drivers/virtio_queue.c",
+           "    return virtio_queue_has_arrived(queue);\n", "    return false;\n",
+           QUEUE, "interrupts_come_when_wanted_and_only_then"),
+    Mutant("used id not compared with the size", "drivers/virtio_queue.c",
+           "id >= queue->size || ", "", LIES, "unknown_buffers_break_the_queue"),
+    Mutant("buffer taken twice", "drivers/virtio_queue.c",
+           "|| queue->slots[id].token == NULL", "",
+           LIES, "buffer_given_back_twice_breaks_the_queue"),
+    Mutant("used length believed", "drivers/virtio_queue.c",
+           "if (length > slot->capacity) {", "if (false) {",
+           LIES, "longer_than_the_buffer_breaks_the_queue"),
+    Mutant("used index believed", "drivers/virtio_queue.c",
+           "if (arrived > queue->in_flight) {", "if (false) {",
+           LIES, "used_index_beyond_what_was_given_breaks_the_queue"),
+    Mutant("second descriptor of a request lost", "drivers/virtio_queue.c",
+           "        queue->free_ids[queue->free_count++] = slot->second;\n", "",
+           QUEUE, "request_frees_both_descriptors"),
+    Mutant("taken token detached again", "drivers/virtio_queue.c",
+           "    slot->token = NULL;\n", "", LIES, "random_bytes_everywhere_lose_no_token"),
+    # Rings of virtio-net.
+    Mutant("frame that spans buffers handed on", "drivers/virtio_net_rings.c",
+           "    return buffer_count == 1;\n", "    return true;\n",
+           RINGS, "frame_that_spans_buffers_is_counted_and_none_is_lost"),
+    Mutant("rest of a spanning frame taken for a frame", "drivers/virtio_net_rings.c",
+           "pair->to_skip = buffer_count - 1u;", "pair->to_skip = 0;",
+           RINGS, "frame_that_spans_buffers_is_counted_and_none_is_lost"),
+    Mutant("number of buffers believed", "drivers/virtio_net_rings.c",
+           "if (buffer_count == 0 || buffer_count > pair->receive->ring.size) {", "if (false) {",
+           RINGS, "header_that_cannot_be_is_a_failure_and_no_buffer_is_lost"),
+    Mutant("frame shorter than its header believed", "drivers/virtio_net_rings.c",
+           "if (taken->length < VIRTIO_NET_HEADER_BYTES) {", "if (false) {",
+           RINGS, "header_that_cannot_be_is_a_failure_and_no_buffer_is_lost"),
+    Mutant("fresh packets that are not needed kept", "drivers/virtio_net_rings.c",
+           "    packet_free_many(fresh + frame_count, fresh_count - frame_count);\n", "",
+           RINGS, "frame_that_spans_buffers_is_counted_and_none_is_lost"),
+    Mutant("full ring without its doorbell", "drivers/virtio_net_rings.c",
+           "        virtio_net_transmit_start(device, queue); /* so that there will be room */\n",
+           "", RINGS, "full_transmit_ring_rings_and_goes_on_when_frames_are_sent"),
+    Mutant("pools mixed up", "drivers/virtio_net_rings.c",
+           "if (packets[gathered]->pool != packets[0]->pool) {", "if (false) {",
+           RINGS, "frames_of_several_pools_go_home"),
+]
