@@ -39,7 +39,7 @@ struct settings {
     struct endpoint local, remote;
     bool remote_mac_given;
     unsigned size_first, size_last; /* frame sizes go round from first to last */
-    unsigned flows;                 /* local ports in use */
+    unsigned flows, hosts;          /* local ports and addresses that take turns */
     uint64_t count, rate, window;   /* 0: no limit */
     double seconds, wait;
     bool json;

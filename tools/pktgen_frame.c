@@ -103,6 +103,16 @@ static unsigned local_port(const struct settings *settings, uint64_t sequence)
     return settings->local.port + (unsigned)(sequence % settings->flows);
 }
 
+static uint32_t local_address(const struct settings *settings, uint64_t sequence)
+{
+    return settings->local.address + (uint32_t)(sequence % settings->hosts);
+}
+
+static bool is_local_address(const struct settings *settings, uint32_t address)
+{
+    return address - settings->local.address < settings->hosts;
+}
+
 static void put_sequence(uint8_t *at, uint64_t sequence)
 {
     put32(at, (uint32_t)(sequence >> 32));
@@ -119,7 +129,7 @@ void frame_build(const struct settings *settings, uint64_t sequence, struct fram
     put16(bytes + AT_ETHERTYPE, ETHERTYPE_IP);
     memcpy(ip, "\x45\0\0\0\0\0\x40\0\x40\x11\0\0", 12); /* do not fragment, 64 hops, UDP */
     put16(ip + 2, length - AT_IP);
-    put32(ip + 12, settings->local.address);
+    put32(ip + 12, local_address(settings, sequence));
     put32(ip + 16, settings->remote.address);
     put16(ip + 10, checksum(0, ip, 20));
     put16(udp, local_port(settings, sequence));
@@ -139,7 +149,7 @@ static enum frame_is parse_arp(const struct settings *settings, const struct fra
     const uint8_t *arp = frame->bytes + AT_IP;
 
     if (frame->length < ARP_FRAME || get32(arp) != 0x00010800 || get16(arp + 4) != 0x0604 ||
-        get32(arp + 24) != settings->local.address) {
+        !is_local_address(settings, get32(arp + 24))) {
         return FRAME_OTHER;
     }
     switch (get16(arp + 6)) {
@@ -168,7 +178,7 @@ enum frame_is frame_parse(const struct settings *settings, const struct frame *f
     }
     unsigned flow = (unsigned)get16(udp + 2) - settings->local.port;
     bool is_answer = get32(ip + 12) == settings->remote.address &&
-                     get32(ip + 16) == settings->local.address &&
+                     is_local_address(settings, get32(ip + 16)) &&
                      get16(udp) == settings->remote.port && flow < settings->flows;
     return is_answer ? FRAME_ANSWER : FRAME_UDP;
 }
@@ -187,7 +197,8 @@ bool frame_answer_is_right(const struct settings *settings, const struct frame *
            memcmp(frame->bytes, settings->local.mac, 6) == 0 &&
            memcmp(frame->bytes + 6, settings->remote.mac, 6) == 0 &&
            get16(ip + 2) == frame->length - AT_IP && get16(udp + 4) == frame->length - AT_UDP &&
-           get16(udp + 2) == local_port(settings, *sequence) && checksum(0, ip, 20) == 0 &&
+           get16(udp + 2) == local_port(settings, *sequence) &&
+           get32(ip + 16) == local_address(settings, *sequence) && checksum(0, ip, 20) == 0 &&
            (get16(udp + 6) == 0 || udp_checksum(ip, get16(udp + 4)) == 0) &&
            memcmp(payload + SEQUENCE_BYTES, pattern_of(*sequence),
                   frame->length - HEADERS_BYTES - SEQUENCE_BYTES) == 0;
@@ -212,13 +223,14 @@ void frame_build_arp_request(const struct settings *settings, struct frame *fram
 void frame_make_arp_answer(const struct settings *settings, struct frame *frame)
 {
     uint8_t *arp = frame->bytes + AT_IP;
+    uint32_t asked = get32(arp + 24);
 
     memcpy(frame->bytes, arp + 8, 6);
     memcpy(frame->bytes + 6, settings->local.mac, 6);
     arp[7] = 2;
     memmove(arp + 18, arp + 8, 10);
     memcpy(arp + 8, settings->local.mac, 6);
-    put32(arp + 14, settings->local.address);
+    put32(arp + 14, asked);
 }
 
 static void swap_bytes(uint8_t *a, uint8_t *b, size_t length)

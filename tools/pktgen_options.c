@@ -24,7 +24,7 @@ static const char usage[] =
     "--ip=A.B.C.D --port=N --mac=M    the machine: 10.0.2.15, 7, asked by ARP\n"
     "--from-ip= --from-port= --from-mac=   this end: 10.0.2.9, any, 02:00:00:00:00:09\n"
     "--size=60 or --size=60-1514      of frames; a range goes round\n"
-    "--flows=1       that many ports of this end in turn\n"
+    "--flows=1 --hosts=1             that many ports and addresses of this end in turn\n"
     "--count=N       end after N frames       --seconds=10  or after this time\n"
     "--rate=N        frames a second          --window=N    echo: at most N unanswered\n"
     "--wait=1        seconds without an answer after which what is missing is lost\n"
@@ -121,6 +121,7 @@ enum option_id {
     OPTION_FROM_MAC,
     OPTION_SIZE,
     OPTION_FLOWS,
+    OPTION_HOSTS,
     OPTION_COUNT,
     OPTION_SECONDS,
     OPTION_RATE,
@@ -136,6 +137,7 @@ static const struct option options[] = {{"ip", 1, NULL, OPTION_IP},
                                         {"from-mac", 1, NULL, OPTION_FROM_MAC},
                                         {"size", 1, NULL, OPTION_SIZE},
                                         {"flows", 1, NULL, OPTION_FLOWS},
+                                        {"hosts", 1, NULL, OPTION_HOSTS},
                                         {"count", 1, NULL, OPTION_COUNT},
                                         {"seconds", 1, NULL, OPTION_SECONDS},
                                         {"rate", 1, NULL, OPTION_RATE},
@@ -173,6 +175,9 @@ static void take_option(struct settings *settings, int option, const char *name)
         break;
     case OPTION_FLOWS:
         settings->flows = (unsigned)read_number(name, optarg, 1, 4096);
+        break;
+    case OPTION_HOSTS:
+        settings->hosts = (unsigned)read_number(name, optarg, 1, 4096);
         break;
     case OPTION_COUNT:
         settings->count = read_number(name, optarg, 1, UINT64_MAX / 2);
@@ -228,6 +233,7 @@ void options_read(struct settings *settings, int count, char **words)
         .size_first = FRAME_MIN,
         .size_last = FRAME_MIN,
         .flows = 1,
+        .hosts = 1,
         .seconds = 10,
         .wait = 1};
     opterr = 0;

@@ -268,6 +268,21 @@ def test_flows_go_round_the_ports(datagrams):
     assert ports == [3000, 3001, 3002, 3003] * 2 and report["echoed"] == 8
 
 
+def test_hosts_take_turns_and_each_answers_arp(datagrams):
+    def judge(frame):
+        if frame[12:14] == b"\x08\x06":
+            return []
+        return [arp(1, MAC, "10.0.2.15", f"10.0.2.{host}") for host in (8, 9, 11, 12)] \
+            + [answer_to(frame)]
+
+    report, frames = datagrams("echo", TO_MAC, "--hosts=3", "--count=6", "--window=1",
+                               judge=judge)
+    sent = [frame for frame in frames if frame[12:14] == b"\x08\0"]
+    assert [frame[29] for frame in sent] == [9, 10, 11, 9, 10, 11]
+    assert {frame[31] for frame in frames if frame[13] == 6} == {9, 11}
+    assert (report["echoed"], report["arp_answered"], report["other"]) == (6, 12, 12)
+
+
 def test_it_reflects_and_counts_what_itself_sends():
     a, b = socket.socketpair()
     there = subprocess.Popen([PKTGEN, "reflect", f"fd:{b.fileno()}", "--count=20000",
@@ -344,6 +359,7 @@ def test_a_peer_that_ends_ends_the_run(tmp_path):
     (["echo", "fd:0", "--wait=90000"], "--wait=90000"),
     (["send", "fd:0", "--window=4"], "--window"),
     (["echo", "fd:0", "--flows=4096", "--from-port=65000"], "--flows=4096"),
+    (["echo", "fd:0", "--hosts=0"], "--hosts=0"),
     (["echo", "fd:0", "--count"], "--count"),
 ])
 def test_a_wrong_word_is_named_and_nothing_starts(words, named):
