@@ -139,6 +139,7 @@ help:
 	@echo "              MACHINE=pc|q35 UEFI=1 CMD='run=\"keys; exit\"' (kernel command line)"
 	@echo "make debug    the same with gdb attached; the console goes to $(BUILD)/debug.log"
 	@echo "make bench    boot, print every benchmark, exit"
+	@echo "make bench-net  packets a second by card, flooded by tools/pktgen; BENCH_NET='--help'"
 	@echo "make kernel   $(ELF) alone (boots with qemu -kernel)"
 	@echo "make iso      $(ISO): CD or USB disk, BIOS and UEFI; takes CMD="
 	@echo "make check    host tests alone, seconds"
@@ -173,6 +174,12 @@ debug: setup
 bench: override export CMD := \
     run="bench ipi; bench poke; bench calls; bench lazy; bench seeds; exit"
 bench: run
+
+# Over a tap device in a network namespace; BENCH_NET='--sweep', '--linux DIR', ... (--help).
+.PHONY: bench-net
+bench-net: setup
+	@$(MAKE) --no-print-directory kernel
+	@$(PYTHON) tools/bench_net.py $(BENCH_NET)
 
 iso: setup
 	@$(MAKE) --no-print-directory kernel

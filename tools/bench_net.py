@@ -1,0 +1,211 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Measures the network of livetext from outside: boots it behind a tap device in a network
+namespace, floods it by tools/pktgen and lets `bench net` count inside; with --linux a Linux guest
+is measured in the same run by its own rig, with frames of the same size.
+
+    tools/bench_net.py                            every card: drop, sink, echo
+    tools/bench_net.py --sweep                    throughput at rising rates: no livelock
+    tools/bench_net.py --all-sizes 10000000       echo of all sizes, every byte compared, no leak
+    tools/bench_net.py --linux DIR --reps 3       DIR/run.sh -only net, and the ratios
+
+Invariant: a row stands only if generator and guest agree: what the guest counted arrived, and no
+packet of its pool is missing afterwards. Callers: make bench-net, a person. Root, or a host that
+lets users make network namespaces and open /dev/net/tun.
+"""
+
+import argparse
+import json
+import pathlib
+import signal
+import statistics
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests/boot"))
+
+import pytest  # noqa: E402  (netpeer skips through it)
+
+from machine import ALL_OK  # noqa: E402
+from netpeer import (MODELS, Namespace, build_pktgen, check_no_packet_is_lost,  # noqa: E402
+                     pktgen_end)
+
+MODES = ("drop", "sink", "echo")
+SWEEP_RATES = (20_000, 40_000, 60_000, 80_000, 120_000, 160_000, 240_000, 320_000, None)
+LINUX_ROWS = {  # the first that the rig prints is taken
+    "drop": ("xdp.eth0.drv.drop.mean", "xdp.eth0.skb.drop.mean"),
+    "sink": ("udpsink.eth0.mean",),
+    "echo": ("udpecho.eth0.mean",),
+}
+
+
+def boot(net, nic, args):
+    return net.machine(f"bench-net-{nic}", nic, machine=args.machine, cpus=args.cpus,
+                       timeout=60)
+
+
+def measure(net, guest, mode, args, rate=None, mitigation=None):
+    """One row: the guest's, with what the generator offered and how much the host refused."""
+    before = net.tap_counters()
+    words = [f"--rate={rate}"] if rate else []
+    generator = net.pktgen_start("echo" if mode == "echo" else "send", "--port=9000",
+                                 f"--seconds={args.seconds + 30}", f"--size={args.size}",
+                                 f"--flows={args.flows}", "--wait=0.2", *words)
+    more = f"--mitigation {mitigation} " if mitigation else ""
+    try:
+        row, = guest.json(f"bench net --mode {mode} --seconds {args.seconds} {more}-j",
+                          args.seconds + 60)
+    finally:
+        generator.send_signal(signal.SIGINT)
+        report = pktgen_end(generator)
+    after = net.tap_counters()
+    row |= {"size": args.size, "offered_pps": report["offered_pps"],
+            "tap_dropped": after["tx_dropped"] - before["tx_dropped"]}
+    if mode == "echo":
+        row |= {"echoed": report["echoed"], "wrong": report["wrong"],
+                "latency_p50_ns": report["latency_p50_ns"],
+                "latency_p99_ns": report["latency_p99_ns"]}
+    return row
+
+
+def run_modes(net, nic, args):
+    for repetition in range(args.reps):
+        with boot(net, nic, args) as guest:
+            guest.wait_prompt()
+            for mitigation in args.mitigation:
+                for mode in args.mode:
+                    row = measure(net, guest, mode, args, mitigation=mitigation)
+                    yield row | {"nic": nic, "repetition": repetition}
+            check_no_packet_is_lost(guest)
+            assert guest.exit() == ALL_OK
+
+
+def run_sweep(net, nic, args):
+    """Rising rates in one machine; the last is flat out."""
+    with boot(net, nic, args) as guest:
+        guest.wait_prompt()
+        for mode in args.mode:
+            rows = [measure(net, guest, mode, args, rate=rate) for rate in SWEEP_RATES]
+            peak = max(row["rate_pps"] for row in rows)
+            for rate, row in zip(SWEEP_RATES, rows):
+                yield row | {"nic": nic, "kind": "bench.net.sweep", "wanted_pps": rate,
+                             "of_peak_percent": round(100 * row["rate_pps"] / peak, 1)}
+        check_no_packet_is_lost(guest)
+        assert guest.exit() == ALL_OK
+
+
+def run_all_sizes(net, nic, args):
+    """Echo of all sizes without loss: at most a window is on its way."""
+    with boot(net, nic, args) as guest:
+        guest.wait_prompt()
+        report = net.pktgen("echo", f"--count={args.all_sizes}", "--size=60-1514",
+                            "--window=256", "--seconds=86400", timeout=86400)
+        packets = check_no_packet_is_lost(guest)
+        assert guest.exit() == ALL_OK
+    yield report | {"kind": "bench.net.all_sizes", "nic": nic, "pool": packets["total"],
+                    "elsewhere": packets["elsewhere"], "exhausted": packets["exhausted"]}
+
+
+def linux_rates(folder, reps):
+    """Runs the rig; returns its rates by card and mode, in packets a second."""
+    done = subprocess.run(["./run.sh", "-only", "net", "-reps", str(reps)], cwd=folder,
+                          stdout=subprocess.PIPE, text=True, check=True, timeout=3600)
+    figures = {}
+    for line in done.stdout.splitlines():
+        name, value, _ = line.split()
+        figures[name] = float(value)
+    rates = {}
+    for nic in MODELS:
+        for mode, names in LINUX_ROWS.items():
+            found = [figures[key] for name in names for key in
+                     (f"net.{nic}.tap_flood.{name}.mid", f"net.{nic}.tap_flood.{name}")
+                     if key in figures]
+            if found:
+                rates[nic, mode] = found[0]
+    return rates
+
+
+def compare(rows, rates):
+    """One row a card and mode: the median of ours beside Linux."""
+    for (nic, mode), linux in rates.items():
+        ours = [row["rate_pps"] for row in rows if (row["nic"], row["mode"]) == (nic, mode)]
+        if ours:
+            rate = statistics.median(ours)
+            yield {"kind": "bench.net.linux", "nic": nic, "mode": mode, "rate_pps": round(rate),
+                   "linux_pps": round(linux), "ratio": round(rate / linux, 2)}
+
+
+def print_table(rows):
+    """Rows of one kind under one head; numbers to the right."""
+    for kind in dict.fromkeys(row["kind"] for row in rows):
+        mine = [row for row in rows if row["kind"] == kind]
+        names = [name for name in dict.fromkeys(name for row in mine for name in row)
+                 if name != "kind"]
+        cells = [names] + [["-" if row.get(name) is None else str(row[name]) for name in names]
+                           for row in mine]
+        widths = [max(map(len, column)) for column in zip(*cells)]
+        print(f"{kind}:")
+        for line in cells:
+            print("  ".join(cell.rjust(width) for cell, width in zip(line, widths)))
+        print()
+
+
+def read_list(allowed):
+    def read(text):
+        for word in text.split(","):
+            if word not in allowed:
+                raise argparse.ArgumentTypeError(f"'{word}' is none of {', '.join(allowed)}")
+        return text.split(",")
+    return read
+
+
+def read_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--nic", type=read_list(tuple(MODELS)), default=list(MODELS))
+    parser.add_argument("--mode", type=read_list(MODES), default=list(MODES))
+    parser.add_argument("--mitigation", type=lambda text: text.split(","), default=[None])
+    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--reps", type=int, default=1)
+    parser.add_argument("--size", default="60", help="of frames: 60, 1514 or 60-1514")
+    parser.add_argument("--flows", type=int, default=1)
+    parser.add_argument("--cpus", type=int, default=4)
+    parser.add_argument("--machine", choices=("pc", "q35"), default="q35")
+    parser.add_argument("--sweep", action="store_true")
+    parser.add_argument("--all-sizes", type=int, metavar="N")
+    parser.add_argument("--linux", type=pathlib.Path, metavar="DIR")
+    parser.add_argument("-j", dest="json", action="store_true", help="a JSON object a line")
+    args = parser.parse_args()
+    if args.linux and not (args.linux / "run.sh").is_file():
+        parser.error(f"--linux {args.linux}: no run.sh there")
+    return args
+
+
+def main():
+    args, rows = read_arguments(), []
+    build_pktgen()
+    run = run_all_sizes if args.all_sizes else run_sweep if args.sweep else run_modes
+    try:
+        with Namespace() as net:
+            net.add_tap("tap0", "10.0.2.2/24")
+            for nic in args.nic:
+                for row in run(net, nic, args):
+                    rows.append(row)
+                    if args.json:
+                        print(json.dumps(row), flush=True)
+    except pytest.skip.Exception as reason:
+        sys.exit(f"bench_net: {reason}")
+    if args.linux:
+        ratios = list(compare(rows, linux_rates(args.linux, args.reps)))
+        rows += ratios
+        if args.json:
+            for row in ratios:
+                print(json.dumps(row), flush=True)
+    if not args.json:
+        print_table(rows)
+    if any(row.get("wrong") for row in rows):
+        sys.exit("bench_net: an echo was wrong")
+
+
+if __name__ == "__main__":
+    main()
