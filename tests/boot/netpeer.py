@@ -218,6 +218,15 @@ def wait_until(question, what, timeout=20):
     return answer
 
 
+def wait_for_link(guest, state="up"):
+    wait_until(lambda: guest.json("nic -j")[0]["link"] == state, f"link {state}")
+
+
+def wait_for_echo(net):
+    """QEMU's e1000 hands over nothing for a second after its receiver was turned on."""
+    wait_until(lambda: net.pktgen("echo", "--count=1", "--wait=0.1")["echoed"] == 1, "an echo")
+
+
 def check_no_packet_is_lost(guest, name="nic0"):
     """At rest every packet of the pool is free or in a ring."""
     row = wait_until(lambda: (rest := census(guest, name))["elsewhere"] == 0 and rest,
