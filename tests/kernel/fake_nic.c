@@ -105,7 +105,13 @@ static bool fake_interrupt_on(struct net_device *device, unsigned index)
     /* Full order: pairs with fake_nic_inject(), which fills a buffer and then looks at this: one of
      * the two sees the other, or the frame lies there with nobody told. */
     __atomic_store_n(&queue->interrupt_is_on, true, __ATOMIC_SEQ_CST);
-    return fake_queue_has_frame(queue);
+
+    bool is_any = fake_queue_has_frame(queue);
+
+    if (!is_any && nic->options.behind_interrupt_on != NULL) {
+        nic->options.behind_interrupt_on(nic, index);
+    }
+    return is_any;
 }
 
 static void fake_interrupt_off(struct net_device *device, unsigned index)
@@ -149,15 +155,18 @@ bool fake_nic_inject(struct fake_nic *nic, unsigned index, const uint8_t *frame,
 
 static void capture_locked(struct fake_nic *nic, unsigned index, const struct packet *packet)
 {
-    nic->queues[index].captured++;
-    nic->queues[index].captured_bytes += packet->length;
+    struct fake_queue *queue = &nic->queues[index];
+
     if (packet->length <= FRAME_BYTES_MAX) {
         memcpy(nic->last_frame, packet->data, packet->length);
-        __atomic_store_n(&nic->last_length, packet->length, __ATOMIC_RELAXED);
+        nic->last_length = packet->length;
     }
     if (nic->options.capture != NULL) {
         nic->options.capture(nic, index, packet->data, packet->length);
     }
+    queue->captured_bytes += packet->length;
+    /* Release: pairs with fake_nic_captured(); who counts this frame sees it in last_frame. */
+    __atomic_store_n(&queue->captured, queue->captured + 1, __ATOMIC_RELEASE);
 }
 
 /* Sends all that the doorbell was rung for. */
@@ -265,6 +274,7 @@ static void rings_empty(struct fake_queue *queue)
         packet_free(queue->receive[queue->taken++ % FAKE_RING]);
     }
     queue->filled = queue->taken;
+    queue->unsent_in_reset += queue->queued - queue->sent;
     while (queue->reclaimed != queue->queued) {
         packet_free(queue->transmit[queue->reclaimed++ % FAKE_RING]);
     }

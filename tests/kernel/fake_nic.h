@@ -36,7 +36,9 @@ struct fake_nic_options {
     unsigned packets; /* 0: FAKE_PACKETS */
     fake_nic_capture *capture;
     void *capture_argument;
-    void (*before_interrupt_on)(struct fake_nic *nic, unsigned queue); /* in the poll thread */
+    /* In the poll thread: before interrupts go on, and when they are and the ring was empty. */
+    void (*before_interrupt_on)(struct fake_nic *nic, unsigned queue);
+    void (*behind_interrupt_on)(struct fake_nic *nic, unsigned queue);
 };
 
 struct fake_queue {
@@ -47,9 +49,10 @@ struct fake_queue {
     /* reclaimed <= sent <= rung <= queued <= reclaimed + FAKE_RING: */
     struct packet *transmit[FAKE_RING];
     uint32_t queued, rung, sent, reclaimed;
-    uint64_t injected;      /* that found a buffer */
-    uint64_t lost_no_ring;  /* all buffers of the ring were full */
-    uint64_t lost_in_reset; /* were in the ring */
+    uint64_t injected;        /* that found a buffer */
+    uint64_t lost_no_ring;    /* all buffers of the ring were full */
+    uint64_t lost_in_reset;   /* were in the ring */
+    uint64_t unsent_in_reset; /* were in the transmit ring */
     uint64_t captured, captured_bytes;
     /* atomic: */
     bool interrupt_is_on;
@@ -106,6 +109,7 @@ uint64_t fake_nic_received(const struct fake_nic *nic);
 uint64_t fake_nic_injected(const struct fake_nic *nic);
 uint64_t fake_nic_captured(const struct fake_nic *nic);
 uint64_t fake_nic_lost_in_reset(const struct fake_nic *nic);
+uint64_t fake_nic_unsent_in_reset(const struct fake_nic *nic);
 uint64_t fake_nic_interrupts(const struct fake_nic *nic);
 
 /* Waits until condition(argument), at most some seconds. Context: thread. */

@@ -2,13 +2,13 @@
 /* What tests do with a card in memory beyond what the card does by itself; see fake_nic.h.
  * Invariant: every wait ends, and says whether what it waited for came. */
 #include "arch/clock.h"
-#include "arch/instructions.h"
 #include "kernel/thread.h"
 #include "tests/kernel/fake_nic.h"
 #include "tests/kernel/net_frames.h"
 
 #define PATIENCE_NS 5000000000ull
 #define POLL_NS     100000ull
+#define REST_NS     20000ull
 
 bool wait_patiently(bool (*condition)(void *argument), void *argument)
 {
@@ -32,8 +32,7 @@ bool fake_nic_inject_patiently(struct fake_nic *nic, unsigned index, const uint8
         if (clock_now_ns() > deadline_ns) {
             return false;
         }
-        thread_yield();
-        cpu_relax();
+        thread_sleep_ns(REST_NS);
     }
     return true;
 }
@@ -116,4 +115,9 @@ uint64_t fake_nic_captured(const struct fake_nic *nic)
 uint64_t fake_nic_lost_in_reset(const struct fake_nic *nic)
 {
     return sum_queues(nic, &nic->queues[0].lost_in_reset, sizeof(struct fake_queue));
+}
+
+uint64_t fake_nic_unsent_in_reset(const struct fake_nic *nic)
+{
+    return sum_queues(nic, &nic->queues[0].unsent_in_reset, sizeof(struct fake_queue));
 }

@@ -11,6 +11,7 @@
 #include "kernel/page_allocator.h"
 #include "kernel/text_snapshot.h"
 #include "kernel/thread.h"
+#include "net/net_device.h"
 #include "patching/breakpoint.h"
 #include "patching/indirect_thunk.h"
 #include "patching/static_key.h"
@@ -22,7 +23,19 @@ struct machine_state {
     size_t free_pages;
     size_t heap_blocks;
     size_t threads;
+    unsigned network_devices, receive_hooks;
 };
+
+static unsigned receive_hooks_count(void)
+{
+    const struct net_device *device;
+    unsigned count = 0;
+
+    for (unsigned i = 0; (device = net_device_at(i)) != NULL; i++) {
+        count += __atomic_load_n(&device->hook, __ATOMIC_RELAXED) != NULL;
+    }
+    return count;
+}
 
 static struct machine_state machine_state_now(void)
 {
@@ -33,6 +46,8 @@ static struct machine_state machine_state_now(void)
                       paging_table_count(),
         .heap_blocks = heap_count().blocks,
         .threads = thread_count(),
+        .network_devices = net_device_count(),
+        .receive_hooks = receive_hooks_count(),
     };
 }
 
@@ -115,6 +130,8 @@ static void suite_leaves_machine_as_found(struct test *test, const struct machin
     EXPECT_EQUAL(test, now.free_pages, before->free_pages);
     EXPECT_EQUAL(test, now.heap_blocks, before->heap_blocks);
     EXPECT_EQUAL(test, now.threads, before->threads);
+    EXPECT_EQUAL(test, now.network_devices, before->network_devices);
+    EXPECT_EQUAL(test, now.receive_hooks, before->receive_hooks);
     EXPECT(test, every_ipi_arrives());
     patching_is_at_rest(test);
     uint64_t address = text_snapshot_difference();

@@ -224,7 +224,7 @@ static void polling_masks_interrupts(struct test *test)
 
 static uint32_t late_frames; /* still to come; by the poll thread alone */
 
-static void inject_before_interrupt_on(struct fake_nic *nic, unsigned queue)
+static void inject_late_frame(struct fake_nic *nic, unsigned queue)
 {
     uint8_t frame[FRAME_BYTES_MIN];
 
@@ -241,7 +241,7 @@ static void inject_before_interrupt_on(struct fake_nic *nic, unsigned queue)
 static void frame_before_interrupts_are_on_is_not_stuck(struct test *test)
 {
     struct fake_nic *nic = fake_nic_add(
-        &(struct fake_nic_options){.queues = 1, .before_interrupt_on = inject_before_interrupt_on});
+        &(struct fake_nic_options){.queues = 1, .before_interrupt_on = inject_late_frame});
 
     if (!EXPECT(test, nic != NULL)) {
         return;
@@ -252,6 +252,26 @@ static void frame_before_interrupts_are_on_is_not_stuck(struct test *test)
     EXPECT(test, fake_nic_settle(nic));
     EXPECT_EQUAL(test, fake_nic_received(nic), 21);
     EXPECT_EQUAL(test, fake_nic_interrupts(nic), 1);
+    fake_nic_remove(test, nic);
+}
+
+/* The same, but interrupts are on and the ring was found empty: each frame interrupts a thread that
+ * is about to sleep. A thread that forgot it then would sleep on, with the interrupt off for good.
+ */
+static void interrupt_before_sleep_is_not_lost(struct test *test)
+{
+    struct fake_nic *nic = fake_nic_add(
+        &(struct fake_nic_options){.queues = 1, .behind_interrupt_on = inject_late_frame});
+
+    if (!EXPECT(test, nic != NULL)) {
+        return;
+    }
+    EXPECT(test, fake_nic_settle(nic));
+    __atomic_store_n(&late_frames, 20, __ATOMIC_RELEASE);
+    EXPECT(test, fake_nic_inject_word(nic, 0, 1));
+    EXPECT(test, fake_nic_settle(nic));
+    EXPECT_EQUAL(test, fake_nic_received(nic), 21);
+    EXPECT_EQUAL(test, fake_nic_interrupts(nic), 21);
     fake_nic_remove(test, nic);
 }
 
@@ -385,6 +405,7 @@ static const struct test_case cases[] = {
     TEST_CASE(hook_actions_are_obeyed),
     TEST_CASE(polling_masks_interrupts),
     TEST_CASE(frame_before_interrupts_are_on_is_not_stuck),
+    TEST_CASE(interrupt_before_sleep_is_not_lost),
     TEST_CASE(exhausted_pool_costs_frames_alone),
     TEST_CASE(reset_frees_what_the_rings_hold),
     TEST_CASE(dead_device_is_left_alone_until_reset),

@@ -289,4 +289,46 @@ MUTANTS = [
            "    for (unsigned i = 0; i < 100; i++) {\n        cpu_relax();\n    }\n"
            "    socket->is_waiting = !ready;",
            "net_socket", "every_datagram_wakes_its_reader"),
+    Mutant("wake-up-cleared-behind-the-poll", "net/net_poll.c",
+           "        queue->is_polling = false;\n        spinlock_unlock_restore",
+           "        queue->is_polling = false;\n        queue->is_scheduled = false;\n"
+           "        spinlock_unlock_restore",
+           "net_device", "interrupt_before_sleep_is_not_lost", may_die=True),
+    Mutant("reset-while-polled", "net/net_poll.c",
+           "while (is_polling(queue)) {", "while (is_polling(queue) && patience_ns == 0) {",
+           "net_traffic", "resets_lose_frames_but_no_packet", may_die=True),
+    Mutant("socket-read-without-its-lock", "net/udp_socket.c",
+           """    uint64_t flags = spinlock_lock_save(&socket->lock);
+    unsigned taken = 0;
+
+    while (taken < count && socket->first != NULL) {
+        packets[taken++] = socket->first;
+        socket->first = socket->first->next;
+    }
+    if (socket->first == NULL) {
+        socket->last = NULL;
+    }
+    socket->length -= taken;
+    spinlock_unlock_restore(&socket->lock, flags);
+""", """    unsigned taken = 0;
+
+    while (taken < count && socket->first != NULL) {
+        packets[taken++] = socket->first;
+        socket->first = socket->first->next;
+    }
+    if (socket->first == NULL) {
+        socket->last = NULL;
+    }
+    socket->length -= taken;
+""", "net_traffic", "socket_reads_or_counts_every_datagram", may_die=True),
+    Mutant("unbind-while-handled", "net/udp.c",
+           "while (has_users(slot)) {", "while (has_users(slot) && report_ns == 0) {",
+           "net_path", "unbind_returns_behind_the_handler", may_die=True),
+    Mutant("socket-one-beyond-its-depth", "net/udp_socket.c",
+           "if (socket->length == socket->depth) {", "if (socket->length > socket->depth) {",
+           "net_path", "socket_keeps_its_depth_and_order"),
+    Mutant("stamp-that-nobody-wants", "net/receive.h",
+           "if (static_branch_unlikely(&netstamp_needed)) {",
+           "if (static_branch_unlikely(&netstamp_needed) || true) {",
+           "net_path", "frames_are_stamped_only_while_somebody_wants_it"),
 ]
