@@ -53,7 +53,11 @@ static void addresses_print(bool json)
         table_own_address(&table, device);
         table_text(&table, "source", 6, net_config_source_name(source));
         table_text(&table, "dhcp", 9, dhcp);
-        table_time_or_none(&table, "lease_ns", 16, source == NET_CONFIG_DHCP, lease_ns);
+        if (source == NET_CONFIG_DHCP && lease_ns != UINT64_MAX) {
+            table_number(&table, "lease_s", 10, lease_ns / 1000000000);
+        } else {
+            table_none(&table, "lease_s", 10);
+        }
         if (net_config_gateway() != 0) {
             table_address(&table, "gateway", net_config_gateway());
         } else {
@@ -85,7 +89,7 @@ static void neighbours_print(bool json)
             table_none(&table, "mac", MAC_TEXT_BYTES - 1);
         }
         table_text(&table, "state", 5, arp_state_name(view.state));
-        table_time(&table, "age_ns", 14, view.age_ns);
+        table_number(&table, "age_ms", 9, view.age_ns / 1000000);
         table_number(&table, "pending", 7, view.pending);
         table_end_row(&table);
     }
@@ -281,7 +285,7 @@ static enum command_result ping_request_run(struct ping *ping, int argc, char **
         !net_command_read_address("ping", argv[1], &ping->destination)) {
         return COMMAND_USAGE;
     }
-    if (!net_command_route("ping", ping->destination, &device, &next_hop)) {
+    if (!net_command_route(ping->session, "ping", ping->destination, &device, &next_hop)) {
         return COMMAND_FAILED;
     }
     ping_all(ping);

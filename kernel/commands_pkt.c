@@ -133,7 +133,7 @@ static enum command_result pkt_sink_run(struct pkt_run *run, int argc, char **ar
     if (!listen_parse(run, argc, argv, &port, &seconds)) {
         return COMMAND_USAGE;
     }
-    if (!net_command_has_address(run->command)) {
+    if (!net_command_has_address(run->session, run->command)) {
         return COMMAND_FAILED;
     }
 
@@ -188,7 +188,7 @@ static enum command_result pkt_echo_run(struct pkt_run *run, int argc, char **ar
     if (!listen_parse(run, argc, argv, &port, &seconds)) {
         return COMMAND_USAGE;
     }
-    if (!net_command_has_address(run->command)) {
+    if (!net_command_has_address(run->session, run->command)) {
         return COMMAND_FAILED;
     }
     if (udp_bind((uint16_t)port, echo_handle, &tally) == 0) {

@@ -2,9 +2,15 @@
 /* What the shell commands of the network share; see net_command.h. */
 #include "kernel/net_command.h"
 
+#include "arch/clock.h"
 #include "kernel/console.h"
 #include "kernel/format.h"
+#include "kernel/thread.h"
 #include "net/ipv4.h"
+#include "net/net_config.h"
+
+#define ADDRESS_PATIENCE_NS 5000000000ull
+#define ADDRESS_LOOK_NS     10000000ull
 
 void mac_format(const uint8_t mac[MAC_BYTES], char text[MAC_TEXT_BYTES])
 {
@@ -50,7 +56,7 @@ bool net_command_read_address(const char *command, const char *word, uint32_t *a
     return is_address;
 }
 
-bool net_command_has_address(const char *command)
+static bool some_device_has_address(void)
 {
     struct net_device *device;
 
@@ -59,6 +65,32 @@ bool net_command_has_address(const char *command)
             return true;
         }
     }
+    return false;
+}
+
+static bool some_device_is_asking(void)
+{
+    struct net_device *device;
+
+    for (unsigned i = 0; (device = net_device_at(i)) != NULL; i++) {
+        if (net_dhcp_is_asking(device)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool net_command_has_address(struct shell_session *session, const char *command)
+{
+    uint64_t end_ns = clock_now_ns() + ADDRESS_PATIENCE_NS;
+
+    while (!some_device_has_address() && some_device_is_asking() && clock_now_ns() < end_ns &&
+           !shell_interrupted(session)) {
+        thread_sleep_ns(ADDRESS_LOOK_NS);
+    }
+    if (some_device_has_address()) {
+        return true;
+    }
     console_print("%s: %s\n", command,
                   net_device_count() == 0
                       ? "there is no network device"
@@ -66,12 +98,12 @@ bool net_command_has_address(const char *command)
     return false;
 }
 
-bool net_command_route(const char *command, uint32_t destination, struct net_device **device,
-                       uint32_t *next_hop)
+bool net_command_route(struct shell_session *session, const char *command, uint32_t destination,
+                       struct net_device **device, uint32_t *next_hop)
 {
     char text[IPV4_TEXT_BYTES];
 
-    if (!net_command_has_address(command)) {
+    if (!net_command_has_address(session, command)) {
         return false;
     }
     *device = ipv4_route(destination, next_hop);

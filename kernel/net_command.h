@@ -28,10 +28,11 @@ struct net_device *net_command_find_device(const char *command, const char *name
 bool net_command_read_address(const char *command, const char *word, uint32_t *address);
 
 /* Whether some device could send to others / a device leads to @destination, which is then
- * *@device, and @next_hop the neighbour. Return false after saying why. */
-bool net_command_has_address(const char *command);
-bool net_command_route(const char *command, uint32_t destination, struct net_device **device,
-                       uint32_t *next_hop);
+ * *@device, and @next_hop the neighbour. Return false after saying why. Right after boot both wait
+ * for the answer to DHCP, five seconds at most. Context: thread. */
+bool net_command_has_address(struct shell_session *session, const char *command);
+bool net_command_route(struct shell_session *session, const char *command, uint32_t destination,
+                       struct net_device **device, uint32_t *next_hop);
 
 /* Offers the names of the devices. */
 void net_command_complete_devices(struct shell_completion *completion);

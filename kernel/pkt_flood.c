@@ -253,8 +253,8 @@ static enum command_result flood_run(struct flood *flood, int argc, char **argv)
         !net_command_read_address(flood->run->command, argv[1], &flood->destination)) {
         return COMMAND_USAGE;
     }
-    if (!net_command_route(flood->run->command, flood->destination, &flood->device,
-                           &flood->next_hop) ||
+    if (!net_command_route(flood->run->session, flood->run->command, flood->destination,
+                           &flood->device, &flood->next_hop) ||
         !destination_is_another(flood) || !next_hop_resolve(flood)) {
         return COMMAND_FAILED;
     }

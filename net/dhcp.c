@@ -221,6 +221,14 @@ void dhcp_start(struct net_device *device)
     }
 }
 
+bool net_dhcp_is_asking(const struct net_device *device)
+{
+    const struct dhcp_port *port = port_of(device);
+
+    return port != NULL && port->client.state != DHCP_OFF && port->client.state < DHCP_BOUND &&
+           !port->is_given_up_on;
+}
+
 const char *net_dhcp_state(const struct net_device *device, uint64_t *lease_ns)
 {
     const struct dhcp_port *port = port_of(device);
@@ -241,5 +249,5 @@ const char *net_dhcp_state(const struct net_device *device, uint64_t *lease_ns)
     if (state >= DHCP_BOUND) {
         return "bound";
     }
-    return port->is_given_up_on ? "no answer" : "asking";
+    return net_dhcp_is_asking(device) ? "asking" : "no answer";
 }

@@ -49,5 +49,8 @@ struct net_device *net_config_owner(uint32_t address);
 void net_housekeeping_wake(void);
 
 /* What DHCP is doing for a device: "off", "asking", "bound", "no answer"; @lease_ns (may be NULL):
- * what is left. */
+ * what is left, UINT64_MAX: for ever. */
 const char *net_dhcp_state(const struct net_device *device, uint64_t *lease_ns);
+
+/* Whether an answer may still come soon: "asking". */
+bool net_dhcp_is_asking(const struct net_device *device);

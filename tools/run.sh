@@ -37,8 +37,11 @@ case $nic in
     if [ -n "$netdev" ]; then fail "NETDEV='$netdev' needs NIC=virtio, e1000 or e1000e"; fi
     set -- -nic none
     ;;
-virtio) set -- -nic "${netdev:-user},model=virtio-net-pci" ;;
-e1000 | e1000e) set -- -nic "${netdev:-user},model=$nic" ;;
+virtio | e1000 | e1000e) # not -nic: it would give a virtio card no MSI-X
+    model=$nic
+    if [ "$nic" = virtio ]; then model=virtio-net-pci; fi
+    set -- -netdev "${netdev:-user},id=net0" -device "$model,netdev=net0"
+    ;;
 *) fail "NIC='$nic' is none of virtio, e1000, e1000e" ;;
 esac
 

@@ -18,10 +18,10 @@ FIELDS = {
                      "least_free exhausted",
                      "nic.counter", "name counter value"],
     "nic nic0 reset -j": ["nic.reset", "name is_back resets link time_ns"],
-    "net -j": ["net.address", "name address source dhcp lease_ns gateway",
-               "net.arp", "name address mac state age_ns pending",
+    "net -j": ["net.address", "name address source dhcp lease_s gateway",
+               "net.arp", "name address mac state age_ms pending",
                "net.counter", "counter value"],
-    "net arp -j": ["net.arp", "name address mac state age_ns pending"],
+    "net arp -j": ["net.arp", "name address mac state age_ms pending"],
     "net counters -j": ["net.counter", "counter value"],
     "ping 10.0.2.2 -c 2 -i 0 -j": [
         "ping.reply", "sequence outcome from ttl bytes round_trip_ns",
