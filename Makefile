@@ -146,7 +146,7 @@ help:
 	@echo "make coverage-lines  which lines and branches of patching/ the host tests do not reach"
 	@echo "make silicon  patching on this machine's real CPU, two minutes; SILICON='-j --quick'"
 	@echo "make test     everything; ends with 'N passed, N failed, N skipped'"
-	@echo "make fuzz     fuzz patching/ for FUZZ_SECONDS=600; fuzz-check: one minute, fuzz-mutants"
+	@echo "make fuzz     fuzz patching/, net/ for FUZZ_SECONDS=600; fuzz-check: a minute; fuzz-mutants"
 	@echo "make model    the protocols in Spin, all interleavings; MODEL=name TRAIL=1 shows one"
 	@echo "make mutants  break the code on purpose: the tests must notice"
 	@echo "make lint     form, rooms, closed nopatch text, cppcheck, shellcheck"
@@ -198,8 +198,8 @@ test: setup
 	    fuzz-mutants='$(MAKE) fuzz-mutants' \
 	    mutant-table='tools/mutant_table.py --check --results $(BUILD)/mutants patching/README.md'
 
-FORMATTED = $(wildcard $(addsuffix /*.[ch],$(ROOMS) tests/host tests/fuzz tests/silicon \
-    tools))
+FORMATTED = $(wildcard $(addsuffix /*.[ch],$(ROOMS) tests/host tests/host/net_overlay/* tests/fuzz \
+    tests/silicon tools))
 SCRIPTS := .ci/run $(wildcard tools/*.sh)
 
 # Bounds of linker sections are compared as pointers on purpose; asm goto breaks cppcheck's parser.

@@ -18,7 +18,7 @@ FUZZ_EXPLORED := -fsanitize=fuzzer-no-link
 # A batch takes thousands of comparisons that say nothing about the input.
 FUZZ_BATCH_EXPLORED := $(FUZZ_EXPLORED) -fno-sanitize-coverage=trace-cmp
 
-FUZZ_TARGETS := fuzz_instruction fuzz_batch
+FUZZ_TARGETS := fuzz_instruction fuzz_batch fuzz_packet
 # Users of batches, with tables of their own that a linker fills.
 FUZZ_BATCH_USERS := $(addprefix patching/,function_trace% static_key% static_call% indirect_thunk% \
     lazy_%)
@@ -27,6 +27,13 @@ fuzz_instruction_OBJECTS := $(addprefix $(FUZZ)/,fuzz_instruction.o oracle.o) \
 fuzz_batch_OBJECTS := $(addprefix $(FUZZ)/,fuzz_batch.o oracle.o machine.o fetch.o model.o) \
     $(patsubst patching/%.c,$(FUZZ)/batch/%.o,\
         $(filter-out $(FUZZ_BATCH_USERS),$(wildcard patching/*.c)))
+# net/ over the fake kernel and card of tests/host; threads and what drives DHCP are left out.
+FUZZ_NET_CFLAGS := -Itests/host/net_overlay
+FUZZ_NET_FILES := $(filter-out net/net_poll.c net/housekeeping.c net/dhcp.c net/dhcp_client.c,\
+    $(wildcard net/*.c)) kernel/format.c patching/status.c
+fuzz_packet_OBJECTS := $(patsubst %.c,$(FUZZ)/packet/%.o,$(FUZZ_NET_FILES) \
+    $(addprefix tests/fuzz/,fuzz_packet.c packet_form.c) \
+    $(addprefix tests/host/,net_fake_kernel.c net_fake_device.c))
 FUZZ_PROGRAMS := $(FUZZ_TARGETS:%=$(FUZZ)/%)
 FUZZ_MAKE := --make "$(MAKE) -s -f tests/fuzz/fuzz.mk FUZZ_CC=$(FUZZ_CC) BUILD=$(BUILD)" \
     --build $(BUILD) --clang $(FUZZ_CC)
@@ -45,7 +52,8 @@ fuzz-programs: $(FUZZ_PROGRAMS)
 
 # For fuzz_mutants.py: program $(TARGET) with the mutated file $(MUTANT).c in the place of $(FILE).
 fuzz-mutant:
-	@$(FUZZ_CC) $(FUZZ_CFLAGS) -w $(FUZZ_BATCH_EXPLORED) -c $(MUTANT).c -o $(MUTANT).o
+	@$(FUZZ_CC) $(if $(filter fuzz_packet,$(TARGET)),$(FUZZ_NET_CFLAGS)) $(FUZZ_CFLAGS) -w \
+	    $(FUZZ_BATCH_EXPLORED) -c $(MUTANT).c -o $(MUTANT).o
 	@$(FUZZ_CC) $(FUZZ_CFLAGS) -fsanitize=fuzzer $(MUTANT).o \
 	    $(filter-out %/$(FILE:.c=.o),$($(TARGET)_OBJECTS)) -lZydis -o $(MUTANT)
 
@@ -65,10 +73,15 @@ $(FUZZ)/batch/%.o: patching/%.c tests/fuzz/fuzz.mk
 	@mkdir -p $(@D)
 	@$(FUZZ_CC) $(FUZZ_CFLAGS) $(FUZZ_BATCH_EXPLORED) -MMD -MP -c $< -o $@
 
+$(FUZZ)/packet/%.o: %.c tests/fuzz/fuzz.mk
+	@mkdir -p $(@D)
+	@$(FUZZ_CC) $(FUZZ_NET_CFLAGS) $(FUZZ_CFLAGS) $(FUZZ_EXPLORED) -MMD -MP -c $< -o $@
+
 define fuzz_program
 $(FUZZ)/$(1): $($(1)_OBJECTS)
 	@$$(FUZZ_CC) $$(FUZZ_CFLAGS) -fsanitize=fuzzer $$^ -lZydis -o $$@
 endef
 $(foreach target,$(FUZZ_TARGETS),$(eval $(call fuzz_program,$(target))))
 
--include $(wildcard $(FUZZ)/*.d $(FUZZ)/patching/*.d $(FUZZ)/batch/*.d)
+-include $(wildcard $(FUZZ)/*.d $(FUZZ)/patching/*.d $(FUZZ)/batch/*.d $(FUZZ)/packet/*/*.d \
+    $(FUZZ)/packet/*/*/*.d)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Breaks patching/ in one place at a time and shows that a fuzzer finds it within seconds.
+"""Breaks patching/ or net/ in one place at a time and shows that a fuzzer finds it within seconds.
 
 Invariant: the source is never touched; a mutant is a copy of one file, under
 $(BUILD)/fuzz/mutants. Each starts from the seeds alone, never from what earlier runs learnt. Fails
@@ -56,7 +56,34 @@ MUTANTS = [
            "(site->address + site->length - 2)", "fuzz_batch"),
     Mutant("quadword where CPUs fetch in parts", "protocol_qword.c",
            "platform_quadword_is_fetched_whole() ||", "true ||", "fuzz_batch"),
+    Mutant("frame dropped without being freed", "net/counters.c", "    packet_free(packet);\n", "",
+           "fuzz_packet"),
+    Mutant("total length not compared with the frame", "net/ipv4.c",
+           "total < *header_length || total > packet->length", "total < *header_length",
+           "fuzz_packet"),
+    Mutant("broadcast answered", "net/ipv4_send.c", "if (receipt->is_broadcast) {", "if (false) {",
+           "fuzz_packet"),
+    Mutant("UDP length not compared with the packet", "net/udp.c",
+           "length < UDP_HEADER_BYTES || length > packet->length", "length < UDP_HEADER_BYTES",
+           "fuzz_packet"),
+    Mutant("packet sent and dropped", "net/net_transmit.c", "queue->counters.transmit_full++;",
+           "net_drop(packet, NET_DROP_TRANSMIT_FULL);", "fuzz_packet"),
+    Mutant("TTL changed without the checksum", "net/ipv4_send.c",
+           "header_set16(header, IPV4_TIME_TO_LIVE,", "wire_put16(header + IPV4_TIME_TO_LIVE,",
+           "fuzz_packet"),
+    Mutant("packets that wait without a bound", "net/arp_table.c",
+           "if (entry->pending == ARP_PENDING_MAX)", "if (false)", "fuzz_packet"),
+    Mutant("what waits is lost with its entry", "net/arp_table.c",
+           "    while (entry->pending > 0) {\n        drop_oldest_locked(entry);\n    }\n", "",
+           "fuzz_packet"),
+    Mutant("DHCP option beyond the message read", "net/dhcp_message.c",
+           "end - at - 2 < at[1]", "false", "fuzz_packet"),
 ]
+
+
+def path_of(mutant):
+    """Returns the file that is broken: of patching/ unless it names its room."""
+    return pathlib.Path(mutant.file if "/" in mutant.file else f"patching/{mutant.file}")
 
 
 def try_seeds(program, target, log, folder, limit):
@@ -76,15 +103,15 @@ def try_seeds(program, target, log, folder, limit):
 
 def build(options, number, mutant):
     """Writes and builds the mutant; returns (program, None) or (None, what is wrong)."""
-    text = (ROOT / "patching" / mutant.file).read_text(encoding="utf-8")
+    text = (ROOT / path_of(mutant)).read_text(encoding="utf-8")
     if text.count(mutant.search) != 1:
         return None, f"search text stands {text.count(mutant.search)} times in {mutant.file}"
-    base = options.build / "fuzz/mutants" / f"{number:02}_{mutant.file.removesuffix('.c')}"
+    base = options.build / "fuzz/mutants" / f"{number:02}_{path_of(mutant).stem}"
     base.parent.mkdir(parents=True, exist_ok=True)
     base.with_suffix(".c").write_text(text.replace(mutant.search, mutant.replacement),
                                       encoding="utf-8")
     failure = run.make(options.make, "fuzz-mutant", f"TARGET={mutant.target}", f"MUTANT={base}",
-                       f"FILE={mutant.file}")
+                       f"FILE={path_of(mutant).name}")
     return (None, f"does not build:\n{failure}") if failure else (base, None)
 
 
@@ -142,7 +169,7 @@ def main():
             pool.shutdown(wait=False, cancel_futures=True)  # those that run end in seconds
             raise
     if not bad:
-        mutant_table.save(results, "fuzz", [(mutant.name, f"patching/{mutant.file}", mutant.target)
+        mutant_table.save(results, "fuzz", [(mutant.name, str(path_of(mutant)), mutant.target)
                                             for mutant in MUTANTS])
     print(f"fuzz mutants: {len(MUTANTS) - bad} passed, {bad} failed, 0 skipped")
     sys.exit(1 if bad else 0)

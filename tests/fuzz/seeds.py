@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Inputs for the fuzzers to start from: every instruction form, every protocol, every kind of
-fault. Invariant: written in the formats that fuzz_instruction.c and fuzz_batch.c read; a fuzzer
-given none of them finds the same in more time. Called by: run_fuzzers.py,
-fuzz_mutants.py.
+fault, every field of a packet. Invariant: written in the formats that fuzz_instruction.c,
+fuzz_batch.c and fuzz_packet.c read; a fuzzer given none of them finds the same in more time. Called
+by: run_fuzzers.py, fuzz_mutants.py.
 """
 
 import struct
@@ -89,10 +89,93 @@ def batch_seeds():
         "2e2e2e31c000") + bytes([APPLY])
 
 
+# The numbers of the steps in fuzz_packet.c, and of what they choose from.
+(FRAME, BYTES, TURN_AROUND, HOOK, TIME, TROUBLE, SEND, PING, DHCP) = range(9)
+UDP, ICMP, OTHER, ARP = range(4)
+PEER, OWN, GATE, NET_BROADCAST, BROADCAST, FAR, ZERO, LOOPBACK, MULTICAST, STRANGER = range(10)
+ECHO_PORT, DISCARD_PORT, TIME_PORT, SOCKET_PORT, CLOSED_PORT, SERVER_PORT = range(6)
+BREAKS_HEADER, BREAKS_PAYLOAD, TO_ALL, HAS_OPTIONS, CUT = 1, 2, 4, 8, 0x80
+NO_PATCH = b"\0"
+
+
+def patch(*changes):
+    """Bytes of a frame that become others: (offset, value) each."""
+    return bytes([len(changes)]) + b"".join(struct.pack("<HB", *change) for change in changes)
+
+
+def frame(kind, tail, payload=40, flags=0, source=PEER, destination=OWN, patches=NO_PATCH):
+    """A frame to us. tail: ports of UDP, type and code of ICMP, operation of ARP, a protocol."""
+    return (struct.pack("<BBBHBB", FRAME, kind, flags, payload, source, destination)
+            + bytes(tail) + patches)
+
+
+def datagram(port, **more):
+    return frame(UDP, [CLOSED_PORT, port], **more)
+
+
+def dhcp_seed(kind, *options, cut=0):
+    """A message of a server, as RFC 2131 has it, its last bytes cut off; options: (number, bytes)
+    each."""
+    text = struct.pack(">BBBBIHH4I", 2, 1, 6, 0, 1, 0, 0x8000, 0, 0x0A000020, 0x0A0000FE, 0)
+    text += bytes([2, 0, 0, 0, 0, 1]).ljust(16 + 64 + 128, b"\0") + bytes.fromhex("63825363")
+    for number, value in ((53, bytes([kind])), *options):
+        text += bytes([number, len(value)]) + value
+    text = (text + b"\xff")[:-cut or None]
+    return struct.pack("<BHH", DHCP, len(text), len(text)) + text
+
+
+def packet_seeds():
+    """Yields programs of fuzz_packet."""
+    address = bytes([10, 0, 0, 254])
+    for port in range(8):
+        for payload in (0, 1, 7, 24, 40, 1400):
+            yield datagram(port, payload=payload) * 2
+    for kind in range(13):
+        yield frame(ICMP, [kind, 0]) + frame(ICMP, [kind, 1], payload=0)
+    for kind, tail in ((UDP, [CLOSED_PORT, ECHO_PORT]), (ICMP, [8, 0]), (OTHER, [47]), (ARP, [0])):
+        yield frame(kind, tail, flags=HAS_OPTIONS)
+        for destination in range(10):
+            yield frame(kind, tail, destination=destination, flags=TO_ALL)
+            yield frame(kind, tail, source=destination)
+        for length in (0, 13, 14, 33, 41, 42, 60, 1513, 1514, 1515):
+            yield frame(kind, tail, flags=CUT, payload=1400) + struct.pack("<H", length)
+        for at in (0, 6, 12, 14, 15, 16, 17, 20, 23, 24, 34, 38, 39, 40):
+            yield frame(kind, tail, patches=patch((at, 0xFF)))
+            yield frame(kind, tail, patches=patch((at, 1)), flags=BREAKS_HEADER | BREAKS_PAYLOAD)
+    for length in (0, 1, 2, 5, 39, 255):  # options in the place of the first data
+        yield frame(ICMP, [8, 0], flags=HAS_OPTIONS, patches=patch((35, 7), (36, length)))
+    for action in range(8):
+        yield bytes([HOOK, action]) + datagram(ECHO_PORT) + frame(ARP, [0]) + frame(ICMP, [8, 0])
+    send = bytes([SEND, 100, 0, 0, PEER, ECHO_PORT])
+    for tail in (send * 6, send + bytes([TURN_AROUND, 0]), bytes([TROUBLE, 1]) + send,
+                 send * 4 + frame(ARP, [1]), send * 4 + bytes([TROUBLE, 1]) + frame(ARP, [1])):
+        yield tail + bytes([TIME, 20]) * 5
+    for destination in range(10):
+        yield bytes([SEND, 16, 0, destination % 2, destination, DISCARD_PORT])
+        yield bytes([PING, destination, 56, 0]) + bytes([TURN_AROUND, 0]) * 2
+    for known in (b"", bytes([PING, PEER, 8, 0, TURN_AROUND, 0, TURN_AROUND, 0])):
+        yield known + bytes([PING, PEER, 0, 1, TURN_AROUND]) + patch((60, 9)) + bytes(
+            [TURN_AROUND]) + patch((60, 9))
+    for bits in range(8):
+        yield bytes([TROUBLE, bits]) + datagram(ECHO_PORT) + send + frame(ICMP, [8, 0])
+        yield bytes([TROUBLE, bits]) + frame(UDP, [SERVER_PORT, 6], source=GATE)
+    yield b"".join(bytes([SEND, 16, 0, 0, 16 + host, ECHO_PORT]) for host in range(60))
+    lease = ((51, struct.pack(">I", 3600)), (1, bytes([255, 255, 255, 0])), (54, address),
+             (3, address + address))
+    for kind in range(8):
+        yield dhcp_seed(kind, *lease)
+        for number in (1, 3, 51, 54):
+            yield dhcp_seed(kind, *lease, (number, bytes(kind)))
+    yield dhcp_seed(2, *lease, (52, b"\3"))
+    for cut in range(1, 30):
+        yield dhcp_seed(2, *lease, cut=cut)
+
+
 def write(folder):
     """Writes the seeds of all targets; returns {target: folder}."""
     folders = {}
-    for target, seeds in (("fuzz_instruction", instruction_seeds), ("fuzz_batch", batch_seeds)):
+    for target, seeds in (("fuzz_instruction", instruction_seeds), ("fuzz_batch", batch_seeds),
+                          ("fuzz_packet", packet_seeds)):
         folders[target] = folder / target
         folders[target].mkdir(parents=True, exist_ok=True)
         for old in folders[target].iterdir():

@@ -128,5 +128,5 @@ def test_seeds_fit_the_longest_input(tmp_path):
 
 @pytest.mark.parametrize("mutant", fuzz_mutants.MUTANTS, ids=lambda mutant: mutant.name)
 def test_mutants_fit_the_tree(mutant):
-    text = (fuzz_mutants.ROOT / "patching" / mutant.file).read_text()
+    text = (fuzz_mutants.ROOT / fuzz_mutants.path_of(mutant)).read_text()
     assert text.count(mutant.search) == 1 and mutant.search != mutant.replacement

@@ -31,6 +31,8 @@ uint64_t clock_now_ns(void)
     return __atomic_load_n(&net_fake_now_ns, __ATOMIC_RELAXED);
 }
 
+struct clock_scale clock_scale = {.tsc_hz = 1000000000};
+
 void log_write(enum log_level level, const char *format, ...)
 {
     size_t used = strlen(net_fake_log);
@@ -125,19 +127,31 @@ void thread_sleep_ns(uint64_t duration_ns)
     __atomic_fetch_add(&net_fake_now_ns, duration_ns, __ATOMIC_RELAXED);
 }
 
+static bool ask_under_lock(struct wait_queue *queue, bool (*condition)(void *argument),
+                           void *argument)
+{
+    uint64_t flags = spinlock_lock_save(&queue->lock);
+    bool is_true = condition(argument);
+
+    spinlock_unlock_restore(&queue->lock, flags);
+    return is_true;
+}
+
 bool wait_queue_wait_until_deadline(struct wait_queue *queue, bool (*condition)(void *argument),
                                     void *argument, uint64_t deadline_ns)
 {
-    (void)queue;
     if (net_fake_interrupts_are_off) {
         panic("a wait with interrupts off");
     }
-    something_happens();
-    if (!condition(argument)) {
-        net_fake_now_ns = deadline_ns > net_fake_now_ns ? deadline_ns : net_fake_now_ns;
-        return condition(argument);
+    if (ask_under_lock(queue, condition, argument)) {
+        return true;
     }
-    return true;
+    something_happens();
+    if (ask_under_lock(queue, condition, argument)) {
+        return true;
+    }
+    net_fake_now_ns = deadline_ns > net_fake_now_ns ? deadline_ns : net_fake_now_ns;
+    return false;
 }
 
 void wait_queue_wake_one(struct wait_queue *queue)
