@@ -97,8 +97,11 @@ struct packet *fake_nic_packet(struct fake_nic *nic, uint32_t word);
 /* Sends what it held back. */
 void fake_nic_release(struct fake_nic *nic);
 
-/* Waits until every frame that came in has been taken and no packet is in anybody's hands. Returns
+/* Waits until every frame that came in has been dealt with, whoever has its packet now. Returns
  * false after some seconds. Context: thread. */
+bool fake_nic_idle(struct fake_nic *nic);
+
+/* The same, and until no packet is in anybody's hands. */
 bool fake_nic_settle(struct fake_nic *nic);
 
 /* Whether a frame lies in its receive ring. Context: any but NMI. */

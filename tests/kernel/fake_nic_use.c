@@ -55,8 +55,8 @@ struct packet *fake_nic_packet(struct fake_nic *nic, uint32_t word)
     return packet;
 }
 
-/* At rest: nothing in the rings that somebody waits for, nothing in anybody's hands. */
-static bool is_settled(void *argument)
+/* No frame lies in a ring, and the poll threads sleep. */
+static bool is_idle(void *argument)
 {
     struct fake_nic *nic = argument;
 
@@ -69,10 +69,19 @@ static bool is_settled(void *argument)
             return false;
         }
     }
+    return true;
+}
 
-    struct net_packet_census census = net_device_census(&nic->device);
+static bool is_settled(void *argument)
+{
+    struct fake_nic *nic = argument;
 
-    return census.elsewhere == 0;
+    return is_idle(nic) && net_device_census(&nic->device).elsewhere == 0;
+}
+
+bool fake_nic_idle(struct fake_nic *nic)
+{
+    return wait_patiently(is_idle, nic);
 }
 
 bool fake_nic_settle(struct fake_nic *nic)

@@ -79,26 +79,15 @@ uint32_t net_station_frame(const struct net_station *station, uint8_t *frame, ui
                                                      .length = payload});
 }
 
-static bool wait_for(uint64_t (*read)(const struct fake_nic *nic), const struct fake_nic *nic,
-                     uint64_t count)
+bool net_station_wait_captured(struct net_station *station, uint64_t count)
 {
     uint64_t deadline_ns = clock_now_ns() + PATIENCE_NS;
 
-    while (read(nic) < count) {
+    while (fake_nic_captured(station->nic) < count) {
         if (clock_now_ns() > deadline_ns) {
             return false;
         }
         thread_sleep_ns(20000);
     }
     return true;
-}
-
-bool net_station_wait_captured(struct net_station *station, uint64_t count)
-{
-    return wait_for(fake_nic_captured, station->nic, count);
-}
-
-bool net_station_wait_received(struct net_station *station, uint64_t count)
-{
-    return wait_for(fake_nic_received, station->nic, count);
 }

@@ -34,6 +34,5 @@ void net_station_close(struct test *test, struct net_station *station);
 uint32_t net_station_frame(const struct net_station *station, uint8_t *frame, uint16_t port,
                            uint32_t payload, uint32_t seed);
 
-/* Wait until the card has sent / received so many frames in all; false after some seconds. */
+/* Waits until the card has sent so many frames in all; false after some seconds. */
 bool net_station_wait_captured(struct net_station *station, uint64_t count);
-bool net_station_wait_received(struct net_station *station, uint64_t count);

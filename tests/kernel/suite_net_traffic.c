@@ -269,46 +269,53 @@ static void link_flips_drop_answers_by_reason(struct test *test)
 #define READER_PORT  7003
 #define READER_DEPTH 32u
 
-/* Two poll threads fill a socket that one thread reads: each datagram is read, right in every byte,
+struct reading {
+    struct udp_socket *socket;
+    uint64_t read, wrong;
+};
+
+/* Takes what comes within 10 ms. Returns false if nothing did. */
+static bool reading_take(struct reading *reading)
+{
+    struct packet *packets[16];
+    unsigned got = udp_socket_receive_many(reading->socket, clock_now_ns() + 10000000, packets, 16);
+
+    for (unsigned i = 0; i < got; i++) {
+        reading->wrong += packets[i]->length < PAYLOAD_LEAST ||
+                          wire_get32(packets[i]->data + 4) != packets[i]->length;
+    }
+    packet_free_many(packets, got);
+    reading->read += got;
+    return got != 0;
+}
+
+/* Two poll threads fill a socket that one thread reads: each datagram is read, with its own length,
  * or counted as dropped. */
 static void socket_reads_or_counts_every_datagram(struct test *test)
 {
-    struct udp_socket *socket = udp_socket_open(READER_PORT, READER_DEPTH, false);
-    struct packet *packets[16];
-    uint64_t read = 0;
-    uint64_t wrong = 0;
+    struct reading reading = {.socket = udp_socket_open(READER_PORT, READER_DEPTH, false)};
 
-    if (!EXPECT(test, socket != NULL)) {
+    if (!EXPECT(test, reading.socket != NULL)) {
         return;
     }
     if (traffic_start(test, READER_PORT, false, NULL)) {
         uint64_t end_ns = clock_now_ns() + TRAFFIC_NS;
-        bool is_joined = false;
 
-        for (;;) {
-            unsigned got = udp_socket_receive_many(socket, clock_now_ns() + 10000000, packets, 16);
-
-            for (unsigned i = 0; i < got; i++) {
-                wrong += packets[i]->length < PAYLOAD_LEAST ||
-                         wire_get32(packets[i]->data + 4) != packets[i]->length;
-            }
-            packet_free_many(packets, got);
-            read += got;
-            if (is_joined && got == 0) {
-                break; /* nothing comes any more, and nothing is left */
-            }
-            if (!is_joined && (clock_now_ns() > end_ns || test_should_stop(test))) {
-                workers_join(&traffic.workers);
-                is_joined = true;
-            }
+        while (clock_now_ns() < end_ns && !test_should_stop(test)) {
+            reading_take(&reading);
+        }
+        workers_join(&traffic.workers);
+        EXPECT(test, fake_nic_idle(traffic.station.nic));
+        while (reading_take(&reading)) {
         }
         EXPECT_EQUAL(test, traffic.gave_up, 0);
-        EXPECT_EQUAL(test, wrong, 0);
-        EXPECT_EQUAL(test, read + udp_socket_dropped(socket), traffic.injected);
+        EXPECT_EQUAL(test, reading.wrong, 0);
+        EXPECT(test, reading.read > 0);
+        EXPECT_EQUAL(test, reading.read + udp_socket_dropped(reading.socket), traffic.injected);
         EXPECT_EQUAL(test, fake_nic_received(traffic.station.nic), traffic.injected);
         net_station_close(test, &traffic.station);
     }
-    udp_socket_close(socket);
+    udp_socket_close(reading.socket);
 }
 
 static const struct test_case cases[] = {
