@@ -16,7 +16,6 @@
 
 static struct wait_queue wait = WAIT_QUEUE("network housekeeping");
 static bool is_wanted; /* atomic: there is work; cleared by the thread before it looks */
-static uint64_t link_changes_seen[NET_DEVICE_MAX];
 
 void net_housekeeping_wake(void)
 {
@@ -59,10 +58,10 @@ static void follow_link(struct net_device *device)
 {
     uint64_t changes = __atomic_load_n(&device->link_changes, __ATOMIC_RELAXED);
 
-    if (changes == link_changes_seen[device->index]) {
+    if (changes == device->link_changes_seen) {
         return;
     }
-    link_changes_seen[device->index] = changes;
+    device->link_changes_seen = changes;
     arp_forget(device);
     if (__atomic_load_n(&device->link_is_up, __ATOMIC_ACQUIRE)) {
         arp_announce(device);
@@ -195,7 +194,9 @@ void net_initialize(const char *addresses, const char *gateway)
         return;
     }
     for (unsigned i = 0; i < net_device_count(); i++) {
-        link_changes_seen[i] = net_device_at(i)->link_changes; /* addresses announce themselves */
+        struct net_device *device = net_device_at(i);
+
+        device->link_changes_seen = device->link_changes; /* addresses announce themselves */
     }
     udp_services_initialize();
     take_addresses(addresses);

@@ -149,6 +149,8 @@ struct net_device {
     uint32_t ipv4_address;
     uint32_t ipv4_mask;
     uint32_t ipv4_source; /* enum net_config_source */
+
+    uint64_t link_changes_seen; /* by housekeeping.c alone */
 };
 
 /* The CPU that the next queue of a device is to live on: the CPUs in turn, not CPU 0 if there are
