@@ -295,8 +295,8 @@ static bool prepare(struct virtio_net *nic, struct pci_device *pci)
 /* Takes back whatever prepare() and what follows it have done so far. */
 static void undo(struct virtio_net *nic)
 {
+    pci_interrupts_release(nic->transport.pci); /* first: its table lies in the device's memory */
     stop(nic);
-    pci_interrupts_release(nic->transport.pci);
     release(nic);
     heap_free(nic);
 }
