@@ -112,6 +112,9 @@ static void receive_frames(struct virtio_net *nic, unsigned queue, const struct 
     struct packet *frames[TAKE_MAX];
     unsigned frame_count = receive_replace(nic, queue, taken, count, frames);
 
+    if (pair->receive->ring.free_count > 0) { /* packets were short when the ring was filled */
+        virtio_net_fill(nic, queue);
+    }
     if (virtio_pci_queue_notify(pair->receive)) {
         pair->receive_doorbells++;
     }

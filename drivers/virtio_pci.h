@@ -104,8 +104,8 @@ uint16_t virtio_pci_read_config16(const struct virtio_pci *transport, uint32_t o
  * not. Not with MSI-X. Context: interrupt handler. */
 uint8_t virtio_pci_read_interrupts(const struct virtio_pci *transport);
 
-/* Shows the device what was added to the queue, and rings its doorbell if it wants that. Returns
- * whether it did. Context: the queue's caller. */
+/* Rings the queue's doorbell if the device wants to know of what was published. Returns whether it
+ * did. Context: the queue's caller. */
 static inline bool virtio_pci_queue_notify(struct virtio_pci_queue *queue)
 {
     if (!virtio_queue_should_notify(&queue->ring)) {

@@ -91,6 +91,12 @@ static void free_received(void)
     received_count = 0;
 }
 
+static void end_queues(void)
+{
+    free(receive_queue.memory);
+    free(transmit_queue.memory);
+}
+
 static int end(void **state)
 {
     (void)state;
@@ -98,8 +104,7 @@ static int end(void **state)
     virtio_net_empty(&nic.pairs[0]);
     assert_int_equal(receive_queue.ring.in_flight + transmit_queue.ring.in_flight, 0);
     fake_pool_end(nic.device.pool);
-    free(receive_queue.memory);
-    free(transmit_queue.memory);
+    end_queues();
     return 0;
 }
 
@@ -248,6 +253,24 @@ static void without_fresh_buffers_frames_are_dropped_and_theirs_reused(void **st
     packet_free_many(taken, count);
 }
 
+static void ring_that_was_short_of_buffers_fills_up(void **state)
+{
+    struct packet *taken[PACKETS];
+    unsigned count;
+
+    (void)state;
+    virtio_net_empty(&nic.pairs[0]);
+    end_queues();
+    queue_make(&receive_queue, 0);
+    queue_make(&transmit_queue, 1);
+    count = packet_allocate_many(nic.device.pool, taken, PACKETS - 3);
+    assert_int_equal(virtio_net_fill(&nic, 0), 3);
+    packet_free_many(taken, count);
+    device_receives(60, 1, 1);
+    assert_int_equal(poll(), 1); /* which asks whether the ring is full */
+    assert_received(0, 60, 1);
+}
+
 static bool send(struct packet *packet)
 {
     return virtio_net_transmit(&nic.device, 0, packet);
@@ -366,6 +389,7 @@ static const struct CMUnitTest tests[] = {
     CASE(header_that_cannot_be_is_a_failure_and_no_buffer_is_lost),
     CASE(lying_ring_is_a_failure),
     CASE(without_fresh_buffers_frames_are_dropped_and_theirs_reused),
+    CASE(ring_that_was_short_of_buffers_fills_up),
     CASE(full_transmit_ring_rings_and_goes_on_when_frames_are_sent),
     CASE(poll_frees_what_was_sent),
     CASE(received_frame_is_sent_without_a_copy),
