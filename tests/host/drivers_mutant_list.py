@@ -6,6 +6,7 @@ is one of kernel_tests.mk. Read by: mutants.py.
 from mutant_list import Mutant
 
 QUEUE, LIES = "drivers_virtio_queue", "drivers_virtio_queue_lies"
+RECEIVE, TRANSMIT = "drivers_e1000_receive", "drivers_e1000_transmit"
 RINGS = "drivers_virtio_net"
 
 MUTANTS = [
@@ -73,4 +74,39 @@ MUTANTS = [
     Mutant("pools mixed up", "drivers/virtio_net_rings.c",
            "if (packets[gathered]->pool != packets[0]->pool) {", "if (false) {",
            RINGS, "frames_of_several_pools_go_home"),
+    # The rings of the e1000 and e1000e.
+    Mutant("length of a received frame believed", "drivers/e1000_ring.c",
+           "length == 0 || length > E1000_FRAME_BYTES_MAX", "false",
+           RECEIVE, "lengths_that_cannot_be_are_dropped_and_counted"),
+    Mutant("last part of a long frame taken for a frame", "drivers/e1000_ring.c",
+           "    if (was_inside) {", "    if (false) {",
+           RECEIVE, "parts_of_a_frame_without_end_are_skipped_and_count_once"),
+    Mutant("faulty checksum taken for a faulty frame", "drivers/e1000_ring.c",
+           "(errors & E1000_RECEIVE_ERRORS) != 0", "errors != 0",
+           RECEIVE, "frames_with_errors_are_dropped_but_for_checksums"),
+    Mutant("all receive descriptors given: head meets tail", "drivers/e1000_ring.c",
+           "    ring->tail = slot_before(ring->next, ring->count);\n",
+           "    ring->tail = ring->next;\n",
+           RECEIVE, "device_gets_all_descriptors_but_one"),
+    Mutant("slot keeps the buffer that was handed out", "drivers/e1000_ring.c",
+           "        ring->packets[slot] = fresh;\n", "        packet_free(fresh);\n",
+           RECEIVE, "frames_arrive_whole_and_in_order"),
+    Mutant("spare buffers forgotten by a reset", "drivers/e1000_ring.c",
+           "while (ring->spare_count > 0) {", "while (false) {",
+           RECEIVE, "reset_in_traffic_frees_each_packet_once"),
+    Mutant("part of a frame remembered across a reset", "drivers/e1000_ring.c",
+           "    ring->is_inside = false;\n", "",
+           RECEIVE, "reset_in_traffic_frees_each_packet_once"),
+    Mutant("transmit ring filled to the last descriptor", "drivers/e1000_ring.c",
+           "if (behind == ring->oldest) {", "if (false) {",
+           TRANSMIT, "full_ring_refuses_and_goes_on_when_one_is_sent"),
+    Mutant("reclaims what the device was not told of", "drivers/e1000_ring.c",
+           "slot <= ring->tail ? ring->tail : ring->count",
+           "slot <= ring->next ? ring->next : ring->count",
+           TRANSMIT, "only_what_the_device_was_told_of_is_reclaimed"),
+    Mutant("packets of two pools freed as of one", "drivers/e1000_ring.c",
+           "ring->packets[slot + length]->pool == ring->packets[slot]->pool", "true",
+           TRANSMIT, "packets_go_back_to_the_pools_they_came_from"),
+    Mutant("tail remembered across a reset", "drivers/e1000_ring.c",
+           "    ring->tail = 0;\n", "", TRANSMIT, "reset_frees_what_waits_to_be_sent"),
 ]
