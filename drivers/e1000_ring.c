@@ -71,7 +71,7 @@ bool e1000_receive_ring_fill(struct e1000_receive_ring *ring)
     for (uint32_t slot = 0; slot < ring->count; slot++) {
         write_descriptor(&ring->descriptors[slot], packet_physical(ring->packets[slot]), 0);
     }
-    ring->next = 0;
+    __atomic_store_n(&ring->next, 0, __ATOMIC_RELAXED);
     ring->tail = slot_before(0, ring->count);
     ring->is_inside = false;
     return true;
@@ -160,13 +160,15 @@ enum e1000_taken e1000_receive_ring_take(struct e1000_receive_ring *ring, struct
         ring->packets[slot] = fresh;
     }
     write_descriptor(&ring->descriptors[slot], packet_physical(ring->packets[slot]), 0);
-    ring->next = slot_behind(slot, ring->count);
+    /* Relaxed: pairs with e1000_receive_ring_has_more(), which may look one slot behind. */
+    __atomic_store_n(&ring->next, slot_behind(slot, ring->count), __ATOMIC_RELAXED);
     return fresh != NULL ? E1000_TAKEN_FRAME : E1000_TAKEN_DROPPED;
 }
 
 bool e1000_receive_ring_has_more(const struct e1000_receive_ring *ring)
 {
-    uint64_t word = load_word(&ring->descriptors[ring->next]);
+    uint32_t slot = __atomic_load_n(&ring->next, __ATOMIC_RELAXED);
+    uint64_t word = load_word(&ring->descriptors[slot]);
 
     return ((word >> ring->format->status_shift) & E1000_RECEIVE_DONE) != 0;
 }

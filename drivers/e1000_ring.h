@@ -55,7 +55,7 @@ struct e1000_receive_ring {
     struct packet_pool *pool;
 
     /* by the poll thread alone: */
-    uint32_t next;        /* the next slot to look at */
+    uint32_t next;        /* the next slot to look at; atomic: interrupts look at it, too */
     uint32_t tail;        /* what the device was told last */
     bool is_inside;       /* of a frame in more than one buffer, which is being skipped */
     uint32_t spare_count; /* atomic: the leak check reads it */
@@ -102,7 +102,8 @@ enum e1000_taken { E1000_TAKEN_NOTHING, E1000_TAKEN_DROPPED, E1000_TAKEN_FRAME }
  * this returned. */
 enum e1000_taken e1000_receive_ring_take(struct e1000_receive_ring *ring, struct packet **packet);
 
-/* Whether the next slot holds something. */
+/* Whether the next slot holds something. Context: poll thread, or any interrupt handler: while the
+ * poll thread runs it may then be told of a slot that was just taken. */
 bool e1000_receive_ring_has_more(const struct e1000_receive_ring *ring);
 
 /* Descriptors that could be given to the device by moving the tail. */
