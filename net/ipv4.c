@@ -19,13 +19,6 @@
 #define DESTINATION_PORT     2 /* offset in a UDP header */
 #define OPTION_LENGTH_OFFSET 1
 
-uint32_t ipv4_pseudo_header_sum(uint32_t source, uint32_t destination, uint8_t protocol,
-                                uint32_t length)
-{
-    return (source >> 16) + (source & 0xffff) + (destination >> 16) + (destination & 0xffff) +
-           protocol + length;
-}
-
 /* Whether the options in [@option, @end) follow each other without a gap. What they ask for is not
  * done: we are where the packet ends. */
 static bool options_are_well_formed(const uint8_t *option, const uint8_t *end)

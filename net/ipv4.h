@@ -49,8 +49,12 @@ struct net_device *ipv4_route(uint32_t destination, uint32_t *next_hop);
 void ipv4_send_back(struct packet *packet, const struct ipv4_receipt *receipt, uint8_t protocol);
 
 /* Sum of the pseudo header of UDP, to which checksum_add() adds the rest. */
-uint32_t ipv4_pseudo_header_sum(uint32_t source, uint32_t destination, uint8_t protocol,
-                                uint32_t length);
+static inline uint32_t ipv4_pseudo_header_sum(uint32_t source, uint32_t destination,
+                                              uint8_t protocol, uint32_t length)
+{
+    return (source >> 16) + (source & 0xffff) + (destination >> 16) + (destination & 0xffff) +
+           protocol + length;
+}
 
 /* Text forms. Reading takes the whole word or returns false; a prefix is 0..32 behind a slash. */
 void ipv4_format(uint32_t address, char text[IPV4_TEXT_BYTES]);
