@@ -123,6 +123,17 @@ def test_reset_keeps_the_card_usable(online):
     assert card_is_whole(online)
 
 
+@pytest.mark.parametrize("protocol, rounds", [("int3", 12), ("int3-batch", 3)])
+def test_time_stamps_are_a_key_of_four_sites(online, protocol, rounds):
+    """As in seed 5: 12 IPIs for each other CPU one by one, 3 in a batch; and traffic goes on."""
+    online.run(f"protocol {protocol}")
+    for state in ("on", "off"):
+        poke = online.json(f"key netstamp_needed {state} -j")[0]
+        assert (poke["sites"], poke["rounds"], poke["ipis"]) == (4, rounds, 3 * rounds)
+        assert online.json("ping 10.0.2.2 -c 1 -j")[-1]["answered"] == 1
+    online.run("protocol int3-batch")
+
+
 @pytest.mark.parametrize("command, row", [
     ("ping 10.0.2.2 -c 1000 -i 100", "10.0.2.2"), ("ping 10.0.2.77 -w 60000", "10.0.2.77"),
     ("pkt sink", "dropped"), ("pkt echo", "unsent"), ("pkt count", "protocol"),
