@@ -90,8 +90,9 @@ static bool is_for_us(const struct packet *packet, struct ipv4_receipt *receipt)
     if (receipt->destination == address && address != 0) {
         return true;
     }
-    receipt->is_broadcast = ipv4_is_broadcast_on(device, receipt->destination);
-    return receipt->is_broadcast || (address == 0 && is_to_dhcp_client(receipt));
+    receipt->is_broadcast = ipv4_is_broadcast_on(device, receipt->destination) ||
+                            (address == 0 && is_to_dhcp_client(receipt));
+    return receipt->is_broadcast;
 }
 
 /* Whether an answer to the sender would go to one other host. Who has no address yet asks by

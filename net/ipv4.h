@@ -22,7 +22,7 @@ struct ipv4_receipt {
     uint32_t source, destination;
     uint8_t *header;        /* in the packet's headroom */
     uint32_t header_length; /* with options */
-    bool is_broadcast;      /* the destination is */
+    bool is_broadcast;      /* the destination is, or is not ours yet (DHCP): never answered */
 };
 
 /* The protocol handler of ethertype 0x0800. Takes the packet, its data at the IP header. For us is

@@ -53,6 +53,11 @@ MUTANTS = [
            "net_ipv4", "padding_behind_the_packet_is_not_sent_back"),
     Mutant("broadcast answered", "net/ipv4_send.c", "if (receipt->is_broadcast) {", "if (false) {",
            "net_ipv4", "echo_to_a_broadcast_address_is_not_answered"),
+    Mutant("answer from an address that is not ours", "net/ipv4.c",
+           "    return receipt->is_broadcast;\n",
+           "    bool is_ours = receipt->is_broadcast;\n"
+           "    receipt->is_broadcast = is_ours && address != 0;\n    return is_ours;\n",
+           "net_ipv4", "device_without_an_address_listens_for_dhcp_alone"),
     Mutant("larger net chosen", "net/ipv4_send.c",
            "ipv4_mask_of(device) > ipv4_mask_of(best)", "ipv4_mask_of(device) < ipv4_mask_of(best)",
            "net_ipv4_send", "routes_lead_to_neighbours_or_the_gateway"),
