@@ -36,9 +36,10 @@ FIELDS = {
 
 @pytest.fixture(scope="module")
 def online():
-    """A machine with a card, its address set, and the neighbour known."""
+    """A machine with a card, its address set, and the neighbour known. By -device: QEMU 7.2 gives a
+    card of -nic no MSI-X vectors."""
     with Machine("nic-commands", command_line="ip=10.0.2.15/24 gw=10.0.2.2",
-                 extra=["-nic", "user,model=virtio-net-pci"]) as machine:
+                 extra=["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net"]) as machine:
         machine.wait_prompt()
         machine.run("ping 10.0.2.2 -c 1")
         yield machine
@@ -74,7 +75,7 @@ def test_nic_lists_the_card(online):
     assert (card["name"], card["driver"], card["link"]) == ("nic0", "virtio-net", "up")
     assert card["id"].startswith("1af4:") and card["mac"] == "52:54:00:12:34:56"
     assert len(card["cpus"]) == card["queues"] == 1
-    assert card["interrupt"] in ("msi-x", "msi", "intx", "none")
+    assert card["interrupt"] == "msi-x"
 
 
 def test_ping_measures_the_host_and_itself(online):
