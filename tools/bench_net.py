@@ -16,6 +16,7 @@ lets users make network namespaces and open /dev/net/tun.
 
 import argparse
 import json
+import os
 import pathlib
 import signal
 import statistics
@@ -48,13 +49,20 @@ def boot(net, nic, args):
                        timeout=60)
 
 
-def measure(net, guest, mode, args, rate=None, mitigation=None):
-    """One row: the guest's, with what the generator offered and how much the host refused."""
+def pin_machine(guest, cores):
+    """Confines all threads of QEMU to these cores."""
+    for thread in os.listdir(f"/proc/{guest.child.pid}/task"):
+        os.sched_setaffinity(int(thread), cores)
+
+
+def measure(net, guest, mode, args, rate=None, mitigation=None, core=None):
+    """One row: the guest's, with what the generator offered and how much the host refused.
+    @core: the one that the generator keeps to."""
     before = net.tap_counters()
     words = [f"--rate={rate}"] if rate else []
     generator = net.pktgen_start("echo" if mode == "echo" else "send", "--port=9000",
                                  f"--seconds={args.seconds + 30}", f"--size={args.size}",
-                                 f"--flows={args.flows}", "--wait=0.2", *words)
+                                 f"--flows={args.flows}", "--wait=0.2", *words, core=core)
     more = f"--mitigation {mitigation} " if mitigation else ""
     try:
         said = guest.run(f"bench net --mode {mode} --seconds {args.seconds} {more}-j",
@@ -88,12 +96,17 @@ def run_modes(net, nic, args):
 
 
 def run_sweep(net, nic, args):
-    """Rising rates in one machine, the last is flat out; the median of the rounds."""
+    """Rising rates in one machine, the last is flat out; the median of the rounds. The generator has
+    a core of its own and the machine the others, or a generator that works harder would leave the
+    machine less of the host, and that is what would be seen."""
+    own, *others = sorted(os.sched_getaffinity(0))
     with boot(net, nic, args) as guest:
         guest.wait_prompt()
+        if others:
+            pin_machine(guest, others)
         for mode in args.mode:
-            rounds = [[measure(net, guest, mode, args, rate=rate) for rate in SWEEP_RATES]
-                      for _ in range(args.reps)]
+            rounds = [[measure(net, guest, mode, args, rate=rate, core=own)
+                       for rate in SWEEP_RATES] for _ in range(args.reps)]
             rows = [sorted(same, key=lambda row: row["rate_pps"])[len(same) // 2]
                     for same in zip(*rounds)]
             peak = max(row["rate_pps"] for row in rows)

@@ -140,8 +140,9 @@ class Namespace:
         wire.settimeout(5)
         return wire
 
-    def pktgen_start(self, mode, *words, tap="tap0", mac=GUEST_MAC):
-        return self.start(PKTGEN, mode, f"tap:{tap}", f"--mac={mac}", *words, "-j")
+    def pktgen_start(self, mode, *words, tap="tap0", mac=GUEST_MAC, core=None):
+        pinned = [] if core is None else ["taskset", "-c", core]
+        return self.start(*pinned, PKTGEN, mode, f"tap:{tap}", f"--mac={mac}", *words, "-j")
 
     def pktgen(self, mode, *words, timeout=300, **options):
         return pktgen_end(self.pktgen_start(mode, *words, **options), timeout)
