@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 /* The value of ip=, word by word; see net_address.h. Invariant: a word is understood to its last
- * character, or refused with a reason. Pure. Called by housekeeping.c. */
+ * character, or refused with a reason. Pure. Called by net_start.c. */
 #include "kernel/string.h"
 #include "net/ipv4.h"
 #include "net/net_address.h"
 
 #define PREFIX_MAX 32u
 
-/* One or two digits and nothing else. */
+/* One or two digits and nothing else, no leading zero: what is read is written in one way, as with
+ * ipv4_read(). */
 static bool prefix_read(const char *text, uint32_t *prefix)
 {
     uint32_t value = 0;
@@ -17,7 +18,7 @@ static bool prefix_read(const char *text, uint32_t *prefix)
         value = value * 10 + (uint32_t)(text[digits] - '0');
     }
     *prefix = value;
-    return digits > 0 && text[digits] == '\0';
+    return digits > 0 && text[digits] == '\0' && (digits == 1 || text[0] != '0');
 }
 
 /* Returns why @choice->word is not ADDRESS/PREFIX of a host, or NULL with the choice filled in. */
@@ -34,10 +35,10 @@ static const char *static_address_read(struct net_address_choice *choice)
     }
     *slash = '\0';
     if (!ipv4_read(address, &choice->address)) {
-        return "the address is not four numbers from 0 to 255 with dots";
+        return "the address is not four numbers from 0 to 255 with dots, no leading zeroes";
     }
     if (!prefix_read(slash + 1, &prefix) || prefix > PREFIX_MAX || prefix == 0) {
-        return "the prefix is not a number from 1 to 32";
+        return "the prefix is not a number from 1 to 32, no leading zeroes";
     }
     choice->mask = UINT32_MAX << (PREFIX_MAX - prefix);
     return net_address_fault(choice->address, choice->mask);
