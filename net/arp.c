@@ -11,7 +11,7 @@
 #include "net/ethernet.h"
 #include "net/ipv4.h"
 #include "net/ipv4_header.h"
-#include "net/net_config.h"
+#include "net/housekeeping.h"
 #include "net/wire.h"
 
 #define CONFLICT_LOG_NS     (60 * 1000000000ull)

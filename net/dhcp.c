@@ -10,6 +10,7 @@
 #include "kernel/spinlock.h"
 #include "net/counters.h"
 #include "net/dhcp_client.h"
+#include "net/housekeeping.h"
 #include "net/net_config.h"
 #include "net/udp.h"
 

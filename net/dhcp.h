@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* DHCP on real devices: dhcp_client.h with packets, a clock and addresses. Called by
- * housekeeping.c; its state is shown by net_dhcp_state() (net_config.h). */
+/* DHCP on real devices: dhcp_client.h with packets, a clock and addresses. Called by net_start.c
+ * and housekeeping.c; its state is shown by net_dhcp_state() (net_config.h). */
 #pragma once
 
 #include "net/net_device.h"

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: MIT
-/* The start of the network, and the thread that looks after it: repeats ARP questions, forgets old
+/* The thread that looks after the network; see housekeeping.h: repeats ARP questions, forgets old
  * answers, frees what devices have sent, tells the neighbours of a link that came up, and drives
- * DHCP. Invariant: while there is nothing to look after it sleeps NET_HOUSEKEEPING_IDLE_NS at a
- * time, so that an idle machine stays without ticks; who makes it work wakes it
- * (net_housekeeping_wake()). Called by kernel/main.c, once. */
+ * DHCP. Invariant: while there is nothing to look after it sleeps IDLE_ROUND_NS at a
+ * time, so that an idle machine stays without ticks; who makes it work wakes it. Started by
+ * net_start.c. */
+#include "net/housekeeping.h"
+
 #include "arch/clock.h"
-#include "kernel/log.h"
 #include "kernel/thread.h"
 #include "kernel/wait_queue.h"
 #include "net/arp.h"
 #include "net/dhcp.h"
-#include "net/ipv4.h"
-#include "net/net_config.h"
-#include "net/udp.h"
+#include "net/net_device.h"
+
+#define BUSY_ROUND_NS 100000000ull
+#define IDLE_ROUND_NS 10000000000ull
 
 static struct wait_queue wait = WAIT_QUEUE("network housekeeping");
 static bool is_wanted; /* atomic: there is work; cleared by the thread before it looks */
@@ -91,7 +93,7 @@ static bool arp_asks(void)
 /* Looks after everything once. Returns when to look again. */
 static uint64_t housekeeping_round(uint64_t now_ns)
 {
-    uint64_t next_ns = now_ns + NET_HOUSEKEEPING_IDLE_NS;
+    uint64_t next_ns = now_ns + IDLE_ROUND_NS;
     uint64_t dhcp_ns;
     bool is_busy = false;
 
@@ -100,7 +102,7 @@ static uint64_t housekeeping_round(uint64_t now_ns)
     is_busy |= arp_asks();
     dhcp_ns = dhcp_round(now_ns);
     if (is_busy) {
-        next_ns = now_ns + NET_HOUSEKEEPING_NS;
+        next_ns = now_ns + BUSY_ROUND_NS;
     }
     return dhcp_ns < next_ns ? dhcp_ns : next_ns;
 }
@@ -117,92 +119,7 @@ static void housekeeping(void *argument)
     }
 }
 
-static void set_static(struct net_device *device, const struct net_address_choice *choice)
+bool net_housekeeping_start(void)
 {
-    if (!net_config_set_address(device, choice->address, choice->mask, NET_CONFIG_STATIC)) {
-        log_warning("command line: ip='%s': %s has this address already: %s gets none",
-                    choice->word, net_config_owner(choice->address)->name, device->name);
-    }
-}
-
-static void choose_for_device(struct net_device *device, const struct net_address_choice *choice)
-{
-    if (choice->fault != NULL) {
-        log_warning("command line: ip='%s': %s: %s gets no address", choice->word, choice->fault,
-                    device->name);
-    } else if (choice->source == NET_CONFIG_STATIC) {
-        set_static(device, choice);
-    } else if (choice->source == NET_CONFIG_DHCP) {
-        dhcp_start(device);
-    }
-}
-
-/* A device without a word of its own asks by DHCP if there is no word, or the last is dhcp. */
-static void take_addresses(const char *text)
-{
-    struct net_address_choice choice = {.source = NET_CONFIG_DHCP};
-    struct net_device *device;
-    unsigned index = 0;
-
-    for (; net_address_list_take(&text, &choice); index++) {
-        device = net_device_at(index);
-        if (device != NULL) {
-            choose_for_device(device, &choice);
-        } else {
-            log_warning("command line: ip='%s': there is no nic%u: ignored", choice.word, index);
-        }
-    }
-    for (; (device = net_device_at(index)) != NULL; index++) {
-        if (choice.source == NET_CONFIG_DHCP) {
-            dhcp_start(device);
-        }
-    }
-}
-
-static void take_gateway(const char *text)
-{
-    uint32_t address;
-
-    if (text == NULL) {
-        return;
-    }
-    if (!ipv4_read(text, &address) || address == 0) {
-        log_warning("command line: gw='%s' is not an address: ignored", text);
-    } else if (!net_config_set_gateway(address)) {
-        log_warning("command line: gw='%s' is no other host in the net of a device: ignored", text);
-    }
-}
-
-static void log_addresses(void)
-{
-    struct net_device *device;
-
-    for (unsigned i = 0; (device = net_device_at(i)) != NULL; i++) {
-        char text[IPV4_TEXT_BYTES];
-
-        if (net_config_source(device) == NET_CONFIG_STATIC) {
-            ipv4_format(device->ipv4_address, text);
-            log_info("%s: %s/%u", device->name, text, net_address_prefix(device->ipv4_mask));
-        }
-    }
-}
-
-void net_initialize(const char *addresses, const char *gateway)
-{
-    if (net_device_count() == 0) {
-        log_info("no network device%s", addresses != NULL ? ": ip= is ignored" : "");
-        return;
-    }
-    for (unsigned i = 0; i < net_device_count(); i++) {
-        struct net_device *device = net_device_at(i);
-
-        device->link_changes_seen = device->link_changes; /* addresses announce themselves */
-    }
-    udp_services_initialize();
-    take_addresses(addresses);
-    take_gateway(gateway);
-    log_addresses();
-    if (thread_create("net/housekeeping", 0, housekeeping, NULL) == NULL) {
-        log_error("net: no memory for the housekeeping thread: no DHCP, and ARP forgets nothing");
-    }
+    return thread_create("net/housekeeping", 0, housekeeping, NULL) != NULL;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Which device has which address, and the gateway. Invariant: an address is only ever seen together
  * with a mask that is not zero; no two devices have the same; the gateway lies in a device's net or
- * is none. Called by housekeeping.c (ip=, DHCP), the shell, and for each packet that is routed. */
+ * is none. Called by net_start.c, dhcp.c, the shell, and for each packet that is routed. */
 #include "net/net_config.h"
 
 #include "kernel/mutex.h"

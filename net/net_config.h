@@ -40,14 +40,6 @@ bool net_config_set_gateway(uint32_t address);
 /* The device whose own address @address is; NULL: none's. Context: any. */
 struct net_device *net_config_owner(uint32_t address);
 
-/* Wakes the housekeeping thread, because there is something that its tick is to look after: an ARP
- * question, a link that changed. It looks ten times a second as long as there is, and sleeps
- * NET_HOUSEKEEPING_IDLE_NS at a time when there is not. Cheap when it is awake already. Context:
- * any but NMI; before net_initialize() it does nothing. */
-#define NET_HOUSEKEEPING_NS      100000000ull
-#define NET_HOUSEKEEPING_IDLE_NS 10000000000ull
-void net_housekeeping_wake(void);
-
 /* What DHCP is doing for a device: "off", "asking", "bound", "no answer"; @lease_ns (may be NULL):
  * what is left, UINT64_MAX: for ever. */
 const char *net_dhcp_state(const struct net_device *device, uint64_t *lease_ns);

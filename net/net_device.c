@@ -9,7 +9,7 @@
 #include "kernel/mutex.h"
 #include "kernel/string.h"
 #include "kernel/thread.h"
-#include "net/net_config.h"
+#include "net/housekeeping.h"
 #include "net/net_poll.h"
 
 #define PAUSE_PATIENCE_NS 5000000000ull

@@ -29,7 +29,8 @@ fuzz_batch_OBJECTS := $(addprefix $(FUZZ)/,fuzz_batch.o oracle.o machine.o fetch
         $(filter-out $(FUZZ_BATCH_USERS),$(wildcard patching/*.c)))
 # net/ over the fake kernel and card of tests/host; threads and what drives DHCP are left out.
 FUZZ_NET_CFLAGS := -Itests/host/net_overlay
-FUZZ_NET_FILES := $(filter-out net/net_poll.c net/housekeeping.c net/dhcp.c net/dhcp_client.c,\
+FUZZ_NET_FILES := $(filter-out net/net_poll.c net/housekeeping.c net/net_start.c net/dhcp.c \
+    net/dhcp_client.c,\
     $(wildcard net/*.c)) kernel/format.c patching/status.c
 fuzz_packet_OBJECTS := $(patsubst %.c,$(FUZZ)/packet/%.o,$(FUZZ_NET_FILES) \
     $(addprefix tests/fuzz/,fuzz_packet.c packet_form.c) \

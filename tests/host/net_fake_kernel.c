@@ -17,7 +17,7 @@
 #include "kernel/spinlock.h"
 #include "kernel/thread.h"
 #include "kernel/wait_queue.h"
-#include "net/net_config.h"
+#include "net/housekeeping.h"
 
 __thread bool net_fake_interrupts_are_off;
 __thread unsigned net_fake_cpu;
