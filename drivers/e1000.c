@@ -16,7 +16,7 @@ static bool handle_interrupt(void *argument)
 {
     struct e1000_card *card = argument;
 
-    return e1000_causes_handle(card, e1000_read(card, E1000_ICR));
+    return e1000_is_touchable(card) && e1000_causes_handle(card, e1000_read(card, E1000_ICR));
 }
 
 /* Causes of frames that were polled would interrupt at once for nothing: they are read away first,

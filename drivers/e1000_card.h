@@ -60,6 +60,8 @@ struct e1000_card {
     uint32_t link_causes;
     struct e1000_queue queues[E1000_QUEUES_MAX];
 
+    bool is_resetting; /* atomic: interrupt handlers leave the registers alone */
+
     struct spinlock totals_lock;
     uint64_t totals[E1000_COUNTERS_MAX]; /* under totals_lock: reading clears the registers */
 };
@@ -74,6 +76,12 @@ static inline uint32_t e1000_read(const struct e1000_card *card, uint32_t offset
 static inline void e1000_write(struct e1000_card *card, uint32_t offset, uint32_t value)
 {
     __atomic_store_n(&card->registers[offset / sizeof(uint32_t)], value, __ATOMIC_RELEASE);
+}
+
+/* Whether an interrupt handler may touch the registers: each asks, once. */
+static inline bool e1000_is_touchable(const struct e1000_card *card)
+{
+    return !__atomic_load_n(&card->is_resetting, __ATOMIC_ACQUIRE); /* partner: e1000_reset() */
 }
 
 static inline struct e1000_card *e1000_card_of(struct net_device *device)

@@ -5,6 +5,7 @@
 #include "arch/clock.h"
 #include "arch/paging.h"
 #include "drivers/e1000_card.h"
+#include "kernel/cross_call.h"
 #include "kernel/log.h"
 #include "kernel/string.h"
 #include "kernel/thread.h"
@@ -213,10 +214,22 @@ void e1000_link_watch(struct e1000_card *card)
     e1000_link_update(card);
 }
 
+/* The registers must be left alone for 5 ms, but other devices may interrupt on a shared line. So
+ * the card is silenced, then handlers are told to keep off, and those under way are waited for; in
+ * this order, because a handler that keeps off does not take back an interrupt of this card. */
+static void interrupts_keep_out(struct e1000_card *card)
+{
+    e1000_write(card, E1000_IMC, E1000_CAUSES_ALL);
+    e1000_read(card, E1000_STATUS); /* it has arrived */
+    __atomic_store_n(&card->is_resetting, true, __ATOMIC_SEQ_CST);
+    interrupt_handlers_wait();
+}
+
 bool e1000_reset(struct net_device *device)
 {
     struct e1000_card *card = e1000_card_of(device);
 
+    interrupts_keep_out(card);
     /* A device that did not stop may still write where it was told to: its packets stay in the
      * rings, until a later reset stops it, rather than be overwritten under someone else. */
     if (!e1000_device_stop(card)) {
@@ -226,6 +239,8 @@ bool e1000_reset(struct net_device *device)
     if (!e1000_device_start(card)) {
         return false;
     }
+    /* Release: pairs with e1000_is_touchable(): handlers meet registers that are programmed. */
+    __atomic_store_n(&card->is_resetting, false, __ATOMIC_RELEASE);
     e1000_link_watch(card);
     return true;
 }

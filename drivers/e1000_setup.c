@@ -12,8 +12,8 @@ static size_t pages_of(size_t bytes)
     return (bytes + PAGE_SIZE - 1) / PAGE_SIZE;
 }
 
-/* The memory of a queue: descriptors of both rings in one page run each, and what each slot holds.
- * All of it lies in one run of pages, which is freed as one. */
+/* The memory of a queue, one run of pages: the descriptors of both rings, which the device reads
+ * and writes, and what each slot holds, which it does not know of. */
 struct queue_memory {
     struct e1000_descriptor receive[E1000_RECEIVE_SLOTS];
     struct e1000_descriptor transmit[E1000_TRANSMIT_SLOTS];
@@ -142,6 +142,7 @@ bool e1000_card_start(struct e1000_card *card)
             e1000_link_watch(card);
             return true;
         }
+        pci_interrupts_release(card->pci); /* its handlers must not touch what is being reset */
         e1000_device_stop(card);
     }
     e1000_card_destroy(card);

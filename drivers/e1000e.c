@@ -46,8 +46,12 @@ static bool handle_queue(void *argument)
 static bool handle_other(void *argument)
 {
     struct e1000_card *card = argument;
-    uint32_t causes = e1000_read(card, E1000_ICR) & ~QUEUE_CAUSES;
+    uint32_t causes;
 
+    if (!e1000_is_touchable(card)) {
+        return false;
+    }
+    causes = e1000_read(card, E1000_ICR) & ~QUEUE_CAUSES;
     e1000_write(card, E1000_ICR, causes);
     return e1000_causes_handle(card, causes);
 }
@@ -56,8 +60,12 @@ static bool handle_other(void *argument)
 static bool handle_all(void *argument)
 {
     struct e1000_card *card = argument;
-    uint32_t causes = e1000_read(card, E1000_ICR);
+    uint32_t causes;
 
+    if (!e1000_is_touchable(card)) {
+        return false;
+    }
+    causes = e1000_read(card, E1000_ICR);
     e1000_write(card, E1000_ICR, causes);
     return e1000_causes_handle(card, causes);
 }

@@ -218,11 +218,6 @@ bool pci_interrupt_route(struct pci_device *device, unsigned index, unsigned cpu
                                                   : message_route(device, index, cpu, slot);
 }
 
-static void nothing(void *argument)
-{
-    (void)argument;
-}
-
 static void messages_close(const struct pci_device *device, const struct pci_interrupts *interrupts)
 {
     if (interrupts->kind == PCI_INTERRUPT_MSIX) {
@@ -249,7 +244,6 @@ void pci_interrupts_release(struct pci_device *device)
     for (unsigned i = 0; i < interrupts->count; i++) {
         __atomic_store_n(&interrupts->slots[i].handler, NULL, __ATOMIC_RELEASE);
     }
-    /* Handlers run with interrupts off: a CPU that answers has left those it was in. */
-    on_each_cpu(nothing, NULL);
+    interrupt_handlers_wait();
     device->interrupts = NULL; /* not freed: vectors and lines hold pointers to its slots */
 }

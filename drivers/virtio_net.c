@@ -6,6 +6,7 @@
 
 #include "arch/percpu.h"
 #include "drivers/nics.h"
+#include "kernel/cross_call.h"
 #include "kernel/format.h"
 #include "kernel/heap.h"
 #include "kernel/log.h"
@@ -208,11 +209,14 @@ static void stop(struct virtio_net *nic)
     empty_rings(nic);
 }
 
+/* A handler that still believed in what the device said before its reset could declare the new one
+ * dead, or the link down: those that are under way are waited for. */
 static bool reset(struct net_device *device)
 {
     struct virtio_net *nic = virtio_net_of(device);
 
     __atomic_store_n(&nic->is_running, false, __ATOMIC_RELEASE);
+    interrupt_handlers_wait();
     pci_enable(nic->transport.pci); /* a reset before may have failed */
     if (!virtio_pci_reset(&nic->transport)) {
         stop(nic);

@@ -98,6 +98,17 @@ bool on_cpu(uint32_t cpu, void (*function)(void *argument), void *argument)
     return true;
 }
 
+static void nothing(void *argument)
+{
+    (void)argument;
+}
+
+/* Handlers run with interrupts off, so a CPU that answers has left those it was in. */
+void interrupt_handlers_wait(void)
+{
+    on_each_cpu(nothing, NULL);
+}
+
 void cross_call_initialize(void)
 {
     trap_register_handler(VECTOR_CALL, call_interrupt);

@@ -4,8 +4,8 @@
  *   on_each_cpu(read_counter, &sum);
  *   if (!on_cpu(3, stop_work, NULL)) { ... CPU 3 is not online ... }
  *
- * Callers: clock comparison, tests, benches. Patching does not come this way: it has its own vector
- * (arch/ipi.h), so that a sync costs no function call through a pointer. */
+ * Callers: clock comparison, network devices, tests, benches. Patching does not come this way: it
+ * has its own vector (arch/ipi.h), so that a sync costs no function call through a pointer. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,6 +20,10 @@ void on_each_cpu(void (*function)(void *argument), void *argument);
 
 /* The same on one CPU. Returns false, and runs nothing, when @cpu is not online. */
 bool on_cpu(uint32_t cpu, void (*function)(void *argument), void *argument);
+
+/* Returns when every CPU has left the interrupt handlers that it was in at the call: what they were
+ * told not to do before, nobody does any more. Context and ordering: as on_each_cpu(). */
+void interrupt_handlers_wait(void);
 
 /* Takes VECTOR_CALL. Context: boot, once. */
 void cross_call_initialize(void);

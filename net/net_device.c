@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* The list of network devices; their life and their links. Invariant: a device that is in the list
- * has running poll threads; nothing is sent or polled while it is reset. */
+ * has running poll threads; while it is reset nothing is sent or polled, and no interrupt handler
+ * is at it. */
 #include "net/net_device.h"
 
 #include "arch/percpu.h"
+#include "kernel/cross_call.h"
 #include "kernel/format.h"
 #include "kernel/log.h"
 #include "kernel/mutex.h"
@@ -132,10 +134,27 @@ bool net_device_register(struct net_device *device)
     return registered;
 }
 
+/* From here on nobody begins to send or to handle an interrupt of the device, and no interrupt
+ * handler is at it any more:
+ *
+ *     stop_locked()                         net_queue_interrupt() on another CPU
+ *     is_stopped = true                     is_stopped? no
+ *     every CPU is interrupted  ----------- interrupts are off: not yet
+ *     waits                                 operations->interrupt_off(): the ring is whole
+ *                                           returns; the CPU answers
+ *     goes on: the rings may change         is_stopped? yes: the device is left alone
+ *
+ * Without the wait a handler that has looked too early meets a ring taken apart. */
+static void stop_locked(struct net_device *device)
+{
+    __atomic_store_n(&device->is_stopped, true, __ATOMIC_SEQ_CST);
+    interrupt_handlers_wait();
+}
+
 void net_device_unregister(struct net_device *device)
 {
     mutex_lock(&list_mutex);
-    __atomic_store_n(&device->is_stopped, true, __ATOMIC_RELEASE);
+    stop_locked(device);
     for (unsigned i = 0; i < device->queue_count; i++) {
         net_queue_stop(&device->queues[i]);
     }
@@ -198,7 +217,7 @@ static bool reset_locked(struct net_device *device)
 {
     bool came_back = false;
 
-    __atomic_store_n(&device->is_stopped, true, __ATOMIC_SEQ_CST);
+    stop_locked(device);
     if (!pause_all(device)) {
         log_error("%s: not reset: a queue is polled for seconds", device->name);
     } else {

@@ -5,11 +5,14 @@
  * net_queue_interrupt() from its interrupt handler; nothing else of it runs in interrupt context.
  * Each queue pair has a thread of its own, pinned to the queue's CPU, that polls it:
  *
- *     interrupt                         poll thread of the queue
- *     net_queue_interrupt():            sleeps
+ *     interrupt                        poll thread of the queue
+ *     net_queue_interrupt():           sleeps
  *       operations->interrupt_off()
- *       wake the thread          --->   operations->poll(budget), until it finds less than the
- * budget operations->interrupt_on(); more has come? off, poll again sleeps
+ *       wake the thread          --->  operations->poll(budget),
+ *                                        until it finds less than the budget
+ *                                      operations->interrupt_on():
+ *                                        more has come? off, poll again
+ *                                      sleeps
  *
  * Invariant: a queue is polled by its thread alone, and its interrupt is off from the moment that
  * the thread is woken until it is about to sleep: under load there are no interrupts, only polls.
@@ -75,7 +78,9 @@ struct net_device_operations {
 
     /* Resets the device and starts it anew: every packet in its rings is freed. Returns false with
      * the device stopped, and the reason logged, if it does not come back. Context: thread, while
-     * no queue of it is polled nor transmitted to (net_device_reset() sees to that). */
+     * no queue of it is polled nor transmitted to, and no interrupt handler is in interrupt_off()
+     * or gets there (net_device_reset() sees to all that). What else a handler does, with the
+     * configuration or the link, the driver has to keep out by itself. */
     bool (*reset)(struct net_device *device);
 
     /* For `nic stats`: calls show(name, value) for each counter that the device itself keeps; NULL:
@@ -162,8 +167,8 @@ uint32_t net_queue_choose_cpu(void);
  * NET_DEVICE_MAX already or memory is short. Context: thread. */
 bool net_device_register(struct net_device *device);
 
-/* Ends the poll threads, and takes the device out of
- * the list. For devices that tests make: a real one stays. Context: thread; nobody sends to it. */
+/* Waits for its interrupt handlers, ends the poll threads, and takes the device out of the list.
+ * For devices that tests make: a real one stays. Context: thread; nobody sends to it. */
 void net_device_unregister(struct net_device *device);
 
 /* The devices, in the order of registration; NULL: no such. */
@@ -176,7 +181,9 @@ struct net_device *net_device_find(const char *name);
 void net_device_for_each(void (*visit)(struct net_device *device, void *argument), void *argument);
 
 /* From the driver's interrupt handler: counts, turns the queue's interrupt off, wakes its thread.
- * Context: interrupt handler, any CPU. */
+ * While the device is being reset it counts and no more: the thread looks by itself when that is
+ * over. Context: interrupt handler, any CPU, interrupts off throughout: a reset waits until each
+ * CPU has had them on. */
 void net_queue_interrupt(struct net_queue *queue);
 
 /* Makes the queue's thread look, interrupt or not. Context: any but NMI. */

@@ -37,8 +37,12 @@ void net_queue_kick(struct net_queue *queue)
 void net_queue_interrupt(struct net_queue *queue)
 {
     queue->counters.interrupts++;
-    queue->device->operations->interrupt_off(queue->device, queue->index);
-    net_queue_kick(queue);
+    /* Acquire: pairs with the end of reset_locked(), so that the ring is whole again; stop_locked()
+     * in net_device.c says why a reset that begins behind this look does no harm. */
+    if (!flag_read(&queue->device->is_stopped)) {
+        queue->device->operations->interrupt_off(queue->device, queue->index);
+        net_queue_kick(queue);
+    }
 }
 
 /* Under wait.lock, so that a pause either sees is_polling or is seen here. */

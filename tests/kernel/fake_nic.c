@@ -114,9 +114,22 @@ static bool fake_interrupt_on(struct net_device *device, unsigned index)
     return is_any;
 }
 
+/* Not during a reset, which takes the ring apart. Full order: this announces itself and looks for a
+ * reset, fake_reset() does the opposite: one of the two sees the other. */
 static void fake_interrupt_off(struct net_device *device, unsigned index)
 {
-    __atomic_store_n(&nic_of(device)->queues[index].interrupt_is_on, false, __ATOMIC_SEQ_CST);
+    struct fake_nic *nic = nic_of(device);
+    struct fake_queue *queue = &nic->queues[index];
+
+    __atomic_fetch_add(&queue->being_silenced, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&nic->is_resetting, __ATOMIC_SEQ_CST)) {
+        __atomic_fetch_add(&nic->violations, 1, __ATOMIC_RELAXED);
+    }
+    if (nic->options.in_interrupt_off != NULL) {
+        nic->options.in_interrupt_off(nic, index);
+    }
+    __atomic_store_n(&queue->interrupt_is_on, false, __ATOMIC_SEQ_CST);
+    __atomic_fetch_sub(&queue->being_silenced, 1, __ATOMIC_SEQ_CST);
 }
 
 /* One at a time, as from one interrupt line, and not while it is off. */
@@ -304,15 +317,23 @@ static bool fake_reset(struct net_device *device)
     struct fake_nic *nic = nic_of(device);
     bool is_filled = true;
 
+    __atomic_store_n(&nic->is_resetting, true, __ATOMIC_SEQ_CST);
+    if (nic->options.in_reset != NULL) {
+        nic->options.in_reset(nic);
+    }
     for (unsigned i = 0; i < device->queue_count; i++) {
         guard_enter(nic, &nic->queues[i].is_polled);
         guard_enter(nic, &nic->queues[i].is_transmitted_to);
-        fake_interrupt_off(device, i);
+        if (__atomic_load_n(&nic->queues[i].being_silenced, __ATOMIC_SEQ_CST) != 0) {
+            __atomic_fetch_add(&nic->violations, 1, __ATOMIC_RELAXED);
+        }
+        __atomic_store_n(&nic->queues[i].interrupt_is_on, false, __ATOMIC_SEQ_CST);
         rings_empty(&nic->queues[i]);
         is_filled &= ring_fill(nic, &nic->queues[i]);
         guard_leave(&nic->queues[i].is_transmitted_to);
         guard_leave(&nic->queues[i].is_polled);
     }
+    __atomic_store_n(&nic->is_resetting, false, __ATOMIC_SEQ_CST);
     return is_filled && !__atomic_load_n(&nic->refuses_reset, __ATOMIC_RELAXED);
 }
 

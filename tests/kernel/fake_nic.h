@@ -39,6 +39,9 @@ struct fake_nic_options {
     /* In the poll thread: before interrupts go on, and when they are and the ring was empty. */
     void (*before_interrupt_on)(struct fake_nic *nic, unsigned queue);
     void (*behind_interrupt_on)(struct fake_nic *nic, unsigned queue);
+    /* In whoever turns interrupts off, and in the thread that resets, before the rings change. */
+    void (*in_interrupt_off)(struct fake_nic *nic, unsigned queue);
+    void (*in_reset)(struct fake_nic *nic);
 };
 
 struct fake_queue {
@@ -56,8 +59,9 @@ struct fake_queue {
     uint64_t captured, captured_bytes;
     /* atomic: */
     bool interrupt_is_on;
-    bool is_polled;         /* the driver's poll() runs */
-    bool is_transmitted_to; /* one of its transmit functions runs */
+    bool is_polled;          /* the driver's poll() runs */
+    bool is_transmitted_to;  /* one of its transmit functions runs */
+    uint32_t being_silenced; /* how many are in interrupt_off() */
 
     struct spinlock line; /* one interrupt at a time */
 };
@@ -69,7 +73,8 @@ struct fake_nic {
     /* atomic: */
     bool holds_transmit; /* the doorbell is not heard until fake_nic_release() */
     bool refuses_reset;
-    uint32_t violations; /* two threads in a function made for one */
+    bool is_resetting;   /* the driver's reset() runs */
+    uint32_t violations; /* two threads in a function made for one, anybody in a reset */
     uint8_t last_frame[FRAME_BYTES_MAX];
     uint32_t last_length; /* of the newest frame sent; for tests that send one at a time */
 };

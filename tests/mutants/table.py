@@ -249,8 +249,8 @@ MUTANTS = [
            "    net_count(reason);\n    packet_free(packet);\n    packet_free(packet);\n",
            "net_device", "hook_actions_are_obeyed", may_die=True),
     Mutant("poll-with-interrupts-on", "net/net_poll.c",
-           "    queue->device->operations->interrupt_off(queue->device, queue->index);\n"
-           "    net_queue_kick(queue);", "    net_queue_kick(queue);",
+           "        queue->device->operations->interrupt_off(queue->device, queue->index);\n"
+           "        net_queue_kick(queue);", "        net_queue_kick(queue);",
            "net_device", "polling_masks_interrupts"),
     Mutant("ring-not-looked-at-again", "net/net_poll.c",
            "if (!device->operations->interrupt_on(device, queue->index)) {",
@@ -297,6 +297,13 @@ MUTANTS = [
     Mutant("reset-while-polled", "net/net_poll.c",
            "while (is_polling(queue)) {", "while (is_polling(queue) && patience_ns == 0) {",
            "net_traffic", "resets_lose_frames_but_no_packet", may_die=True),
+    Mutant("reset-while-interrupted", "net/net_device.c",
+           "    interrupt_handlers_wait();\n", "",
+           "net_device", "reset_waits_for_interrupt_handlers"),
+    Mutant("interrupt-handled-in-a-reset", "net/net_poll.c",
+           "if (!flag_read(&queue->device->is_stopped)) {",
+           "if (!flag_read(&queue->device->is_stopped) || true) {",
+           "net_device", "interrupt_in_a_reset_leaves_the_device_alone"),
     Mutant("socket-read-without-its-lock", "net/udp_socket.c",
            """    uint64_t flags = spinlock_lock_save(&socket->lock);
     unsigned taken = 0;
