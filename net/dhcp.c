@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* DHCP with packets; see dhcp.h. Invariant: the states are changed by the housekeeping thread
  * alone; the poll threads leave an answer in the device's letter box, which holds one, and wake it.
- * An address that somebody else has set meanwhile ends DHCP for that device. */
+ * The box takes nothing but what the client wants, so that nobody can keep it full with others'
+ * answers. An address that somebody else has set meanwhile ends DHCP for that device. */
 #include "net/dhcp.h"
 
 #include "arch/clock.h"
@@ -17,10 +18,12 @@
 struct dhcp_port {
     /* written once: */
     struct net_device *device;
-    /* by the housekeeping thread; states and times are read by others, for listings: */
+    /* by the housekeeping thread: */
+    uint64_t link_changes_seen; /* up to the last time that the link was up */
+    bool is_given_up_on;        /* it was said that no server answers */
+    /* changed by the housekeeping thread alone, under mail_lock; states and times are read without
+     * it for listings: */
     struct dhcp_client client;
-    bool link_was_up;
-    bool is_given_up_on; /* it was said that no server answers */
     /* under mail_lock: */
     bool has_answer;
     struct dhcp_answer answer;
@@ -40,14 +43,13 @@ static struct dhcp_port *port_of(const struct net_device *device)
     return NULL;
 }
 
-/* Leaves an answer to the question asked last. A second one, of another server or forged, that
- * comes before the first was read is not kept: the question will be asked again if need be. */
+/* Leaves an answer that the client wants. A second one that comes before the first was read is not
+ * kept, for either would do; unless the first is to a question that was given up meanwhile. */
 static void mail_put(struct dhcp_port *port, const struct dhcp_answer *answer)
 {
     uint64_t flags = spinlock_lock_save(&mail_lock);
-    bool is_kept =
-        !port->has_answer &&
-        answer->transaction == __atomic_load_n(&port->client.transaction, __ATOMIC_RELAXED);
+    bool is_kept = dhcp_client_wants(&port->client, answer) &&
+                   !(port->has_answer && dhcp_client_wants(&port->client, &port->answer));
 
     if (is_kept) {
         port->answer = *answer;
@@ -59,15 +61,50 @@ static void mail_put(struct dhcp_port *port, const struct dhcp_answer *answer)
     }
 }
 
-static bool mail_take(struct dhcp_port *port, struct dhcp_answer *answer)
+/* Gives the client the answer that came, if one did. Returns whether there is a step to do. */
+static bool client_answer(struct dhcp_port *port, uint64_t now_ns, struct dhcp_step *step)
 {
     uint64_t flags = spinlock_lock_save(&mail_lock);
     bool has_answer = port->has_answer;
 
-    *answer = port->answer;
-    port->has_answer = false;
+    if (has_answer) {
+        dhcp_client_answer(&port->client, &port->answer, now_ns, step);
+        port->has_answer = false;
+    }
     spinlock_unlock_restore(&mail_lock, flags);
     return has_answer;
+}
+
+static void client_tick(struct dhcp_port *port, uint64_t now_ns, struct dhcp_step *step)
+{
+    uint64_t flags = spinlock_lock_save(&mail_lock);
+
+    dhcp_client_tick(&port->client, now_ns, step);
+    spinlock_unlock_restore(&mail_lock, flags);
+}
+
+static void client_link_up(struct dhcp_port *port, uint64_t now_ns)
+{
+    uint64_t flags = spinlock_lock_save(&mail_lock);
+
+    dhcp_client_link_up(&port->client, now_ns);
+    spinlock_unlock_restore(&mail_lock, flags);
+}
+
+static void client_refuse(struct dhcp_port *port, uint64_t now_ns)
+{
+    uint64_t flags = spinlock_lock_save(&mail_lock);
+
+    dhcp_client_refuse(&port->client, now_ns);
+    spinlock_unlock_restore(&mail_lock, flags);
+}
+
+static void client_end(struct dhcp_port *port)
+{
+    uint64_t flags = spinlock_lock_save(&mail_lock);
+
+    port->client.state = DHCP_OFF;
+    spinlock_unlock_restore(&mail_lock, flags);
 }
 
 static void dhcp_receive(void *argument, const struct udp_datagram *datagram)
@@ -129,7 +166,7 @@ static void address_take(struct dhcp_port *port, uint64_t now_ns)
     } else {
         log_warning("%s: DHCP server %s offers %s, which another device has: refused", device->name,
                     server, address);
-        dhcp_client_refuse(&port->client, now_ns);
+        client_refuse(port, now_ns);
         return;
     }
     gateway_take(device, lease->router);
@@ -164,34 +201,44 @@ static bool is_undisturbed(const struct dhcp_port *port)
 {
     enum net_config_source source = net_config_source(port->device);
 
-    return port->client.state >= DHCP_BOUND ? source == NET_CONFIG_DHCP : source == NET_CONFIG_NONE;
+    return source == (dhcp_client_has_lease(&port->client) ? NET_CONFIG_DHCP : NET_CONFIG_NONE);
+}
+
+/* Returns whether the link is up. One that went down and came back between two rounds has changed
+ * too; one that is down is followed when it is up again. */
+static bool follow_link(struct dhcp_port *port, uint64_t now_ns)
+{
+    bool is_up = __atomic_load_n(&port->device->link_is_up, __ATOMIC_ACQUIRE);
+    uint64_t changes = __atomic_load_n(&port->device->link_changes, __ATOMIC_RELAXED);
+
+    if (is_up && changes != port->link_changes_seen) {
+        port->link_changes_seen = changes;
+        client_link_up(port, now_ns);
+    }
+    return is_up;
 }
 
 static uint64_t port_round(struct dhcp_port *port, uint64_t now_ns)
 {
-    bool link_is_up = __atomic_load_n(&port->device->link_is_up, __ATOMIC_ACQUIRE);
-    struct dhcp_answer answer;
+    struct dhcp_client *client = &port->client;
     struct dhcp_step step;
+    bool link_is_up;
 
-    if (port->client.state != DHCP_OFF && !is_undisturbed(port)) {
+    if (client->state != DHCP_OFF && !is_undisturbed(port)) {
         log_info("%s: got another address: DHCP ends", port->device->name);
-        port->client.state = DHCP_OFF;
+        client_end(port);
     }
-    if (link_is_up && !port->link_was_up) {
-        dhcp_client_link_up(&port->client, now_ns);
-    }
-    port->link_was_up = link_is_up;
-    if (mail_take(port, &answer)) {
-        dhcp_client_answer(&port->client, &answer, now_ns, &step);
+    link_is_up = follow_link(port, now_ns);
+    if (client_answer(port, now_ns, &step)) {
         step_do(port, &step, now_ns);
     }
     /* Without a link nobody would hear a question; but a lease runs out. */
-    if (link_is_up || (port->client.state >= DHCP_BOUND && now_ns >= port->client.expire_ns)) {
-        dhcp_client_tick(&port->client, now_ns, &step);
+    if (link_is_up || (dhcp_client_has_lease(client) && now_ns >= client->expire_ns)) {
+        client_tick(port, now_ns, &step);
         step_do(port, &step, now_ns);
-        return dhcp_client_next(&port->client);
+        return dhcp_client_next(client);
     }
-    return port->client.state >= DHCP_BOUND ? port->client.expire_ns : UINT64_MAX;
+    return dhcp_client_has_lease(client) ? client->expire_ns : UINT64_MAX;
 }
 
 uint64_t dhcp_round(uint64_t now_ns)
@@ -215,7 +262,8 @@ void dhcp_start(struct net_device *device)
         random = random * 31 + device->mac[i];
     }
     port->device = device;
-    port->link_was_up = true; /* up already or not: the first question goes out when it is */
+    /* Up already or not: the first question goes out when it is. */
+    port->link_changes_seen = __atomic_load_n(&device->link_changes, __ATOMIC_RELAXED);
     dhcp_client_start(&port->client, random, clock_now_ns());
     if (dhcp_port_count++ == 0 && udp_bind(DHCP_PORT_CLIENT, dhcp_receive, NULL) == 0) {
         log_error("udp: no port left for DHCP (%u)", DHCP_PORT_CLIENT);
@@ -237,7 +285,7 @@ const char *net_dhcp_state(const struct net_device *device, uint64_t *lease_ns)
     uint64_t now_ns = clock_now_ns();
     uint64_t left_ns = 0;
 
-    if (state >= DHCP_BOUND && port->client.expire_ns > now_ns) {
+    if (port != NULL && dhcp_client_has_lease(&port->client) && port->client.expire_ns > now_ns) {
         left_ns =
             port->client.expire_ns == UINT64_MAX ? UINT64_MAX : port->client.expire_ns - now_ns;
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* A DHCP client's states; see dhcp_client.h. Invariant: in BOUND, RENEWING and REBINDING the lease
- * was acknowledged, has an address, and renew <= rebind <= expire. Pure. */
+/* A DHCP client's states; see dhcp_client.h. Invariant: from REBOOTING on the lease was
+ * acknowledged, has an address, and renew <= rebind <= expire. Pure. */
 #include "net/dhcp_client.h"
 
 #include "net/ipv4.h"
@@ -66,6 +66,8 @@ static void ask(struct dhcp_client *client, uint64_t now_ns, struct dhcp_step *s
     if (client->state == DHCP_REQUESTING) {
         question->wanted_address = client->lease.address;
         question->server = client->lease.server;
+    } else if (client->state == DHCP_REBOOTING) {
+        question->wanted_address = client->lease.address;
     } else if (client->state == DHCP_RENEWING) {
         question->own_address = client->lease.address;
         step->destination = client->lease.server;
@@ -91,11 +93,20 @@ uint64_t dhcp_client_next(const struct dhcp_client *client)
         return client->renew_ns;
     case DHCP_RENEWING:
         return earlier(client->next_ns, client->rebind_ns);
+    case DHCP_REBOOTING:
     case DHCP_REBINDING:
         return earlier(client->next_ns, client->expire_ns);
     default:
         return client->next_ns;
     }
+}
+
+/* Whether the lease is over, or nobody has said since the link came up that it still holds. */
+static bool is_lease_lost(const struct dhcp_client *client, uint64_t now_ns)
+{
+    return dhcp_client_has_lease(client) &&
+           (now_ns >= client->expire_ns ||
+            (client->state == DHCP_REBOOTING && client->tries >= DHCP_REBOOT_TRIES));
 }
 
 void dhcp_client_tick(struct dhcp_client *client, uint64_t now_ns, struct dhcp_step *step)
@@ -104,7 +115,7 @@ void dhcp_client_tick(struct dhcp_client *client, uint64_t now_ns, struct dhcp_s
     if (now_ns < dhcp_client_next(client)) {
         return;
     }
-    if (client->state >= DHCP_BOUND && now_ns >= client->expire_ns) {
+    if (is_lease_lost(client, now_ns)) {
         step->change = DHCP_DROP_ADDRESS;
         exchange_begin(client, DHCP_SELECTING, now_ns);
         return; /* the question follows with the next tick, when the address is gone */
@@ -154,33 +165,60 @@ static bool is_complete(const struct dhcp_answer *answer)
            net_address_fault(answer->address, answer->mask) == NULL;
 }
 
-/* The server says no: what it offered or leased is not ours. */
+/* A server that was not asked has no say: its word would end, or take over, another's lease. */
+static bool is_of_a_server_asked(const struct dhcp_client *client, const struct dhcp_answer *answer)
+{
+    return client->state == DHCP_REBOOTING || client->state == DHCP_REBINDING ||
+           answer->server == client->lease.server;
+}
+
+bool dhcp_client_wants(const struct dhcp_client *client, const struct dhcp_answer *answer)
+{
+    if (answer->transaction != client->transaction || client->tries == 0) {
+        return false;
+    }
+    switch (client->state) {
+    case DHCP_SELECTING:
+        return answer->type == DHCP_OFFER && is_complete(answer);
+    case DHCP_REQUESTING:
+    case DHCP_REBOOTING:
+    case DHCP_RENEWING:
+    case DHCP_REBINDING:
+        return is_of_a_server_asked(client, answer) &&
+               (answer->type == DHCP_NAK || (answer->type == DHCP_ACK && is_complete(answer)));
+    default:
+        return false;
+    }
+}
+
+/* The server says no: what it offered or leased is not ours. In another network the next question
+ * is for its server, and need not wait. */
 static void refused_by_server(struct dhcp_client *client, uint64_t now_ns, struct dhcp_step *step)
 {
-    step->change = client->state >= DHCP_BOUND ? DHCP_DROP_ADDRESS : DHCP_KEEP;
-    dhcp_client_refuse(client, now_ns);
+    step->change = dhcp_client_has_lease(client) ? DHCP_DROP_ADDRESS : DHCP_KEEP;
+    if (client->state == DHCP_REBOOTING) {
+        exchange_begin(client, DHCP_SELECTING, now_ns);
+    } else {
+        dhcp_client_refuse(client, now_ns);
+    }
 }
 
 void dhcp_client_answer(struct dhcp_client *client, const struct dhcp_answer *answer,
                         uint64_t now_ns, struct dhcp_step *step)
 {
-    bool is_asking = client->state == DHCP_REQUESTING || client->state == DHCP_RENEWING ||
-                     client->state == DHCP_REBINDING;
-
     *step = (struct dhcp_step){.change = DHCP_KEEP};
-    if (answer->transaction != client->transaction) {
+    if (!dhcp_client_wants(client, answer)) {
         return;
     }
-    if (answer->type == DHCP_OFFER && client->state == DHCP_SELECTING && client->tries != 0 &&
-        is_complete(answer)) {
+    if (answer->type == DHCP_OFFER) {
         client->lease = *answer;
         client->state = DHCP_REQUESTING;
         client->tries = 0;
         ask(client, now_ns, step);
-    } else if (answer->type == DHCP_ACK && is_asking && is_complete(answer)) {
+    } else if (answer->type == DHCP_ACK) {
         lease_begin(client, answer, now_ns);
         step->change = DHCP_TAKE_ADDRESS;
-    } else if (answer->type == DHCP_NAK && is_asking) {
+    } else {
         refused_by_server(client, now_ns, step);
     }
 }
@@ -193,12 +231,8 @@ void dhcp_client_refuse(struct dhcp_client *client, uint64_t now_ns)
 
 void dhcp_client_link_up(struct dhcp_client *client, uint64_t now_ns)
 {
-    if (client->state == DHCP_SELECTING || client->state == DHCP_REQUESTING) {
-        exchange_begin(client, DHCP_SELECTING, now_ns);
-    } else if (client->state != DHCP_OFF) {
-        client->renew_ns = earlier(client->renew_ns, now_ns);
-        if (client->state == DHCP_RENEWING) {
-            client->next_ns = now_ns;
-        }
+    if (client->state != DHCP_OFF) {
+        exchange_begin(client, dhcp_client_has_lease(client) ? DHCP_REBOOTING : DHCP_SELECTING,
+                       now_ns);
     }
 }

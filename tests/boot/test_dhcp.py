@@ -15,7 +15,7 @@ import pytest
 from frames import (ARP, BROADCAST_MAC, GUEST, GUEST_MAC, IPV4, PEER_MAC, arp, ethernet, ipv4,
                     mac_bytes, udp)
 from machine import ALL_OK, Machine, icount
-from netpeer import counters, nic_options, wait_until
+from netpeer import MonitoredMachine, counters, nic_options, wait_until
 
 SERVER, ROUTER, EVERYBODY, NOBODY = "10.0.2.77", "10.0.2.2", "255.255.255.255", "0.0.0.0"
 DISCOVER, OFFER, REQUEST, ACK, NAK = 1, 2, 3, 5, 6
@@ -68,14 +68,14 @@ class Server:
                 return question
 
     def answer(self, question, kind, lease=3600, to=EVERYBODY, mac=GUEST_MAC, cookie=COOKIE,
-               transaction=None, options=None):
+               transaction=None, options=None, address=GUEST, server=SERVER, router=ROUTER):
         transaction = question.transaction if transaction is None else transaction
         message = struct.pack(">BBBBIHH4s4s4s4s", 2, 1, 6, 0, transaction, 0, 0,
-                              bytes(4), socket.inet_aton(GUEST), bytes(4), bytes(4))
+                              bytes(4), socket.inet_aton(address), bytes(4), bytes(4))
         message += mac_bytes(mac).ljust(16, b"\0") + bytes(192) + cookie
         if options is None:
             options = {MASK: socket.inet_aton("255.255.255.0"), LEASE: struct.pack(">I", lease),
-                       ROUTERS: socket.inet_aton(ROUTER), SERVER_ID: socket.inet_aton(SERVER)}
+                       ROUTERS: socket.inet_aton(router), SERVER_ID: socket.inet_aton(server)}
         for option, value in {TYPE: bytes([kind]), **options}.items():
             message += bytes([option, len(value)]) + value
         datagram = udp(message + b"\xff", 68, 67, to=to, source=SERVER)
@@ -99,8 +99,8 @@ def _server(tmp_path):
     server.socket.close()
 
 
-def start(name, server):
-    return Machine(f"dhcp-{name}", cpus=2, command_line="loglevel=error",
+def start(name, server, machine=Machine, words="loglevel=error"):
+    return machine(f"dhcp-{name}", cpus=2, command_line=words,
                    nic=nic_options("virtio", server.netdev()))
 
 
@@ -161,7 +161,41 @@ def test_wrong_answers_give_no_address(server):
         server.answer(question, OFFER, options={MASK: bytes(4)})
         server.answer(question, ACK)
         assert row(guest)["address"] is None
-        server.lease()
+        server.answer(server.question(DISCOVER), OFFER)
+        request = server.question(REQUEST)
+        for kind in (NAK, ACK):  # of a server that was not chosen
+            server.answer(request, kind, address="10.0.2.99", server="10.0.2.78")
+        server.answer(request, ACK)
+        assert wait_for(guest, "bound")["address"] == f"{GUEST}/24"
+        assert guest.exit() == ALL_OK
+
+
+def move_link(guest):
+    for up in (False, True):
+        guest.qmp("set_link", name="net0", up=up)
+        wait_until(lambda: guest.json("nic -j")[0]["link"] == ("up" if up else "down"), up)
+
+
+def test_a_link_that_returns_asks_everybody_whether_the_lease_holds(server):
+    """Yes, by a server other than the old one; no, by one of another net."""
+    with start("link", server, MonitoredMachine) as guest:
+        guest.wait_prompt()
+        server.lease(lease=86400)
+        wait_for(guest, "bound")
+        move_link(guest)
+        check = server.question(REQUEST)
+        assert (check.own, check.to, check.options[WANTED]) == (NOBODY, EVERYBODY,
+                                                                socket.inet_aton(GUEST))
+        assert SERVER_ID not in check.options
+        assert row(guest)["address"] == f"{GUEST}/24"
+        server.answer(check, ACK, lease=7200, server="10.0.2.78")
+        assert wait_for(guest, "bound")["lease_s"] <= 7200
+        move_link(guest)
+        server.answer(server.question(REQUEST), NAK, server="10.0.3.1")
+        discovery = server.question(DISCOVER)
+        assert row(guest)["address"] is None
+        server.answer(discovery, OFFER)
+        server.answer(server.question(REQUEST), ACK)
         assert wait_for(guest, "bound")["address"] == f"{GUEST}/24"
         assert guest.exit() == ALL_OK
 

@@ -327,15 +327,140 @@ static void a_link_that_comes_up_asks_at_once(void **state)
     tick(20 * SECOND);
     assert_int_equal(step.question.type, DHCP_DISCOVER);
 
-    bind_at(0, 800);
-    dhcp_client_link_up(&client, 20 * SECOND);
-    tick(20 * SECOND);
-    assert_true(step.send);
-    assert_int_equal(step.question.own_address, 0x0a00020f);
-
     client.state = DHCP_OFF;
     dhcp_client_link_up(&client, 30 * SECOND);
     assert_int_equal(dhcp_client_next(&client), NOTHING);
+}
+
+/* Everybody is asked whether the address still holds (RFC 2131, section 4.4.2): the old server may
+ * not be there. Three times, then the address is gone and another is asked for. */
+static void a_lease_is_asked_about_when_the_link_returns(void **state)
+{
+    static const uint64_t waits[] = {4, 8, 16};
+    uint64_t now = 20 * SECOND;
+
+    (void)state;
+    bind_at(0, 80000);
+    dhcp_client_link_up(&client, now);
+    for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++) {
+        uint64_t next;
+
+        assert_int_equal(dhcp_client_next(&client), now);
+        tick(now);
+        assert_true(step.send);
+        assert_int_equal(step.change, DHCP_KEEP);
+        assert_int_equal(step.destination, BROADCAST);
+        assert_int_equal(step.question.type, DHCP_REQUEST);
+        assert_int_equal(step.question.wanted_address, 0x0a00020f);
+        assert_int_equal(step.question.own_address, 0);
+        assert_int_equal(step.question.server, 0);
+        next = dhcp_client_next(&client);
+        assert_in_range(next - now, (waits[i] - 1) * SECOND, (waits[i] + 1) * SECOND);
+        tick(next - 1);
+        expect_nothing();
+        now = next;
+    }
+    tick(now);
+    assert_false(step.send);
+    assert_int_equal(step.change, DHCP_DROP_ADDRESS);
+    assert_int_equal(dhcp_client_next(&client), now);
+    tick(now);
+    assert_int_equal(step.question.type, DHCP_DISCOVER);
+    assert_int_equal(step.question.wanted_address, 0);
+}
+
+/* From each state with a lease; any server may say yes or no, and a no is not waited after. */
+static void a_lease_is_kept_or_lost_when_the_link_returns(void **state)
+{
+    static const uint64_t times_s[] = {20, 400, 700}; /* BOUND, RENEWING, REBINDING */
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(times_s) / sizeof(times_s[0]); i++) {
+        uint64_t now = times_s[i] * SECOND;
+        struct dhcp_answer answer;
+
+        bind_at(0, 800);
+        tick(now);
+        dhcp_client_link_up(&client, now);
+        give_type(DHCP_ACK, now); /* before anything was asked */
+        expect_nothing();
+        tick(now);
+        assert_int_equal(client.state, DHCP_REBOOTING);
+        dhcp_client_link_up(&client, now); /* and once more */
+        tick(now);
+        answer = answer_of(DHCP_ACK);
+        answer.server++;
+        give(&answer, now);
+        assert_int_equal(step.change, DHCP_TAKE_ADDRESS);
+        assert_int_equal(client.state, DHCP_BOUND);
+        assert_int_equal(client.lease.server, 0x0a000202);
+        assert_int_equal(client.expire_ns, now + 800 * SECOND);
+
+        dhcp_client_link_up(&client, now);
+        tick(now);
+        answer = answer_of(DHCP_NAK);
+        answer.server = 0x0a0002fe;
+        give(&answer, now);
+        assert_int_equal(step.change, DHCP_DROP_ADDRESS);
+        tick(now);
+        assert_int_equal(step.question.type, DHCP_DISCOVER);
+    }
+}
+
+static void a_lease_ends_while_it_is_asked_about(void **state)
+{
+    (void)state;
+    bind_at(0, 800);
+    dhcp_client_link_up(&client, 799 * SECOND);
+    tick(799 * SECOND);
+    assert_true(step.send);
+    assert_int_equal(dhcp_client_next(&client), 800 * SECOND);
+    tick(800 * SECOND);
+    assert_int_equal(step.change, DHCP_DROP_ADDRESS);
+}
+
+/* In REQUESTING and RENEWING one server is asked, and only that one may answer; in REBINDING any.
+ */
+static void servers_that_were_not_asked_have_no_say(void **state)
+{
+    static const enum dhcp_type types[] = {DHCP_ACK, DHCP_NAK};
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        struct dhcp_client before;
+        struct dhcp_answer answer;
+
+        dhcp_client_start(&client, 3, 0);
+        tick(0);
+        give_type(DHCP_OFFER, 0);
+        before = client;
+        answer = answer_of(types[i]);
+        answer.server ^= 1;
+        give(&answer, 0);
+        expect_nothing();
+        answer.server = 0;
+        give(&answer, 0);
+        expect_nothing();
+        assert_memory_equal(&client, &before, sizeof(client));
+        give_type(DHCP_ACK, 0);
+        assert_int_equal(step.change, DHCP_TAKE_ADDRESS);
+
+        tick(400 * SECOND);
+        before = client;
+        answer = answer_of(types[i]);
+        answer.server ^= 1;
+        assert_false(dhcp_client_wants(&client, &answer));
+        give(&answer, 401 * SECOND);
+        expect_nothing();
+        assert_memory_equal(&client, &before, sizeof(client));
+
+        tick(700 * SECOND);
+        answer = answer_of(types[i]);
+        answer.server ^= 1;
+        assert_true(dhcp_client_wants(&client, &answer));
+        give(&answer, 701 * SECOND);
+        assert_int_not_equal(step.change, DHCP_KEEP);
+    }
 }
 
 /* The old server's late answer must not be taken for one to the new question. */
@@ -368,6 +493,10 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_lease_without_end_is_left_alone),
     cmocka_unit_test(silly_times_make_no_storm),
     cmocka_unit_test(a_link_that_comes_up_asks_at_once),
+    cmocka_unit_test(a_lease_is_asked_about_when_the_link_returns),
+    cmocka_unit_test(a_lease_is_kept_or_lost_when_the_link_returns),
+    cmocka_unit_test(a_lease_ends_while_it_is_asked_about),
+    cmocka_unit_test(servers_that_were_not_asked_have_no_say),
     cmocka_unit_test(each_exchange_has_a_transaction_of_its_own),
 };
 
