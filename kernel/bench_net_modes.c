@@ -119,6 +119,7 @@ static void echo_end(const struct bench_net_request *request)
     udp_unbind(request->port);
 }
 
+/* What went into the transmit ring, so what the other side can count. */
 static uint64_t echo_packets(void)
 {
     return net_counter_read(NET_SENT_UDP);

@@ -9,7 +9,6 @@
 #include "kernel/pkt.h"
 #include "kernel/string.h"
 #include "kernel/thread.h"
-#include "net/counters.h"
 #include "net/udp.h"
 #include "net/udp_socket.h"
 
@@ -103,6 +102,7 @@ static bool listen_parse(struct pkt_run *run, int argc, char **argv, uint64_t *p
 
 struct pkt_tally {
     uint64_t count, bytes; /* datagrams, and bytes of their payload */
+    uint64_t unsent;       /* of echo: answers that did not go out */
 };
 
 /* Takes datagrams until the time is over. */
@@ -167,20 +167,14 @@ static void echo_handle(void *argument, const struct udp_datagram *datagram)
 
     __atomic_fetch_add(&tally->count, 1, __ATOMIC_RELAXED);
     __atomic_fetch_add(&tally->bytes, datagram->packet->length, __ATOMIC_RELAXED);
-    udp_send_back(datagram, false);
-}
-
-/* Frames that were not sent, by whoever, and answers that may not be given. */
-static uint64_t unsent_count(void)
-{
-    return net_counter_read(NET_DROP_TRANSMIT_FULL) + net_counter_read(NET_DROP_LINK_DOWN) +
-           net_counter_read(NET_DROP_DEVICE_STOPPED) + net_counter_read(NET_DROP_ANSWER);
+    if (!udp_send_back(datagram, false)) {
+        __atomic_fetch_add(&tally->unsent, 1, __ATOMIC_RELAXED);
+    }
 }
 
 static enum command_result pkt_echo_run(struct pkt_run *run, int argc, char **argv)
 {
     struct pkt_tally tally = {0};
-    uint64_t unsent = unsent_count();
     uint64_t port;
     uint64_t seconds;
     struct table table;
@@ -200,7 +194,7 @@ static enum command_result pkt_echo_run(struct pkt_run *run, int argc, char **ar
         pkt_run_nap(run);
         pkt_run_show(run, __atomic_load_n(&tally.count, __ATOMIC_RELAXED),
                      __atomic_load_n(&tally.bytes, __ATOMIC_RELAXED), "unsent",
-                     unsent_count() - unsent);
+                     __atomic_load_n(&tally.unsent, __ATOMIC_RELAXED));
     }
     udp_unbind((uint16_t)port); /* nobody is in the handler any more */
 
@@ -210,7 +204,7 @@ static enum command_result pkt_echo_run(struct pkt_run *run, int argc, char **ar
     table_row(&table);
     table_number(&table, "port", 5, port);
     pkt_run_columns(run, &table, elapsed_ns, "received", tally.count, tally.bytes);
-    table_number(&table, "unsent", 9, unsent_count() - unsent);
+    table_number(&table, "unsent", 9, tally.unsent);
     table_end_row(&table);
     table_end(&table);
     return pkt_run_result(run);
@@ -265,8 +259,8 @@ const struct shell_command command_pkt = {
     .details =
         "A line a second, and a row at the end, which Ctrl-C brings at once; --seconds: 10.\n"
         "sink: a socket on --port (9000) and this thread take UDP datagrams; dropped: the\n"
-        "socket's queue was full. echo: sends each back from the poll thread; unsent: frames of\n"
-        "the whole machine that found the transmit ring full or the link down. flood: sends UDP\n"
+        "socket's queue was full. echo: sends each back from the poll thread; unsent: answers\n"
+        "that found the ring full or the link down, or may not be given. flood: sends UDP\n"
         "datagrams to --port (9), each frame of --size bytes (60; without the check sequence)\n"
         "with its number in front and a right checksum; ring_full: how often it waited for room.\n"
         "count: what the receive hook sees, by protocol, and lets pass.",

@@ -56,8 +56,9 @@ static void ask(struct net_device *device, uint32_t target)
     }
     packet_fill(packet_append(packet, ARP_BYTES), device, ARP_REQUEST, ipv4_address_of(device),
                 nobody, target);
-    net_count(NET_SENT_ARP);
-    ethernet_send(device, mac_broadcast, ETHERTYPE_ARP, packet);
+    if (ethernet_send(device, mac_broadcast, ETHERTYPE_ARP, packet)) {
+        net_count(NET_SENT_ARP);
+    }
 }
 
 /* In place, to the station that asked. */
@@ -70,9 +71,10 @@ static void answer(struct packet *packet)
     packet_fill(arp, device, ARP_REPLY, ipv4_address_of(device), station,
                 wire_get32(arp + ARP_SENDER_ADDRESS));
     packet->length = ARP_BYTES;
-    net_count(NET_SENT_ARP);
     ethernet_put_header(packet, station, device->mac, ETHERTYPE_ARP);
-    net_device_transmit(device, packet->queue, packet);
+    if (net_device_transmit(device, packet->queue, packet)) {
+        net_count(NET_SENT_ARP);
+    }
 }
 
 static bool is_well_formed(const struct packet *packet)
@@ -116,7 +118,7 @@ static void send_waiting(struct net_device *device, const uint8_t *mac, struct p
 
         waiting = packet->next;
         packet->next = NULL;
-        ethernet_send(device, mac, ETHERTYPE_IPV4, packet);
+        ipv4_send_to_station(device, mac, packet);
     }
 }
 
@@ -161,7 +163,7 @@ void arp_send_ipv4(struct net_device *device, uint32_t next_hop, struct packet *
 
     switch (arp_table_resolve(device, next_hop, packet, clock_now_ns(), mac)) {
     case ARP_ANSWER_KNOWN:
-        ethernet_send(device, mac, ETHERTYPE_IPV4, packet);
+        ipv4_send_to_station(device, mac, packet);
         break;
     case ARP_ANSWER_ASK:
         ask(device, next_hop);

@@ -8,7 +8,8 @@
 
 #include <stdint.h>
 
-/* Names and order of the listing: counters.c. */
+/* Names and order of the listing: counters.c. Sent is what went into a transmit ring, or was given
+ * to this machine itself; what could not be sent is counted by its reason alone. */
 enum net_counter {
     NET_RECEIVED_ARP,
     NET_RECEIVED_IPV4,

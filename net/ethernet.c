@@ -76,9 +76,9 @@ void ethernet_put_header(struct packet *packet, const uint8_t destination[MAC_BY
     wire_put16(header + 2 * MAC_BYTES, type);
 }
 
-void ethernet_send(struct net_device *device, const uint8_t destination[MAC_BYTES], uint16_t type,
+bool ethernet_send(struct net_device *device, const uint8_t destination[MAC_BYTES], uint16_t type,
                    struct packet *packet)
 {
     ethernet_put_header(packet, destination, device->mac, type);
-    net_device_transmit(device, net_device_transmit_queue(device), packet);
+    return net_device_transmit(device, net_device_transmit_queue(device), packet);
 }

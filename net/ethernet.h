@@ -46,6 +46,7 @@ void ethernet_receive(struct packet *packet);
 void ethernet_put_header(struct packet *packet, const uint8_t destination[MAC_BYTES],
                          const uint8_t source[MAC_BYTES], uint16_t type);
 
-/* Puts the header in front and sends the frame from @device. Takes the packet. */
-void ethernet_send(struct net_device *device, const uint8_t destination[MAC_BYTES], uint16_t type,
+/* Puts the header in front and sends the frame from @device. Takes the packet. Returns whether it
+ * went into the ring. */
+bool ethernet_send(struct net_device *device, const uint8_t destination[MAC_BYTES], uint16_t type,
                    struct packet *packet);

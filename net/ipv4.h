@@ -45,8 +45,8 @@ struct net_device *ipv4_route(uint32_t destination, uint32_t *next_hop);
  * with what packet->data holds now behind the IP header; the transport header is the caller's. If
  * the data do not stand right behind an IP header of @protocol without options, a new one is put in
  * front of them. What was sent to a broadcast address is not answered: dropped, counted (RFC 1122
- * section 3.2.2). Takes the packet. */
-void ipv4_send_back(struct packet *packet, const struct ipv4_receipt *receipt, uint8_t protocol);
+ * section 3.2.2). Takes the packet. Returns whether it went. */
+bool ipv4_send_back(struct packet *packet, const struct ipv4_receipt *receipt, uint8_t protocol);
 
 /* Sum of the pseudo header of UDP, to which checksum_add() adds the rest. */
 static inline uint32_t ipv4_pseudo_header_sum(uint32_t source, uint32_t destination,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* What ipv4.c and ipv4_send.c share: the header's fields, and whose an address is. Invariant: an
- * address of 0 is nobody's. Others use ipv4.h. */
+/* What ipv4.c, ipv4_send.c and arp.c share: the header's fields, the last step of sending, and
+ * whose an address is. Invariant: an address of 0 is nobody's. Others use ipv4.h. */
 #pragma once
 
 #include "net/ipv4.h"
@@ -19,6 +19,11 @@ enum {
     IPV4_SOURCE = 12,
     IPV4_DESTINATION = 16,
 };
+
+/* Sends a packet, data at the IP header, from @device to the station (or all) with address @mac,
+ * and counts it if it went. Takes the packet. */
+void ipv4_send_to_station(struct net_device *device, const uint8_t mac[MAC_BYTES],
+                          struct packet *packet);
 
 /* Acquire: pairs with net_config_set_address(); the mask read behind it is not older. */
 static inline uint32_t ipv4_address_of(const struct net_device *device)

@@ -105,10 +105,21 @@ static void header_put(struct packet *packet, uint32_t source, uint32_t destinat
     wire_put16(header + IPV4_CHECKSUM, checksum_finish(checksum_add(0, header, IPV4_HEADER_BYTES)));
 }
 
+void ipv4_send_to_station(struct net_device *device, const uint8_t mac[MAC_BYTES],
+                          struct packet *packet)
+{
+    uint8_t protocol = packet->data[IPV4_PROTOCOL]; /* the packet is not ours afterwards */
+
+    if (ethernet_send(device, mac, ETHERTYPE_IPV4, packet)) {
+        count_sent(protocol);
+    }
+}
+
 /* To ourselves: a frame as if it had come over a wire, @answers deep in answers to such frames. */
 static void send_to_ourselves(struct packet *packet, const struct net_device *owner,
-                              unsigned answers)
+                              unsigned answers, uint8_t protocol)
 {
+    count_sent(protocol);
     ethernet_put_header(packet, owner->mac, owner->mac, ETHERTYPE_IPV4);
     packet->device = NULL;
     packet->queue = (uint16_t)answers;
@@ -136,11 +147,10 @@ void ipv4_send(struct net_device *device, uint32_t source, uint32_t destination,
         return;
     }
     header_put(packet, source, destination, protocol);
-    count_sent(protocol);
     if (owner != NULL) {
-        send_to_ourselves(packet, owner, 0);
+        send_to_ourselves(packet, owner, 0, protocol);
     } else if (ipv4_is_broadcast_on(device, destination)) {
-        ethernet_send(device, mac_broadcast, ETHERTYPE_IPV4, packet);
+        ipv4_send_to_station(device, mac_broadcast, packet);
     } else {
         arp_send_ipv4(device, next_hop, packet);
     }
@@ -172,24 +182,26 @@ static void header_turn(struct packet *packet, const struct ipv4_receipt *receip
 
 /* The machine answers itself. Two services that answer each other's answers would do so for ever,
  * deeper and deeper on one stack. */
-static void answer_ourselves(struct packet *packet, const struct ipv4_receipt *receipt)
+static bool answer_ourselves(struct packet *packet, const struct ipv4_receipt *receipt,
+                             uint8_t protocol)
 {
     struct net_device *owner = net_config_owner(receipt->source);
 
     if (owner == NULL || packet->queue >= ANSWERS_TO_OWN_MAX) {
         net_drop(packet, NET_DROP_ANSWER);
-    } else {
-        send_to_ourselves(packet, owner, packet->queue + 1u);
+        return false;
     }
+    send_to_ourselves(packet, owner, packet->queue + 1u, protocol);
+    return true;
 }
 
-void ipv4_send_back(struct packet *packet, const struct ipv4_receipt *receipt, uint8_t protocol)
+bool ipv4_send_back(struct packet *packet, const struct ipv4_receipt *receipt, uint8_t protocol)
 {
     uint8_t station[MAC_BYTES];
 
     if (receipt->is_broadcast) {
         net_drop(packet, NET_DROP_ANSWER);
-        return;
+        return false;
     }
     /* Before a new header may be written over it. */
     __builtin_memcpy(station, receipt->header - ETHERNET_HEADER_BYTES + MAC_BYTES, MAC_BYTES);
@@ -199,11 +211,13 @@ void ipv4_send_back(struct packet *packet, const struct ipv4_receipt *receipt, u
     } else {
         header_put(packet, receipt->destination, receipt->source, protocol);
     }
-    count_sent(protocol);
     if (packet->device == NULL) {
-        answer_ourselves(packet, receipt);
-        return;
+        return answer_ourselves(packet, receipt, protocol);
     }
     ethernet_put_header(packet, station, packet->device->mac, ETHERTYPE_IPV4);
-    net_device_transmit(packet->device, packet->queue, packet);
+    if (!net_device_transmit(packet->device, packet->queue, packet)) {
+        return false;
+    }
+    count_sent(protocol);
+    return true;
 }

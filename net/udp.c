@@ -270,17 +270,17 @@ void udp_send(struct net_device *device, uint16_t source_port, uint32_t destinat
 }
 
 /* Exchanging addresses and ports leaves the checksum as it is. */
-void udp_send_back(const struct udp_datagram *datagram, bool changed)
+bool udp_send_back(const struct udp_datagram *datagram, bool changed)
 {
     struct packet *packet = datagram->packet;
 
     if (packet->length > UDP_PAYLOAD_MAX) {
         net_drop(packet, NET_DROP_FRAME_LONG);
-        return;
+        return false;
     }
     header_put(packet, datagram->destination_port, datagram->source_port);
     if (changed) {
         checksum_put(packet, datagram->receipt->destination, datagram->receipt->source);
     }
-    ipv4_send_back(packet, datagram->receipt, IPV4_PROTOCOL_UDP);
+    return ipv4_send_back(packet, datagram->receipt, IPV4_PROTOCOL_UDP);
 }

@@ -53,9 +53,9 @@ void udp_send(struct net_device *device, uint16_t source_port, uint32_t destinat
               uint16_t destination_port, struct packet *packet);
 
 /* Sends a received datagram back to its sender, the payload as it is in the packet now. @changed:
- * the payload is not what came, so the checksum must be made anew. Takes the packet.
- * Context: the handler. */
-void udp_send_back(const struct udp_datagram *datagram, bool changed);
+ * the payload is not what came, so the checksum must be made anew. Takes the packet. Returns
+ * whether it went. Context: the handler. */
+bool udp_send_back(const struct udp_datagram *datagram, bool changed);
 
 /* Binds the echo, discard and time services. They answer no broadcast, and no request from a port
  * of such a service (or 0): drop.answer_refused counts those. Context: thread, once. */

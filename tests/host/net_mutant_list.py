@@ -11,6 +11,7 @@ TOTAL_LENGTH = ("net_ipv4", "total_length_is_compared_with_header_and_frame")
 SOURCES = ("net_ipv4", "sources_that_are_no_single_host_are_dropped")
 OPTIONS = ("net_ipv4", "malformed_options_are_dropped")
 UNBIND = ("net_udp", "unbind_waits_for_the_handler")
+NOT_SENT = ("net_answers", "only_what_went_out_is_counted_as_sent")
 LENGTHS = ("net_udp", "lengths_that_lie_are_dropped")
 
 MUTANTS = [
@@ -63,7 +64,7 @@ MUTANTS = [
            "net_ipv4_send", "routes_lead_to_neighbours_or_the_gateway"),
     Mutant("answers to ourselves without an end", "net/ipv4_send.c",
            "packet->queue >= ANSWERS_TO_OWN_MAX", "false",
-           "net_udp", "services_that_answer_each_other_come_to_an_end"),
+           "net_answers", "services_that_answer_each_other_come_to_an_end"),
     Mutant("leading zero read as decimal", "net/ipv4_text.c",
            " || (digit > *text && **text == '0')", "",
            "net_ipv4_send", "text_is_read_whole_or_not_at_all"),
@@ -91,7 +92,7 @@ MUTANTS = [
            "(is_known && is_old(now_ns, entry->used_ns, ARP_LIFETIME_NS))", "is_known",
            "net_arp", "used_host_is_asked_again_before_it_is_forgotten"),
     Mutant("conflict named each time", "net/arp.c", "now_ns - before_ns < CONFLICT_LOG_NS", "false",
-           "net_arp", "other_user_of_our_address_is_named_once_a_minute"),
+           "net_answers", "other_user_of_our_address_is_named_once_a_minute"),
     Mutant("lengths of an ARP packet not checked", "net/arp.c",
            "wire_get16(arp + ARP_LENGTHS) != ARP_LENGTHS_ETHERNET_IPV4", "false",
            "net_arp", "malformed_packets_are_dropped"),
@@ -135,6 +136,25 @@ MUTANTS = [
            "    if (false) {", "net_udp", "changed_answers_get_a_new_checksum"),
     Mutant("checksum of 0 sent", "net/udp.c", "checksum != 0 ? checksum : UINT16_MAX", "checksum",
            "net_udp", "checksum_of_zero_is_sent_as_its_other_form"),
+    # What is counted as sent.
+    Mutant("answer that found the ring full counted as sent", "net/ipv4_send.c",
+           "!net_device_transmit(packet->device, packet->queue, packet)",
+           "(count_sent(protocol), !net_device_transmit(packet->device, packet->queue, packet))",
+           *NOT_SENT),
+    Mutant("packet that found the ring full counted as sent", "net/ipv4_send.c",
+           "if (ethernet_send(device, mac, ETHERTYPE_IPV4, packet)) {",
+           "ethernet_send(device, mac, ETHERTYPE_IPV4, packet);\n    {", *NOT_SENT),
+    Mutant("ARP question that found the ring full counted as sent", "net/arp.c",
+           "if (ethernet_send(device, mac_broadcast, ETHERTYPE_ARP, packet)) {",
+           "ethernet_send(device, mac_broadcast, ETHERTYPE_ARP, packet);\n    {", *NOT_SENT),
+    Mutant("ARP answer that found the ring full counted as sent", "net/arp.c",
+           "if (net_device_transmit(device, packet->queue, packet)) {",
+           "net_device_transmit(device, packet->queue, packet);\n    {",
+           "net_ethernet", "answers_that_cannot_be_sent_are_counted"),
+    Mutant("answer refused to ourselves counted as sent", "net/ipv4_send.c",
+           "    if (owner == NULL || packet->queue", "    count_sent(protocol);\n"
+           "    if (owner == NULL || packet->queue",
+           "net_answers", "services_that_answer_each_other_come_to_an_end"),
     # Whatever is behind a frame.
     Mutant("ICMP header not looked at before it is read", "net/icmp.c",
            "packet->length < ICMP_HEADER_BYTES", "false",

@@ -306,24 +306,6 @@ static void changed_answers_get_a_new_checksum(void **state)
     net_end();
 }
 
-static void broadcasts_are_not_answered(void **state)
-{
-    struct frame frame;
-
-    (void)state;
-    net_begin();
-    bind_port(PORT, handler_echoes);
-    frame_udp(&frame, 4000, PORT, 10);
-    put32(frame.bytes + AT_IPV4 + 16, IPV4_BROADCAST);
-    frame_fix_ipv4(&frame);
-    frame_fix_udp(&frame);
-    receive(&frame);
-    expect_counted(NET_RECEIVED_IPV4, NET_RECEIVED_UDP, NET_DROP_ANSWER, -1);
-    assert_int_equal(net_fake_sent_count, 0);
-    udp_unbind(PORT);
-    net_end();
-}
-
 static struct packet *payload_of(uint32_t length, uint8_t byte)
 {
     struct packet *packet = packet_allocate(nic->pool);
@@ -403,23 +385,6 @@ static void datagrams_to_ourselves_need_no_wire(void **state)
     net_end();
 }
 
-static void services_that_answer_each_other_come_to_an_end(void **state)
-{
-    uint64_t before = net_counter_read(NET_DROP_ANSWER);
-
-    (void)state;
-    net_begin();
-    bind_port(PORT, handler_echoes);
-    bind_port(PORT + 1, handler_echoes);
-    udp_send(NULL, PORT + 1, OWN_ADDRESS, PORT, payload_of(100, 0x77));
-    assert_int_equal(net_counter_read(NET_DROP_ANSWER) - before, 1);
-    assert_int_equal(net_fake_sent_count, 0);
-    net_counters_take();
-    udp_unbind(PORT);
-    udp_unbind(PORT + 1);
-    net_end();
-}
-
 static sem_t handler_is_in, handler_may_end;
 static bool handler_has_ended;
 static unsigned looks;
@@ -483,11 +448,9 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(echo_returns_every_byte_of_every_size),
     cmocka_unit_test(echo_of_less_than_the_packet_holds_is_right),
     cmocka_unit_test(changed_answers_get_a_new_checksum),
-    cmocka_unit_test(broadcasts_are_not_answered),
     cmocka_unit_test(datagrams_are_sent_with_right_headers),
     cmocka_unit_test(checksum_of_zero_is_sent_as_its_other_form),
     cmocka_unit_test(datagrams_to_ourselves_need_no_wire),
-    cmocka_unit_test(services_that_answer_each_other_come_to_an_end),
     cmocka_unit_test(unbind_waits_for_the_handler),
 };
 
