@@ -64,7 +64,24 @@ static bool is_option_character(char character)
            (character >= 'A' && character <= 'Z') || (character >= '0' && character <= '9');
 }
 
-/* Offers the words of the usage line that begin with '-'. */
+/* Whether the list of matches has @word already. */
+static bool is_offered(const struct shell_completion *completion, const char *word)
+{
+    size_t length = strlen(word);
+
+    for (size_t at = 0; at + length <= completion->list_length; at++) {
+        const char *listed = completion->list + at;
+
+        if ((at == 0 || listed[-1] == ' ') && strncmp(listed, word, length) == 0 &&
+            (listed[length] == ' ' || listed[length] == '\0')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Offers the words of the usage line that begin with '-', each once: several verbs of a command may
+ * have the same option. */
 static void offer_options(struct shell_completion *completion, const char *usage)
 {
     for (const char *at = usage; *at != '\0'; at++) {
@@ -79,7 +96,9 @@ static void offer_options(struct shell_completion *completion, const char *usage
             length++;
         }
         option[length] = '\0';
-        shell_completion_offer(completion, option);
+        if (!is_offered(completion, option)) {
+            shell_completion_offer(completion, option);
+        }
     }
 }
 

@@ -109,12 +109,13 @@ static void echo_complete(struct shell_completion *completion, int argument, cha
     }
 }
 
-static const struct shell_command echo = {.name = "echo",
-                                          .summary = "s",
-                                          .usage = "echo [WORD...] [-n N] [--name] [-j]",
-                                          .example = "e",
-                                          .run = echo_run,
-                                          .complete = echo_complete};
+static const struct shell_command echo = {
+    .name = "echo",
+    .summary = "s",
+    .usage = "echo [WORD...] [-n N] [--name] [-j] | [--na] [-n M] [-j]",
+    .example = "e",
+    .run = echo_run,
+    .complete = echo_complete};
 static const struct shell_command fail = {
     .name = "fail", .summary = "s", .usage = "fail [-x]", .example = "e", .run = fail_run};
 static const struct shell_command waits = {
@@ -252,8 +253,8 @@ static void completion_knows_commands_options_and_arguments(void **state)
     assert_string_equal(completed("fail; f"), "fail");
     assert_string_equal(completed("echo ben"), "bench.1  bench.16");
     assert_string_equal(completed("echo ipi "), "ipi");
-    assert_string_equal(completed("echo -"), "-n  --name  -j");
-    assert_string_equal(completed("echo --"), "--name");
+    assert_string_equal(completed("echo -"), "-n  --name  -j  --na");
+    assert_string_equal(completed("echo --"), "--name  --na");
     assert_string_equal(completed("fail "), "");
     assert_string_equal(completed("nothing "), "");
     assert_string_equal(completed("echo 'b;e' ip"), ""); /* argument 2: argv[1] */
