@@ -177,7 +177,7 @@ static void take_option(struct settings *settings, int option, const char *name)
         settings->flows = (unsigned)read_number(name, optarg, 1, 4096);
         break;
     case OPTION_HOSTS:
-        settings->hosts = (unsigned)read_number(name, optarg, 1, 4096);
+        settings->hosts = (unsigned)read_number(name, optarg, 1, 254);
         break;
     case OPTION_COUNT:
         settings->count = read_number(name, optarg, 1, UINT64_MAX / 2);
@@ -211,6 +211,27 @@ static void take_mode(struct settings *settings, const char *word)
     refuse("'%s' is no mode: send, echo, receive or reflect", word);
 }
 
+/* Addresses in turn are this end's alone: neither the machine's nor a network's first or last, from
+ * which the machine takes nothing. */
+static void check_hosts(const struct settings *settings)
+{
+    char first[INET_ADDRSTRLEN], wrong[INET_ADDRSTRLEN];
+
+    for (unsigned i = 0; settings->hosts > 1 && i < settings->hosts; i++) {
+        struct in_addr begin = {htonl(settings->local.address)};
+        struct in_addr address = {htonl(settings->local.address + i)};
+        uint8_t last = (uint8_t)(settings->local.address + i);
+        bool is_machine = settings->local.address + i == settings->remote.address;
+
+        if (is_machine || last == 0 || last == UINT8_MAX) {
+            inet_ntop(AF_INET, &begin, first, sizeof first);
+            inet_ntop(AF_INET, &address, wrong, sizeof wrong);
+            refuse("--hosts=%u from %s: %s is %s; --from-ip= begins elsewhere", settings->hosts,
+                   first, wrong, is_machine ? "the machine itself" : "no host's address");
+        }
+    }
+}
+
 static void check_together(const struct settings *settings)
 {
     if (settings->window != 0 && settings->mode != MODE_ECHO) {
@@ -220,6 +241,7 @@ static void check_together(const struct settings *settings)
         refuse("--flows=%u from port %u go beyond port 65535", settings->flows,
                settings->local.port);
     }
+    check_hosts(settings);
 }
 
 void options_read(struct settings *settings, int count, char **words)

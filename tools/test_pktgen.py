@@ -283,6 +283,11 @@ def test_hosts_take_turns_and_each_answers_arp(datagrams):
     assert (report["echoed"], report["arp_answered"], report["other"]) == (6, 12, 12)
 
 
+def test_hosts_may_end_right_below_the_machine(datagrams):
+    report, frames = datagrams("send", TO_MAC, "--hosts=6", "--count=6", judge=lambda f: [])
+    assert (report["sent"], [frame[29] for frame in frames]) == (6, [9, 10, 11, 12, 13, 14])
+
+
 def test_it_reflects_and_counts_what_itself_sends():
     a, b = socket.socketpair()
     there = subprocess.Popen([PKTGEN, "reflect", f"fd:{b.fileno()}", "--count=20000",
@@ -360,6 +365,11 @@ def test_a_peer_that_ends_ends_the_run(tmp_path):
     (["send", "fd:0", "--window=4"], "--window"),
     (["echo", "fd:0", "--flows=4096", "--from-port=65000"], "--flows=4096"),
     (["echo", "fd:0", "--hosts=0"], "--hosts=0"),
+    (["echo", "fd:0", "--hosts=255"], "--hosts=255"),
+    (["echo", "fd:0", "--hosts=7"], "--hosts=7 from 10.0.2.9: 10.0.2.15 is the machine itself"),
+    (["echo", "fd:0", "--hosts=2", "--ip=10.0.2.9"], "10.0.2.9 is the machine itself"),
+    (["echo", "fd:0", "--hosts=3", "--from-ip=10.0.2.253"], "10.0.2.255 is no host's address"),
+    (["echo", "fd:0", "--hosts=2", "--from-ip=10.0.3.0"], "10.0.3.0 is no host's address"),
     (["echo", "fd:0", "--count"], "--count"),
 ])
 def test_a_wrong_word_is_named_and_nothing_starts(words, named):
