@@ -205,7 +205,9 @@ static enum command_result rows_run(struct shell_session *session, bool json,
                       patch_status_text(error.status));
         result = COMMAND_FAILED;
     }
-    table_end(&table);
+    if (result == COMMAND_OK) {
+        table_end(&table); /* its "(none)" would stand below an error that says more */
+    }
     return result;
 }
 

@@ -63,3 +63,12 @@ def test_without_a_card_it_says_so():
         machine.wait_prompt()
         assert "no network card" in machine.run("bench net --seconds 1")
         assert machine.exit() == SOME_FAILED
+
+
+def test_without_frames_it_says_that_alone():
+    with Machine("bench-net-silent", nic=("-nic", "user,model=e1000"),
+                 command_line="ip=10.0.2.15/24 loglevel=error") as machine:
+        machine.wait_prompt()
+        line, = machine.run("bench net --mode echo --seconds 1 --wait 1").splitlines()
+        assert "echo: no frame for it within 1 s" in line
+        assert machine.exit() == SOME_FAILED
