@@ -238,10 +238,12 @@ static void ping_summary_print(const struct ping *ping)
 /* Sleeps until the next one is due, or Ctrl-C. */
 static void ping_nap(const struct ping *ping, uint64_t until_ns)
 {
-    while (!shell_interrupted(ping->session) && clock_now_ns() < until_ns) {
-        uint64_t now_ns = clock_now_ns();
+    uint64_t now_ns;
 
-        thread_sleep_ns(until_ns - now_ns < NAP_NS || until_ns < now_ns ? 1000000 : NAP_NS);
+    while (!shell_interrupted(ping->session) && (now_ns = clock_now_ns()) < until_ns) {
+        uint64_t left_ns = until_ns - now_ns;
+
+        thread_sleep_ns(left_ns < NAP_NS ? left_ns : NAP_NS);
     }
 }
 
