@@ -179,11 +179,16 @@ struct counter_listing {
 static void counter_row_print(void *argument, const char *name, uint64_t value)
 {
     const struct counter_listing *listing = argument;
+    bool is_bits = strcmp(name, "features") == 0; /* people read bits in hexadecimal */
 
     table_row(listing->table);
     table_text(listing->table, "name", 5, listing->device->name);
     table_text(listing->table, "counter", 28, name);
-    table_number(listing->table, "value", 12, value);
+    if (is_bits && !listing->table->json) {
+        table_hex(listing->table, "value", 12, value);
+    } else {
+        table_number(listing->table, "value", 12, value);
+    }
     table_end_row(listing->table);
 }
 

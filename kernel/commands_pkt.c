@@ -4,6 +4,7 @@
  * back. sink and echo are here, flood and count in files of their own. */
 #include "arch/clock.h"
 #include "kernel/console.h"
+#include "kernel/heap.h"
 #include "kernel/net_command.h"
 #include "kernel/options.h"
 #include "kernel/pkt.h"
@@ -11,6 +12,7 @@
 #include "kernel/thread.h"
 #include "net/udp.h"
 #include "net/udp_socket.h"
+#include "patching/histogram.h"
 
 #define LOOK_NS           50000000ull /* between two looks for Ctrl-C */
 #define LINE_NS           1000000000ull
@@ -63,10 +65,9 @@ void pkt_run_show(struct pkt_run *run, uint64_t count, uint64_t bytes, const cha
     run->last_bytes = bytes;
 }
 
-void pkt_run_columns(const struct pkt_run *run, struct table *table, uint64_t elapsed_ns,
-                     const char *name, uint64_t count, uint64_t bytes)
+void pkt_run_columns(struct table *table, uint64_t elapsed_ns, const char *name, uint64_t count,
+                     uint64_t bytes)
 {
-    (void)run;
     table_time(table, "time_ns", 13, elapsed_ns);
     table_number(table, name, 10, count);
     table_number(table, "rate_pps", 9, rate_per_second(count, elapsed_ns));
@@ -85,79 +86,114 @@ void pkt_refuse_port(const struct pkt_run *run, uint64_t port)
                   (unsigned long long)port, UDP_PORT_MAX);
 }
 
-/* The options of sink and echo. Returns false after saying what is wrong with them. */
-static bool listen_parse(struct pkt_run *run, int argc, char **argv, uint64_t *port,
-                         uint64_t *seconds)
-{
-    const struct option options[] = {
-        OPTION_JSON(&run->json),
-        OPTION_NUMBER("--port", port, 1, 65535),
-        OPTION_NUMBER("--seconds", seconds, 1, PKT_SECONDS_MAX),
-    };
-
-    *port = PORT_UNLESS_GIVEN;
-    *seconds = SECONDS_UNLESS;
-    return options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 0);
-}
-
 struct pkt_tally {
     uint64_t count, bytes; /* datagrams, and bytes of their payload */
     uint64_t unsent;       /* of echo: answers that did not go out */
 };
 
-/* Takes datagrams until the time is over. */
-static struct pkt_tally sink_take(struct pkt_run *run, struct udp_socket *socket)
+struct sink {
+    struct pkt_run *run;
+    uint64_t port, seconds;
+    bool stamps; /* ask for time stamps */
+    struct udp_socket *socket;
+    struct pkt_tally tally;
+    struct histogram age_ns; /* of the stamped ones: from the driver until they were read here */
+};
+
+static void sink_take_one(struct sink *sink, const struct packet *packet, uint64_t now_ns)
 {
-    struct packet *packets[SINK_BATCH];
-    struct pkt_tally tally = {0};
-
-    while (pkt_run_goes_on(run)) {
-        unsigned got = udp_socket_receive_many(socket, pkt_run_look_ns(run), packets, SINK_BATCH);
-
-        for (unsigned i = 0; i < got; i++) {
-            tally.bytes += packets[i]->length;
-            packet_free(packets[i]);
-        }
-        tally.count += got;
-        pkt_run_show(run, tally.count, tally.bytes, "dropped", udp_socket_dropped(socket));
+    sink->tally.count++;
+    sink->tally.bytes += packet->length;
+    if (packet->received_ns != 0) {
+        histogram_add(&sink->age_ns,
+                      now_ns > packet->received_ns ? now_ns - packet->received_ns : 0);
     }
-    return tally;
 }
 
-static enum command_result pkt_sink_run(struct pkt_run *run, int argc, char **argv)
+/* Takes datagrams until the time is over. */
+static void sink_take(struct sink *sink)
 {
-    uint64_t port;
-    uint64_t seconds;
+    struct packet *packets[SINK_BATCH];
+    struct pkt_run *run = sink->run;
+
+    while (pkt_run_goes_on(run)) {
+        unsigned got =
+            udp_socket_receive_many(sink->socket, pkt_run_look_ns(run), packets, SINK_BATCH);
+        uint64_t now_ns = clock_now_ns();
+
+        for (unsigned i = 0; i < got; i++) {
+            sink_take_one(sink, packets[i], now_ns);
+            packet_free(packets[i]);
+        }
+        pkt_run_show(run, sink->tally.count, sink->tally.bytes, "dropped",
+                     udp_socket_dropped(sink->socket));
+    }
+}
+
+static void sink_report(const struct sink *sink, uint64_t elapsed_ns, uint64_t dropped)
+{
     struct table table;
 
-    if (!listen_parse(run, argc, argv, &port, &seconds)) {
+    table_begin(&table, "pkt.sink", sink->run->json);
+    table_row(&table);
+    table_number(&table, "port", 5, sink->port);
+    pkt_run_columns(&table, elapsed_ns, "received", sink->tally.count, sink->tally.bytes);
+    table_number(&table, "dropped", 9, dropped);
+    table_number(&table, "stamped", 9, sink->age_ns.count);
+    table_time_or_none(&table, "age_p50_ns", 10, sink->age_ns.count != 0,
+                       histogram_quantile(&sink->age_ns, 500));
+    table_end_row(&table);
+    table_end(&table);
+}
+
+static enum command_result sink_run(struct sink *sink, int argc, char **argv)
+{
+    struct pkt_run *run = sink->run;
+    const struct option options[] = {
+        OPTION_JSON(&run->json),
+        OPTION_NUMBER("--port", &sink->port, 1, 65535),
+        OPTION_NUMBER("--seconds", &sink->seconds, 1, PKT_SECONDS_MAX),
+        OPTION_FLAG("--stamps", &sink->stamps),
+    };
+
+    if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 0)) {
         return COMMAND_USAGE;
     }
     if (!net_command_has_address(run->session, run->command)) {
         return COMMAND_FAILED;
     }
-
-    struct udp_socket *socket = udp_socket_open((uint16_t)port, SINK_DEPTH, false);
-
-    if (socket == NULL) {
-        pkt_refuse_port(run, port);
+    sink->socket = udp_socket_open((uint16_t)sink->port, SINK_DEPTH, sink->stamps);
+    if (sink->socket == NULL) {
+        pkt_refuse_port(run, sink->port);
         return COMMAND_FAILED;
     }
-    pkt_run_begin(run, seconds);
+    pkt_run_begin(run, sink->seconds);
+    sink_take(sink);
 
-    struct pkt_tally tally = sink_take(run, socket);
     uint64_t elapsed_ns = clock_now_ns() - run->began_ns;
-    uint64_t dropped = udp_socket_dropped(socket);
+    uint64_t dropped = udp_socket_dropped(sink->socket);
 
-    udp_socket_close(socket);
-    table_begin(&table, "pkt.sink", run->json);
-    table_row(&table);
-    table_number(&table, "port", 5, port);
-    pkt_run_columns(run, &table, elapsed_ns, "received", tally.count, tally.bytes);
-    table_number(&table, "dropped", 9, dropped);
-    table_end_row(&table);
-    table_end(&table);
+    udp_socket_close(sink->socket);
+    sink_report(sink, elapsed_ns, dropped);
     return pkt_run_result(run);
+}
+
+static enum command_result pkt_sink_run(struct pkt_run *run, int argc, char **argv)
+{
+    struct sink *sink = heap_allocate(sizeof(*sink)); /* 2 KiB of buckets: not on the stack */
+
+    if (sink == NULL) {
+        console_print("%s: out of memory\n", run->command);
+        return COMMAND_FAILED;
+    }
+    sink->run = run;
+    sink->port = PORT_UNLESS_GIVEN;
+    sink->seconds = SECONDS_UNLESS;
+
+    enum command_result result = sink_run(sink, argc, argv);
+
+    heap_free(sink);
+    return result;
 }
 
 /* In the poll thread of whichever queue it came from: atomic, for there may be several. */
@@ -175,11 +211,16 @@ static void echo_handle(void *argument, const struct udp_datagram *datagram)
 static enum command_result pkt_echo_run(struct pkt_run *run, int argc, char **argv)
 {
     struct pkt_tally tally = {0};
-    uint64_t port;
-    uint64_t seconds;
+    uint64_t port = PORT_UNLESS_GIVEN;
+    uint64_t seconds = SECONDS_UNLESS;
     struct table table;
+    const struct option options[] = {
+        OPTION_JSON(&run->json),
+        OPTION_NUMBER("--port", &port, 1, 65535),
+        OPTION_NUMBER("--seconds", &seconds, 1, PKT_SECONDS_MAX),
+    };
 
-    if (!listen_parse(run, argc, argv, &port, &seconds)) {
+    if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 0)) {
         return COMMAND_USAGE;
     }
     if (!net_command_has_address(run->session, run->command)) {
@@ -203,7 +244,7 @@ static enum command_result pkt_echo_run(struct pkt_run *run, int argc, char **ar
     table_begin(&table, "pkt.echo", run->json);
     table_row(&table);
     table_number(&table, "port", 5, port);
-    pkt_run_columns(run, &table, elapsed_ns, "received", tally.count, tally.bytes);
+    pkt_run_columns(&table, elapsed_ns, "received", tally.count, tally.bytes);
     table_number(&table, "unsent", 9, tally.unsent);
     table_end_row(&table);
     table_end(&table);
@@ -253,16 +294,19 @@ static void pkt_complete(struct shell_completion *completion, int argument, char
 const struct shell_command command_pkt = {
     .name = "pkt",
     .summary = "take, echo, send or count packets for a while, and how many a second",
-    .usage = "pkt sink|echo [--port P] [--seconds S] | flood ADDRESS [--port P] [--size BYTES] "
-             "[--count N] [--seconds S] | count [NIC] [--seconds S] [-j]",
+    .usage = "pkt sink [--port P] [--seconds S] [--stamps] | echo [--port P] [--seconds S] | "
+             "flood ADDRESS [--port P] [--size BYTES] [--count N] [--seconds S] | "
+             "count [NIC] [--seconds S] [-j]",
     .example = "pkt flood 10.0.2.2 --size 60 --count 100000",
     .details =
         "A line a second, and a row at the end, which Ctrl-C brings at once; --seconds: 10.\n"
         "sink: a socket on --port (9000) and this thread take UDP datagrams; dropped: the\n"
-        "socket's queue was full. echo: sends each back from the poll thread; unsent: answers\n"
-        "that found the ring full or the link down, or may not be given. flood: sends UDP\n"
-        "datagrams to --port (9), each frame of --size bytes (60; without the check sequence)\n"
-        "with its number in front and a right checksum; ring_full: how often it waited for room.\n"
+        "socket's queue was full. --stamps: with the key netstamp_needed on meanwhile; stamped:\n"
+        "datagrams with the driver's time, age: from then until the thread read them. echo:\n"
+        "sends each back from the poll thread; unsent: answers that found the ring full or the\n"
+        "link down, or may not be given. flood: sends UDP datagrams to --port (9), each frame of\n"
+        "--size bytes (60; without the check sequence) with its number in front and a right\n"
+        "checksum; ring_full: how often it waited for room.\n"
         "count: what the receive hook sees, by protocol, and lets pass.",
     .run = pkt_run,
     .complete = pkt_complete,

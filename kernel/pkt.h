@@ -39,8 +39,8 @@ void pkt_run_show(struct pkt_run *run, uint64_t count, uint64_t bytes, const cha
                   uint64_t trouble);
 
 /* Columns of the final row: @count under @name, with its rate, and bytes with theirs. */
-void pkt_run_columns(const struct pkt_run *run, struct table *table, uint64_t elapsed_ns,
-                     const char *name, uint64_t count, uint64_t bytes);
+void pkt_run_columns(struct table *table, uint64_t elapsed_ns, const char *name, uint64_t count,
+                     uint64_t bytes);
 
 /* COMMAND_FAILED after a Ctrl-C. */
 enum command_result pkt_run_result(const struct pkt_run *run);

@@ -135,7 +135,7 @@ static void request_print(const struct count_request *request, uint64_t elapsed_
                 table_row(&table);
                 table_text(&table, "name", 5, request->devices[i]->name);
                 table_text(&table, "protocol", 10, is_sum ? "all" : kind_names[kind]);
-                pkt_run_columns(request->run, &table, elapsed_ns, "frames", seen, long_);
+                pkt_run_columns(&table, elapsed_ns, "frames", seen, long_);
                 table_end_row(&table);
             }
         }

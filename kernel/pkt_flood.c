@@ -200,6 +200,16 @@ static void flood_send_all(struct flood *flood)
     packet_free_many(flood->packets, flood->held);
 }
 
+/* For programs a field of the row; people get a line behind it. */
+static void table_obstacle(struct table *table, const char *obstacle)
+{
+    if (obstacle != NULL) {
+        table_text(table, "ended_by", 30, obstacle);
+    } else {
+        table_none(table, "ended_by", 30);
+    }
+}
+
 static enum command_result flood_report(const struct flood *flood, uint64_t elapsed_ns)
 {
     struct table table;
@@ -209,15 +219,17 @@ static enum command_result flood_report(const struct flood *flood, uint64_t elap
     table_address(&table, "host", flood->destination);
     table_number(&table, "port", 5, flood->port);
     table_number(&table, "frame_bytes", 11, flood->size);
-    pkt_run_columns(flood->run, &table, elapsed_ns, "sent", flood->sent, flood->sent * flood->size);
+    pkt_run_columns(&table, elapsed_ns, "sent", flood->sent, flood->sent * flood->size);
     table_number(&table, "ring_full", 9, flood->ring_full);
+    if (flood->run->json) {
+        table_obstacle(&table, flood->ended_by);
+    }
     table_end_row(&table);
     table_end(&table);
-    if (flood->ended_by != NULL) {
+    if (flood->ended_by != NULL && !flood->run->json) {
         console_print("%s: %s: %s\n", flood->run->command, flood->device->name, flood->ended_by);
-        return COMMAND_FAILED;
     }
-    return pkt_run_result(flood->run);
+    return flood->ended_by != NULL ? COMMAND_FAILED : pkt_run_result(flood->run);
 }
 
 /* Whom a card can be made to send to. */
