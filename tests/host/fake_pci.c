@@ -15,7 +15,7 @@
 
 char fake_log[65536];
 unsigned fake_faults, fake_writes, fake_buses, fake_bus_refused;
-uint64_t fake_mapped_address, fake_mapped_size;
+uint64_t fake_mapped_address, fake_mapped_size, fake_memory_address;
 void *fake_memory;
 
 static struct fake_function functions[FUNCTIONS_MAX];
@@ -28,7 +28,7 @@ void fake_pci_reset(void)
     fake_log[0] = '\0';
     fake_faults = fake_writes = fake_buses = 0;
     fake_bus_refused = 256;
-    fake_mapped_address = fake_mapped_size = 0;
+    fake_mapped_address = fake_mapped_size = fake_memory_address = 0;
     fake_memory = NULL;
 }
 
@@ -143,7 +143,8 @@ volatile void *paging_map_device(uint64_t physical, uint64_t size)
 {
     fake_mapped_address = physical;
     fake_mapped_size = size;
-    return fake_memory;
+    return fake_memory_address == 0 ? fake_memory
+                                    : (uint8_t *)fake_memory + (physical - fake_memory_address);
 }
 
 void log_write(enum log_level level, const char *format, ...)

@@ -38,3 +38,5 @@ extern unsigned fake_bus_refused; /* cannot be opened; 256: none */
 /* What paging_map_device() was asked for last, and what it answers: memory, or NULL. */
 extern uint64_t fake_mapped_address, fake_mapped_size;
 extern void *fake_memory;
+/* The physical address of that memory's first byte; 0: it is what stands at any address. */
+extern uint64_t fake_memory_address;

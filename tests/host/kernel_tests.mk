@@ -6,9 +6,9 @@
 KERNEL_HOST_TESTS := kernel_format kernel_string kernel_log_ring kernel_table kernel_options \
     kernel_words kernel_command_line kernel_line_editor kernel_shell kernel_glob \
     arch_instruction_shape drivers_pci_bus drivers_pci_bar drivers_pci_interrupts \
-    drivers_e1000_receive drivers_e1000_transmit \
+    drivers_e1000_receive drivers_e1000_transmit drivers_e1000_reset_lies \
     net_address net_dhcp_client net_dhcp_message \
-    drivers_virtio_queue drivers_virtio_queue_lies drivers_virtio_net
+    drivers_virtio_queue drivers_virtio_queue_lies drivers_virtio_net drivers_virtio_pci_lies
 
 KERNEL_FAKE_CONSOLE := tests/host/kernel_fake_console.c kernel/format.c
 
@@ -42,6 +42,16 @@ drivers_pci_interrupts_SOURCES := drivers/pci_interrupts.c drivers/pci_intx.c $(
 drivers_e1000_receive_SOURCES := drivers/e1000_ring.c tests/host/fake_pool.c
 drivers_e1000_transmit_SOURCES := drivers/e1000_ring.c tests/host/fake_pool.c
 
+# A whole driver, attached to a device whose registers react.
+NIC_FAKES := $(PCI_BUS_AND_FAKE) drivers/pci_drivers.c tests/host/fake_registers.c \
+    tests/host/fake_nic_kernel.c tests/host/fake_pool.c
+drivers_virtio_pci_lies_SOURCES := $(addprefix drivers/virtio_,pci.c net.c net_control.c \
+    net_interrupts.c net_rings.c queue.c) tests/host/fake_virtio_card.c $(NIC_FAKES)
+drivers_virtio_pci_lies_CFLAGS := -Itests/host/net_overlay
+drivers_e1000_reset_lies_SOURCES := $(addprefix drivers/e1000,.c e.c _common.c _reset.c _ring.c \
+    _setup.c) $(NIC_FAKES)
+drivers_e1000_reset_lies_CFLAGS := -Itests/host/net_overlay
+
 KERNEL_HOST_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -I. -fno-omit-frame-pointer \
     -fsanitize=address,undefined -fno-sanitize-recover=all
 
@@ -60,7 +70,8 @@ $(foreach test,$(KERNEL_HOST_TESTS),$(eval $(call kernel_host_program,$(test))))
 
 # For mutants.py: program $(TEST) with $(MUTANT) in the place of $(ORIGINAL). Of the programs here,
 # those that own mutants:
-host-mutants: $(addprefix $(HOST)/drivers_virtio_,queue queue_lies net)
+host-mutants: $(HOST)/drivers_e1000_reset_lies \
+    $(addprefix $(HOST)/drivers_virtio_,queue queue_lies net pci_lies)
 
 .PHONY: mutant kernel-mutant
 mutant: $(if $(filter $(TEST),$(NET_HOST_TESTS)),net-mutant,\

@@ -16,3 +16,6 @@ static inline uint64_t virtual_to_physical(const void *address)
 {
     return (uint64_t)address;
 }
+
+/* By tests that have devices. */
+volatile void *paging_map_device(uint64_t physical, uint64_t size);

@@ -19,6 +19,13 @@ static inline unsigned cpu_index(void)
     return net_fake_cpu;
 }
 
+extern unsigned net_fake_cpu_count; /* by tests of code that asks */
+
+static inline unsigned cpu_count(void)
+{
+    return net_fake_cpu_count;
+}
+
 static inline unsigned cpu_present_count(void)
 {
     return 1;
