@@ -11,6 +11,7 @@
 #include "arch/instructions.h"
 #include "arch/paging.h"
 #include "arch/percpu.h"
+#include "kernel/cross_call.h"
 #include "kernel/heap.h"
 #include "kernel/page_allocator.h"
 #include "kernel/thread.h"
@@ -26,7 +27,7 @@ unsigned net_fake_cpu_count;
 uint64_t net_fake_now_ns;
 struct static_key netstamp_needed;
 
-unsigned fake_nic_memory, fake_nic_memory_refused, fake_nic_vectors;
+unsigned fake_nic_memory, fake_nic_memory_refused, fake_nic_vectors, fake_nic_handler_waits;
 enum pci_interrupt_kind fake_nic_interrupt_kind;
 bool fake_nic_interrupts_chosen, fake_nic_register_fails;
 bool fake_nic_freed_under_device, fake_nic_freed_under_handlers;
@@ -46,7 +47,7 @@ void fake_nic_kernel_start(void)
 {
     memset(blocks, 0, sizeof(blocks));
     memset(vectors, 0, sizeof(vectors));
-    fake_nic_memory = fake_nic_memory_refused = requests = 0;
+    fake_nic_memory = fake_nic_memory_refused = fake_nic_handler_waits = requests = 0;
     fake_nic_interrupt_kind = PCI_INTERRUPT_MSIX;
     fake_nic_vectors = VECTORS_MAX;
     fake_nic_interrupts_chosen = fake_nic_register_fails = false;
@@ -188,6 +189,17 @@ void pci_interrupts_release(struct pci_device *device)
     (void)device;
     fake_nic_interrupts_chosen = false;
     memset(vectors, 0, sizeof(vectors));
+}
+
+/* Whoever waits for handlers has told them to keep off: an interrupt comes in that moment. */
+void interrupt_handlers_wait(void)
+{
+    fake_nic_handler_waits++;
+    for (unsigned i = 0; i < VECTORS_MAX; i++) {
+        if (vectors[i].handler != NULL) {
+            fake_nic_interrupt(i);
+        }
+    }
 }
 
 bool fake_nic_interrupt(unsigned index)

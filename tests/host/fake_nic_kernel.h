@@ -16,6 +16,7 @@ extern enum pci_interrupt_kind fake_nic_interrupt_kind;
 extern unsigned fake_nic_vectors; /* that a device gets at most */
 extern bool fake_nic_interrupts_chosen;
 extern bool fake_nic_register_fails;
+extern unsigned fake_nic_handler_waits;    /* until no handler runs; one is run in each */
 extern struct net_device *fake_nic_device; /* registered; NULL: none */
 extern const char *fake_nic_failure;       /* by net_device_fail() */
 /* Asked of each run of pages that is given back; may be NULL. */
