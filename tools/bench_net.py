@@ -9,8 +9,10 @@ is measured in the same run by its own rig, with frames of the same size.
     tools/bench_net.py --all-sizes 10000000       echo of all sizes, every byte compared, no leak
     tools/bench_net.py --linux DIR --reps 3       DIR/run.sh -only net, and the ratios
 
-Invariant: a row stands only if generator and guest agree: what the guest counted arrived, and no
-packet of its pool is missing afterwards. Callers: make bench-net, a person. Root, or a host that
+Invariant: a row stands only if host and guest agree: the guest counted no frame that the host did
+not carry while the generator ran (disagreements()), and no packet of its pool is missing
+afterwards. Otherwise, and if an echo was wrong or a sweep's last rate is too far below its best,
+the status is 1 and a line says so. Callers: make bench-net, a person. Root, or a host that
 lets users make network namespaces and open /dev/net/tun.
 """
 
@@ -22,6 +24,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/boot"))
@@ -37,6 +40,10 @@ WIDE = ("kind", "driver", "duration_ms", "packets", "received", "interrupts", "p
         "repetition", "link", "size_first", "size_last", "unread", "arp_answered",
         "received_bytes", "refused", "sent_pps", "echoed_pps")  # for -j alone
 SWEEP_RATES = (20_000, 40_000, 60_000, 80_000, 120_000, 160_000, 240_000, 320_000, None)
+FLAT_OUT_PERCENT = 90  # of the best rate of a sweep, at least
+# Echoes that the generator has not read when it is told to end: what its socket holds (16 MiB, 768
+# bytes a small frame) and what stands in the card's rings.
+UNDER_WAY = (16 << 20) // 768 + 4096
 LINUX_ROWS = {  # the first that the rig prints is taken
     "drop": ("xdp.eth0.drv.drop.mean", "xdp.eth0.skb.drop.mean"),
     "sink": ("udpsink.eth0.mean",),
@@ -55,10 +62,41 @@ def pin_machine(guest, cores):
         os.sched_setaffinity(int(thread), cores)
 
 
+def tap_at_rest(net):
+    """The host's counters, once nothing moves any more: a queue of the run before, or of this one,
+    is not on its way."""
+    last, now = None, net.tap_counters()
+    for _ in range(100):
+        if last == now:
+            return now
+        time.sleep(0.05)
+        last, now = now, net.tap_counters()
+    sys.exit("bench_net: frames go on on the tap device although nobody generates them")
+
+
+def disagreements(row, report, carried):
+    """Sentences about what the guest counted in its window and nobody on the host has seen in the
+    longer time of the generator. @carried: by the tap device; tx is towards the guest."""
+    claims = [("frames that its card received", row["received"],
+               "the tap device handed it", carried["tx_packets"])]
+    if row["mode"] == "drop":
+        claims += [("frames dropped", row["packets"], "the tap device handed it",
+                    carried["tx_packets"])]
+    else:
+        claims += [(f"frames for {row['mode']}", row["packets"], "the generator sent",
+                    report["sent"])]
+    if row["mode"] == "echo":
+        claims += [("echoes", row["packets"], "the tap device got of it", carried["rx_packets"]),
+                   ("echoes", row["packets"], "the generator got, lost or could still get",
+                    report["received"] + report["unread"] + UNDER_WAY)]
+    return [f"{row['driver']} {row['mode']}: the guest counted {counted} {what}, {whose} {most}"
+            for what, counted, whose, most in claims if counted > most]
+
+
 def measure(net, guest, mode, args, rate=None, mitigation=None, core=None):
     """One row: the guest's, with what the generator offered and how much the host refused.
     @core: the one that the generator keeps to."""
-    before = net.tap_counters()
+    before = tap_at_rest(net)
     words = [f"--rate={rate}"] if rate else []
     generator = net.pktgen_start("echo" if mode == "echo" else "send", "--port=9000",
                                  f"--seconds={args.seconds + 30}", f"--size={args.size}",
@@ -70,12 +108,14 @@ def measure(net, guest, mode, args, rate=None, mitigation=None, core=None):
     finally:
         generator.send_signal(signal.SIGINT)
         report = pktgen_end(generator)
-    after = net.tap_counters()
+    after = tap_at_rest(net)
     if not said.startswith("{"):
         sys.exit(f"bench_net: {said.strip()}")
-    row = json.loads(said)
+    row, carried = json.loads(said), {name: after[name] - before[name] for name in after}
+    for sentence in disagreements(row, report, carried):
+        sys.exit(f"bench_net: {sentence}")
     row |= {"size": args.size, "offered_pps": report["offered_pps"],
-            "tap_dropped": after["tx_dropped"] - before["tx_dropped"]}
+            "tap_dropped": carried["tx_dropped"]}
     if mode == "echo":
         row |= {"echoed": report["echoed"], "wrong": report["wrong"],
                 "latency_p50_ns": report["latency_p50_ns"],
@@ -96,9 +136,9 @@ def run_modes(net, nic, args):
 
 
 def run_sweep(net, nic, args):
-    """Rising rates in one machine, the last is flat out; the median of the rounds. The generator has
-    a core of its own and the machine the others, or a generator that works harder would leave the
-    machine less of the host, and that is what would be seen."""
+    """Rising rates in one machine, the last is flat out; the median of the rounds. The generator
+    has a core of its own and the machine the others, or a generator that works harder would leave
+    the machine less of the host, and that is what would be seen."""
     own, *others = sorted(os.sched_getaffinity(0))
     with boot(net, nic, args) as guest:
         guest.wait_prompt()
@@ -115,6 +155,15 @@ def run_sweep(net, nic, args):
                              "of_peak_percent": round(100 * row["rate_pps"] / peak, 1)}
         check_no_packet_is_lost(guest)
         assert guest.exit() == ALL_OK
+
+
+def sweep_failures(rows):
+    """Sentences about sweeps whose last rate, flat out, is too far below their best: an overload
+    that costs throughput."""
+    return [f"{row['nic']} {row['mode']}: flat out {row['rate_pps']} packets a second are "
+            f"{row['of_peak_percent']} % of the peak, fewer than {FLAT_OUT_PERCENT} %"
+            for row in rows if row["kind"] == "bench.net.sweep" and row["wanted_pps"] is None
+            and row["of_peak_percent"] < FLAT_OUT_PERCENT]
 
 
 def run_all_sizes(net, nic, args):
@@ -216,7 +265,8 @@ def main():
                     if args.json:
                         print(json.dumps(row), flush=True)
     except pytest.skip.Exception as reason:
-        sys.exit(f"bench_net: {reason}")
+        sys.exit(f"bench_net: {reason}\nbench_net: it needs root, or both user namespaces and a "
+                 "/dev/net/tun that this user may open (ls -l /dev/net/tun)")
     if args.linux:
         ratios = list(compare(rows, linux_rates(args.linux, args.reps)))
         rows += ratios
@@ -225,8 +275,9 @@ def main():
                 print(json.dumps(row), flush=True)
     if not args.json:
         print_table(rows)
-    if any(row.get("wrong") for row in rows):
-        sys.exit("bench_net: an echo was wrong")
+    failures = ["an echo was wrong"] if any(row.get("wrong") for row in rows) else []
+    if failures := failures + sweep_failures(rows):
+        sys.exit("\n".join(f"bench_net: {failure}" for failure in failures))
 
 
 if __name__ == "__main__":

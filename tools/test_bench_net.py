@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Tests of bench_net.py without a machine: what it reads of a Linux rig, what it compares, what it
-refuses. Run by make test."""
+refuses: rows that the host's counters do not bear out, sweeps that collapse. Run by make test."""
 
 import subprocess
 
@@ -48,6 +48,76 @@ def test_tables_have_a_column_for_every_field(capsys):
     bench_net.print_table([{"kind": "a", "x": 1}, {"kind": "b", "z": None},
                            {"kind": "a", "x": 22, "yy": "t"}])
     assert capsys.readouterr().out == "a:\n x  yy\n 1   -\n22   t\n\nb:\nz\n-\n\n"
+
+
+ROW = {"driver": "virtio-net", "packets": 1000, "received": 1200}
+REPORT = {"sent": 1500, "received": 900, "unread": 100}
+CARRIED = {"tx_packets": 1400, "tx_dropped": 100, "rx_packets": 1000, "rx_dropped": 0}
+
+
+@pytest.mark.parametrize("mode", bench_net.MODES)
+def test_a_row_within_what_the_host_saw_stands(mode):
+    assert bench_net.disagreements(ROW | {"mode": mode}, REPORT, CARRIED) == []
+
+
+@pytest.mark.parametrize("mode, row, report, carried, sentence", [
+    ("drop", {}, {}, {"tx_packets": 1199}, "1200 frames that its card received, "
+     "the tap device handed it 1199"),
+    ("drop", {"packets": 1401}, {}, {}, "1401 frames dropped, the tap device handed it 1400"),
+    ("sink", {}, {"sent": 999}, {}, "1000 frames for sink, the generator sent 999"),
+    ("echo", {}, {"sent": 999}, {}, "1000 frames for echo, the generator sent 999"),
+    ("echo", {}, {}, {"rx_packets": 999}, "1000 echoes, the tap device got of it 999"),
+    ("echo", {"packets": 110_000}, {"sent": 10**6, "received": 80_000}, {"rx_packets": 10**6},
+     "110000 echoes, the generator got, lost or could still get 106041"),
+])
+def test_one_frame_more_than_the_host_saw_is_said(mode, row, report, carried, sentence):
+    said, = bench_net.disagreements(ROW | {"mode": mode} | row, REPORT | report,
+                                    CARRIED | carried)
+    assert said == f"virtio-net {mode}: the guest counted {sentence}"
+
+
+def test_a_row_that_does_not_stand_ends_the_run(monkeypatch):
+    class Net:
+        def tap_counters(self):
+            return dict.fromkeys(CARRIED, 0)
+
+        def pktgen_start(self, *_, **__):
+            return subprocess.Popen(["true"])
+
+    class Guest:
+        def run(self, *_):
+            return '{"mode":"drop","driver":"e1000","packets":1,"received":0}\n'
+
+    monkeypatch.setattr(bench_net, "pktgen_end", lambda _: REPORT | {"offered_pps": 1})
+    monkeypatch.setattr("sys.argv", ["bench_net.py"])
+    with pytest.raises(SystemExit, match="e1000 drop: .* 1 frames dropped, .* handed it 0"):
+        bench_net.measure(Net(), Guest(), "drop", bench_net.read_arguments())
+
+
+def test_a_host_without_privileges_is_told_what_it_lacks(monkeypatch):
+    class Unprivileged:
+        def __enter__(self):
+            pytest.skip("no tap device: open: Permission denied")
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(bench_net, "Namespace", Unprivileged)
+    monkeypatch.setattr(bench_net, "build_pktgen", lambda: None)
+    monkeypatch.setattr("sys.argv", ["bench_net.py"])
+    with pytest.raises(SystemExit) as end:
+        bench_net.main()
+    first, second = end.value.code.splitlines()
+    assert first == "bench_net: no tap device: open: Permission denied"
+    assert "needs root" in second and "/dev/net/tun" in second
+
+
+def test_a_sweep_that_collapses_is_said():
+    row = {"kind": "bench.net.sweep", "nic": "virtio", "mode": "sink", "rate_pps": 899}
+    rows = [row | {"wanted_pps": wanted, "of_peak_percent": percent}
+            for wanted, percent in ((20_000, 10.0), (320_000, 100.0), (None, 90.0), (None, 89.9))]
+    assert bench_net.sweep_failures(rows + [{"kind": "bench.net"}]) == [
+        "virtio sink: flat out 899 packets a second are 89.9 % of the peak, fewer than 90 %"]
 
 
 @pytest.mark.parametrize("words, named", [
