@@ -137,15 +137,32 @@ static void question_send(struct dhcp_port *port, const struct dhcp_step *step)
     udp_send(port->device, DHCP_PORT_CLIENT, step->destination, DHCP_PORT_SERVER, packet);
 }
 
-static void gateway_take(const struct net_device *device, uint32_t router)
+/* The gateway of the command line is for a net that is not there, perhaps not yet. */
+static void gateway_wish_check(const struct net_device *device)
 {
     char text[IPV4_TEXT_BYTES];
+    uint32_t wish;
+    const char *fault = net_config_gateway_fault(&wish);
 
-    /* One that was given by the command line or another device stays. */
-    if (router != 0 && net_config_gateway() == 0 && !net_config_set_gateway(router)) {
-        ipv4_format(router, text);
+    if (fault != NULL) {
+        ipv4_format(wish, text);
+        log_warning("command line: gw='%s': %s, even with the address of %s: not used", text, fault,
+                    device->name);
+    }
+}
+
+/* 0: the server names none, and the one before stays. */
+static void router_take(struct net_device *device, uint32_t router)
+{
+    uint32_t before = net_config_gateway();
+    char text[IPV4_TEXT_BYTES];
+
+    ipv4_format(router, text);
+    if (router != 0 && !net_config_set_router(device, router)) {
         log_warning("%s: DHCP names the gateway %s, which is no other host in its net: ignored",
                     device->name, text);
+    } else if (net_config_gateway() != before) {
+        log_info("%s: gateway %s by DHCP", device->name, text);
     }
 }
 
@@ -163,13 +180,14 @@ static void address_take(struct dhcp_port *port, uint64_t now_ns)
     } else if (net_config_set_address(device, lease->address, lease->mask, NET_CONFIG_DHCP)) {
         log_info("%s: %s/%u by DHCP from %s for %u s", device->name, address,
                  net_address_prefix(lease->mask), server, lease->lease_s);
+        gateway_wish_check(device);
     } else {
         log_warning("%s: DHCP server %s offers %s, which another device has: refused", device->name,
                     server, address);
         client_refuse(port, now_ns);
         return;
     }
-    gateway_take(device, lease->router);
+    router_take(device, lease->router);
 }
 
 static void address_drop(struct dhcp_port *port)

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
 /* Which device has which address, and the gateway. Invariant: an address is only ever seen together
  * with a mask that is not zero; no two devices have the same; the gateway lies in a device's net or
- * is none. Called by net_start.c, dhcp.c, the shell, and for each packet that is routed. */
+ * is none: it is the command line's if that can be, else the first router of DHCP's. Called by
+ * net_start.c, dhcp.c, the shell, and for each packet that is routed. */
 #include "net/net_config.h"
 
 #include "kernel/mutex.h"
 #include "net/arp.h"
 
 static struct mutex config_mutex = MUTEX("network configuration"); /* for changes */
-static uint32_t gateway;                                           /* atomic; 0: none */
+static uint32_t gateway;        /* atomic; what is used; 0: none */
+static uint32_t wished_gateway; /* under config_mutex; the command line's, usable or not; 0: none */
 
 static uint32_t value_read(const uint32_t *value)
 {
@@ -33,30 +35,82 @@ uint32_t net_config_gateway(void)
     return __atomic_load_n(&gateway, __ATOMIC_RELAXED);
 }
 
-/* Whether @address may be a router that we send to: a host, not us, in the net of a device. */
-static bool is_neighbour(uint32_t address)
+static bool is_on_net_of(const struct net_device *device, uint32_t address)
 {
+    uint32_t own = value_read(&device->ipv4_address);
+
+    return own != 0 && ((own ^ address) & value_read(&device->ipv4_mask)) == 0;
+}
+
+/* Why @address cannot be a router that we send to, or NULL. */
+static const char *gateway_fault(uint32_t address)
+{
+    const char *fault = "it lies in the net of no device";
     struct net_device *device;
 
+    if (net_config_owner(address) != NULL) {
+        return "it is an address of our own";
+    }
     for (unsigned i = 0; (device = net_device_at(i)) != NULL; i++) {
-        uint32_t own = value_read(&device->ipv4_address);
-        uint32_t mask = value_read(&device->ipv4_mask);
-
-        if (own != 0 && ((own ^ address) & mask) == 0 && net_address_fault(address, mask) == NULL) {
-            return net_config_owner(address) == NULL;
+        if (is_on_net_of(device, address)) {
+            fault = net_address_fault(address, value_read(&device->ipv4_mask));
+            if (fault == NULL) {
+                return NULL;
+            }
         }
     }
-    return false;
+    return fault;
+}
+
+/* Chooses anew after a change. A wish that cannot be now is kept: DHCP may bring its net later. */
+static void gateway_choose_locked(void)
+{
+    uint32_t chosen =
+        wished_gateway != 0 && gateway_fault(wished_gateway) == NULL ? wished_gateway : 0;
+    struct net_device *device;
+
+    for (unsigned i = 0; chosen == 0 && (device = net_device_at(i)) != NULL; i++) {
+        if (device->ipv4_router != 0 && gateway_fault(device->ipv4_router) == NULL) {
+            chosen = device->ipv4_router;
+        }
+    }
+    __atomic_store_n(&gateway, chosen, __ATOMIC_RELAXED);
 }
 
 bool net_config_set_gateway(uint32_t address)
 {
+    bool is_used;
+
+    mutex_lock(&config_mutex);
+    wished_gateway = address;
+    gateway_choose_locked();
+    is_used = address == 0 || net_config_gateway() == address;
+    mutex_unlock(&config_mutex);
+    return is_used;
+}
+
+const char *net_config_gateway_fault(uint32_t *address)
+{
+    const char *fault = NULL;
+
+    mutex_lock(&config_mutex);
+    *address = wished_gateway;
+    if (wished_gateway != 0) {
+        fault = gateway_fault(wished_gateway);
+    }
+    mutex_unlock(&config_mutex);
+    return fault;
+}
+
+bool net_config_set_router(struct net_device *device, uint32_t address)
+{
     bool is_good;
 
     mutex_lock(&config_mutex);
-    is_good = address == 0 || is_neighbour(address);
+    is_good = is_on_net_of(device, address) && gateway_fault(address) == NULL;
     if (is_good) {
-        __atomic_store_n(&gateway, address, __ATOMIC_RELAXED);
+        device->ipv4_router = address;
+        gateway_choose_locked();
     }
     mutex_unlock(&config_mutex);
     return is_good;
@@ -98,9 +152,8 @@ bool net_config_set_address(struct net_device *device, uint32_t address, uint32_
     if (is_good) {
         device->ipv4_source = address != 0 ? source : NET_CONFIG_NONE;
         address_publish(device, address, mask);
-        if (net_config_gateway() != 0 && !is_neighbour(net_config_gateway())) {
-            __atomic_store_n(&gateway, 0, __ATOMIC_RELAXED);
-        }
+        device->ipv4_router = 0;
+        gateway_choose_locked();
     }
     mutex_unlock(&config_mutex);
     if (is_good) {

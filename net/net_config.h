@@ -22,8 +22,8 @@ void net_initialize(const char *addresses, const char *gateway);
 
 /* Sets or takes away (0) the address of a device, and tells the neighbours. Returns false, changing
  * nothing, if the address is no host's (network, broadcast, multicast, loopback) or another
- * device's. A gateway that no device reaches afterwards is none any more. To be taken away
- * before a device is unregistered.
+ * device's. The router that DHCP named for the device is forgotten, and the gateway chosen anew. To
+ * be taken away before a device is unregistered.
  * Context: thread. Ordering: readers without a lock see an old or a new address, never a mask of 0
  * with an address. */
 bool net_config_set_address(struct net_device *device, uint32_t address, uint32_t mask,
@@ -34,8 +34,19 @@ const char *net_config_source_name(enum net_config_source source);
 /* The default gateway; 0: none. */
 uint32_t net_config_gateway(void);
 
-/* Returns false, changing nothing, if @address is in no device's net, or is our own. */
+/* What the command line names as gateway, 0: nothing. It is used while some device has an address
+ * whose net it lies in, before any router that DHCP names. Returns whether it is used now; it is
+ * kept in any case. Context: thread. */
 bool net_config_set_gateway(uint32_t address);
+
+/* Why the gateway of the command line is not used, in words; NULL: it is, or @address, which it is
+ * copied to, is 0. Context: thread. */
+const char *net_config_gateway_fault(uint32_t *address);
+
+/* The router that DHCP names for @device: the gateway, unless the command line's is used or a
+ * device before it has one. Returns false, changing nothing, if it is no other host in the device's
+ * net. Context: thread. */
+bool net_config_set_router(struct net_device *device, uint32_t address);
 
 /* The device whose own address @address is; NULL: none's. Context: any. */
 struct net_device *net_config_owner(uint32_t address);

@@ -51,6 +51,19 @@ static void take_addresses(const char *text)
     }
 }
 
+static bool some_device_asks(void)
+{
+    struct net_device *device;
+
+    for (unsigned i = 0; (device = net_device_at(i)) != NULL; i++) {
+        if (net_dhcp_is_asking(device)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One that lies in no net yet may lie in one that DHCP brings; dhcp.c says so if it does not. */
 static void take_gateway(const char *text)
 {
     uint32_t address;
@@ -60,8 +73,9 @@ static void take_gateway(const char *text)
     }
     if (!ipv4_read(text, &address) || address == 0) {
         log_warning("command line: gw='%s' is not an address: ignored", text);
-    } else if (!net_config_set_gateway(address)) {
-        log_warning("command line: gw='%s' is no other host in the net of a device: ignored", text);
+    } else if (!net_config_set_gateway(address) && !some_device_asks()) {
+        log_warning("command line: gw='%s': %s: there is no gateway", text,
+                    net_config_gateway_fault(&address));
     }
 }
 

@@ -135,6 +135,25 @@ def test_a_lease_ends_when_nobody_renews_it(server):
         assert guest.exit() == ALL_OK
 
 
+@pytest.mark.parametrize("wish, gateways", [("10.0.2.9", ["10.0.2.9", "10.0.2.9"]),
+                                            ("10.0.3.9", [ROUTER, "10.0.2.3"])])
+def test_the_gateway_of_the_command_line_waits_for_its_net(server, wish, gateways):
+    """It is used as soon as the lease's net holds it, whatever the server says; one that no net
+    holds is named, and the server's router is used, also when a renewal changes it."""
+    with start("gateway", server, words=f"loglevel=error gw={wish}") as guest:
+        guest.wait_prompt()
+        assert row(guest)["gateway"] is None
+        assert "gw='" not in guest.run("log")  # not refused before there is an address
+        server.lease(lease=6)
+        assert wait_for(guest, "bound")["gateway"] == gateways[0]
+        server.answer(server.question(REQUEST), ACK, to=GUEST, router="10.0.2.3")
+        wait_until(lambda: (row(guest)["lease_s"] or 0) > 6, "the renewal", 60)
+        assert row(guest)["gateway"] == gateways[1]
+        refusal = f"gw='{wish}': it lies in the net of no device, even with the address of nic0"
+        assert (refusal in guest.run("log")) == (wish != gateways[0])
+        assert guest.exit() == ALL_OK
+
+
 def test_a_refusal_begins_anew(server):
     with start("refusal", server) as guest:
         guest.wait_prompt()
