@@ -9,6 +9,7 @@
 
 #include "arch/clock.h"
 #include "arch/paging.h"
+#include "kernel/cross_call.h"
 #include "kernel/heap.h"
 #include "kernel/log.h"
 #include "kernel/mutex.h"
@@ -162,6 +163,11 @@ void wait_queue_wake_one(struct wait_queue *queue)
 void wait_queue_wake_all(struct wait_queue *queue)
 {
     (void)queue;
+}
+
+/* There are none here. */
+void interrupt_handlers_wait(void)
+{
 }
 
 /* The thread that looks after ARP and DHCP: tests are that. */
