@@ -3,8 +3,8 @@
 # files of net/ over the headers of net_overlay/ and a fake kernel and card. Included by
 # tests/host/host.mk, whose `check` runs them and whose `mutant` builds mutants of net/.
 
-NET_HOST_TESTS := net_answers net_ethernet net_arp net_ipv4 net_ipv4_send net_icmp net_ping net_udp \
-    net_config
+NET_HOST_TESTS := net_answers net_ethernet net_arp net_ipv4 net_ipv4_send net_icmp net_ping \
+    net_udp net_config
 
 NET_HOST := $(HOST)/net_objects
 NET_HOST_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -Itests/host/net_overlay -I. \
