@@ -24,8 +24,8 @@ static struct {
     struct fake_function *function;
     uint16_t eeprom[3];
     bool has_loaded; /* its address from its EEPROM */
-    bool reset_hangs, is_gone, is_busy, eeprom_hangs;
-    unsigned resets, eeprom_reads;
+    bool reset_hangs, is_gone, is_busy, eeprom_hangs, link_is_down;
+    unsigned resets, eeprom_reads, cause_reads;
 } card;
 static uint8_t *registers;
 static const struct pci_driver *const drivers[] = {&e1000_driver, &e1000e_driver, NULL};
@@ -46,7 +46,11 @@ static void say(uint32_t offset)
         *at(offset) = UINT32_MAX;
     }
     if (offset == E1000_STATUS && !card.is_gone) {
-        *at(offset) = E1000_STATUS_LINK_UP | (card.is_busy ? STUCK : 0);
+        *at(offset) = (card.link_is_down ? 0 : E1000_STATUS_LINK_UP) | (card.is_busy ? STUCK : 0);
+    }
+    if (offset == E1000_ICR) {
+        card.cause_reads++;
+        *at(offset) = E1000_CAUSE_LINK;
     }
 }
 
@@ -265,9 +269,40 @@ static bool reset(void)
     return fake_nic_device->operations->reset(fake_nic_device);
 }
 
-/* What may still write to memory keeps its packets. */
+/* An interrupt by each vector; whether one was the card's, which says that its link has changed. */
+static bool interrupt_all(void)
+{
+    bool was_its = false;
+
+    for (unsigned i = 0; i < (is_82574() ? 3 : 1); i++) {
+        was_its |= fake_nic_interrupt(i);
+    }
+    return was_its;
+}
+
+static void handlers_keep_off_a_card_in_its_reset(void **state)
+{
+    (void)state;
+    assert_int_equal(attach(), 1);
+    card.link_is_down = true;
+    assert_true(interrupt_all());
+    assert_false(fake_nic_device->link_is_up);
+    card.cause_reads = 0;
+    assert_true(reset());
+    assert_int_equal(fake_nic_handler_waits, 1); /* in which an interrupt came */
+    assert_int_equal(card.cause_reads, 1);       /* not by a handler */
+    card.link_is_down = false;
+    assert_true(interrupt_all());
+    assert_true(fake_nic_device->link_is_up);
+}
+
+/* What may still write to memory keeps its packets; no handler touches it. */
 static void assert_dead(void)
 {
+    unsigned cause_reads = card.cause_reads;
+
+    interrupt_all();
+    assert_int_equal(card.cause_reads, cause_reads);
     assert_int_equal(fake_nic_packets_lost(), 0);
     if (transfers()) {
         assert_true(fake_nic_device->operations->receive_ring_count(fake_nic_device, 0) > 0);
@@ -336,6 +371,7 @@ static const struct CMUnitTest tests[] = {
     CASE(address_not_loaded_is_read_from_the_eeprom),
     CASE(short_of_memory_nothing_is_kept),
     CASE(not_registered_is_undone),
+    CASE(handlers_keep_off_a_card_in_its_reset),
     CASE(reset_while_packets_are_held_keeps_count),
     LIE_CASE(no_bar),
     LIE_CASE(small_bar),
@@ -349,6 +385,7 @@ static const struct CMUnitTest tests[] = {
     RESET_CASE(card_gone),
     CASE_82574(honest_card_attaches),
     CASE_82574(address_not_loaded_is_read_from_the_eeprom),
+    CASE_82574(handlers_keep_off_a_card_in_its_reset),
     CASE_82574(not_registered_is_undone),
     LIE_82574(reset_without_end),
     LIE_82574(card_gone),

@@ -269,7 +269,10 @@ static void needs_reset_is_a_failure_by_name(void **state)
     assert_true(fake_nic_interrupt(0));
     assert_non_null(fake_nic_failure);
     assert_non_null(strstr(fake_nic_failure, "DEVICE_NEEDS_RESET"));
+    fake_nic_failure = NULL;
     assert_true(reset());
+    assert_int_equal(fake_nic_handler_waits, 1); /* in which an interrupt came */
+    assert_null(fake_nic_failure);
     assert_alive();
 }
 
