@@ -104,8 +104,9 @@ def test_the_host_pings_with_every_kind_of_size(net, guest):
 
 def test_the_host_arpings(net, guest):
     before = counters(guest)
-    output = net.run("arping", "-c3", "-w10", "-I", "tap0", GUEST).stdout
-    assert len(re.findall(rf"reply from {re.escape(GUEST)} \[{GUEST_MAC}\]", output, re.I)) == 3
+    for _ in range(3):  # one call would let a second go by between its questions
+        output = net.run("arping", "-c1", "-w10", "-I", "tap0", GUEST).stdout
+        assert re.search(rf"reply from {re.escape(GUEST)} \[{GUEST_MAC}\]", output, re.I), output
     after = counters(guest)
     assert after["sent.arp"] - before["sent.arp"] >= 3
 
@@ -262,9 +263,9 @@ def test_overload_leaves_the_shell_alive_and_flips_exact(net, guest, protocol, r
     """All frames are refused or dropped that are too many; meanwhile a key of the receive path
     flips, with two CPUs busy besides."""
     guest.run(f"protocol {protocol}")
-    flood = net.pktgen_start("send", "--port=9", "--seconds=2.5")
+    flood = net.pktgen_start("send", "--port=9", "--seconds=1.5")
     for cpu in 2, 3:
-        guest.run(f"spin {cpu} 2000")
+        guest.run(f"spin {cpu} 1500")
     flips = 0
     while flood.poll() is None:
         assert guest.json("ver -j", 60)[0]["cpus"] == 4
@@ -283,7 +284,7 @@ def test_overload_leaves_the_shell_alive_and_flips_exact(net, guest, protocol, r
 
 
 def test_an_echo_at_overload_is_never_wrong(net, guest):
-    report = net.pktgen("echo", "--seconds=2", "--size=60-1514", "--wait=0.3")
+    report = net.pktgen("echo", "--seconds=1", "--size=60-1514", "--wait=0.3")
     assert report["wrong"] == 0 and report["echoed"] > 1000
     check_no_packet_is_lost(guest)
     check_echo(net, "--count=2000", "--window=64", "--size=60-1514")

@@ -67,8 +67,10 @@ def test_json_has_its_kinds_and_fields(online, command):
 
 
 def test_every_command_is_a_table_for_people_too(online):
+    """What takes seconds is read by people in test_ctrl_c_brings_the_final_row()."""
     for command in FIELDS:
-        assert "{" not in online.run(command.removesuffix(" -j"))
+        if "--seconds" not in command:
+            assert "{" not in online.run(command.removesuffix(" -j"))
 
 
 def test_nic_lists_the_card(online):
@@ -187,7 +189,8 @@ def test_ctrl_c_brings_the_final_row(online, command, row):
     online.wait("\r\n")
     time.sleep(0.2)
     online.send("\x03")
-    assert row in online.wait_prompt(20)
+    output = online.wait_prompt(20)
+    assert row in output and "{" not in output
     assert online.json("ping 10.0.2.2 -c 1 -j")[-1]["answered"] == 1
 
 
