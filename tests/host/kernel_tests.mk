@@ -72,6 +72,7 @@ $(foreach test,$(KERNEL_HOST_TESTS),$(eval $(call kernel_host_program,$(test))))
 # those that own mutants:
 host-mutants: $(HOST)/drivers_e1000_reset_lies \
     $(addprefix $(HOST)/drivers_virtio_,queue queue_lies net pci_lies)
+host-mutants: $(addprefix $(HOST)/net_,address dhcp_client dhcp_message)
 
 .PHONY: mutant kernel-mutant
 mutant: $(if $(filter $(TEST),$(NET_HOST_TESTS)),net-mutant,\
