@@ -138,6 +138,7 @@ void e1000_interrupt_off(struct net_device *device, unsigned queue);
 bool e1000_transmit(struct net_device *device, unsigned queue, struct packet *packet);
 void e1000_transmit_start(struct net_device *device, unsigned queue);
 unsigned e1000_transmit_reclaim(struct net_device *device, unsigned queue);
+unsigned e1000_transmit_count(struct net_device *device, unsigned queue);
 unsigned e1000_receive_count(struct net_device *device, unsigned queue);
 bool e1000_reset(struct net_device *device);
 void e1000_counters(struct net_device *device,

@@ -143,6 +143,11 @@ unsigned e1000_transmit_reclaim(struct net_device *device, unsigned queue)
     return e1000_transmit_ring_reclaim(&e1000_card_of(device)->queues[queue].transmit);
 }
 
+unsigned e1000_transmit_count(struct net_device *device, unsigned queue)
+{
+    return e1000_transmit_ring_count(&e1000_card_of(device)->queues[queue].transmit);
+}
+
 unsigned e1000_receive_count(struct net_device *device, unsigned queue)
 {
     return e1000_receive_ring_count(&e1000_card_of(device)->queues[queue].receive);

@@ -51,7 +51,7 @@ static bool memory_create(struct e1000_card *card, unsigned queues)
         return false;
     }
     while (card->net.queue_count < queues && queue_create(card, card->net.queue_count)) {
-        card->net.queues[card->net.queue_count].cpu = net_queue_choose_cpu();
+        card->net.queues[card->net.queue_count].cpu = net_queue_choose_cpu(queues);
         card->net.queue_count++;
     }
     return card->net.queue_count == queues;

@@ -165,6 +165,7 @@ static const struct net_device_operations operations = {
     .transmit = e1000_transmit,
     .transmit_start = e1000_transmit_start,
     .transmit_reclaim = e1000_transmit_reclaim,
+    .transmit_ring_count = e1000_transmit_count,
     .receive_ring_count = e1000_receive_count,
     .reset = e1000_reset,
     .device_counters = e1000_counters,

@@ -102,7 +102,7 @@ static bool allocate(struct virtio_net *nic)
     for (unsigned i = 0; i < pairs; i++) {
         nic->pairs[i].receive = virtio_pci_queue_create();
         nic->pairs[i].transmit = virtio_pci_queue_create();
-        nic->device.queues[i].cpu = net_queue_choose_cpu();
+        nic->device.queues[i].cpu = net_queue_choose_cpu(pairs);
         complete &= nic->pairs[i].receive != NULL && nic->pairs[i].transmit != NULL;
     }
     if (pairs > 1) {
@@ -270,6 +270,7 @@ static const struct net_device_operations operations = {
     .transmit = virtio_net_transmit,
     .transmit_start = virtio_net_transmit_start,
     .transmit_reclaim = virtio_net_transmit_reclaim,
+    .transmit_ring_count = virtio_net_transmit_ring_count,
     .receive_ring_count = virtio_net_receive_ring_count,
     .reset = reset,
     .device_counters = show_counters,

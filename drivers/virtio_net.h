@@ -88,6 +88,7 @@ void virtio_net_interrupt_off(struct net_device *device, unsigned queue);
 bool virtio_net_transmit(struct net_device *device, unsigned queue, struct packet *packet);
 void virtio_net_transmit_start(struct net_device *device, unsigned queue);
 unsigned virtio_net_transmit_reclaim(struct net_device *device, unsigned queue);
+unsigned virtio_net_transmit_ring_count(struct net_device *device, unsigned queue);
 unsigned virtio_net_receive_ring_count(struct net_device *device, unsigned queue);
 
 /* Gives the receive ring of a pair buffers; the doorbell is not rung. Returns how many it has.

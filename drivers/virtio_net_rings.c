@@ -248,6 +248,11 @@ bool virtio_net_transmit(struct net_device *device, unsigned queue, struct packe
     return true;
 }
 
+unsigned virtio_net_transmit_ring_count(struct net_device *device, unsigned queue)
+{
+    return virtio_net_of(device)->pairs[queue].transmit->ring.in_flight;
+}
+
 unsigned virtio_net_receive_ring_count(struct net_device *device, unsigned queue)
 {
     return virtio_net_of(device)->pairs[queue].receive->ring.in_flight;

@@ -132,6 +132,7 @@ static const struct net_device_operations operations = {
     .transmit = memory_transmit,
     .transmit_start = memory_transmit_start,
     .transmit_reclaim = memory_ring_count,
+    .transmit_ring_count = memory_ring_count,
     .receive_ring_count = memory_ring_count,
     .reset = memory_reset,
 };
@@ -179,7 +180,7 @@ static bool device_prepare(void)
         console_print("bench net: no memory for %u packets\n", PACKETS);
         return false;
     }
-    memory_device.queues[0].cpu = net_queue_choose_cpu();
+    memory_device.queues[0].cpu = net_queue_choose_cpu(1);
     if (!net_device_register(&memory_device)) {
         console_print("bench net: no more network devices can be added; `log` says why\n");
         packet_pool_destroy(memory_device.pool);

@@ -34,26 +34,6 @@ static bool is_work_wanted(void *argument)
     return __atomic_load_n(&is_wanted, __ATOMIC_RELAXED);
 }
 
-/* Frees what has been sent on queues that send nothing more. Returns whether a device still holds
- * frames. */
-static bool reclaim_transmitted(struct net_device *device)
-{
-    unsigned held = 0;
-
-    for (unsigned i = 0; i < device->queue_count; i++) {
-        struct net_queue *queue = &device->queues[i];
-        uint64_t flags = spinlock_lock_save(&queue->transmit_lock);
-
-        /* Under the lock, as transmitters look: a device being reset is left alone. */
-        if (!__atomic_load_n(&device->is_stopped, __ATOMIC_RELAXED) &&
-            !__atomic_load_n(&device->is_dead, __ATOMIC_RELAXED)) {
-            held += device->operations->transmit_reclaim(device, i);
-        }
-        spinlock_unlock_restore(&queue->transmit_lock, flags);
-    }
-    return held != 0;
-}
-
 /* A link that has changed may lead to others now: what was known of it is forgotten, and they are
  * told of us. */
 static void follow_link(struct net_device *device)
@@ -75,7 +55,7 @@ static void look_after_device(struct net_device *device, void *argument)
     bool *is_busy = argument;
 
     follow_link(device);
-    *is_busy |= reclaim_transmitted(device);
+    *is_busy |= net_device_reclaim(device) != 0; /* of queues that send nothing more */
 }
 
 static bool arp_asks(void)

@@ -21,14 +21,15 @@ static struct mutex list_mutex = MUTEX("network devices"); /* for changes and re
 static struct net_device *devices[NET_DEVICE_MAX];
 static uint32_t queues_placed; /* atomic: by net_queue_choose_cpu() */
 
-uint32_t net_queue_choose_cpu(void)
+uint32_t net_queue_choose_cpu(unsigned queues)
 {
+    bool is_first_needed = queues >= cpu_count();
     uint32_t present = cpu_present_count();
     uint32_t cpu = 0;
 
     for (uint32_t tries = 0; tries < present; tries++) {
         cpu = __atomic_add_fetch(&queues_placed, 1, __ATOMIC_RELAXED) % present;
-        if (cpu != 0 && cpu_is_online(cpu_by_index(cpu))) {
+        if ((cpu != 0 || is_first_needed) && cpu_is_online(cpu_by_index(cpu))) {
             return cpu;
         }
     }
@@ -90,6 +91,17 @@ static void queue_prepare(struct net_device *device, unsigned index)
     };
 }
 
+/* For net_device_transmit_queue(). The first of several queues on a CPU is its own. */
+static void map_queues(struct net_device *device)
+{
+    for (unsigned cpu = 0; cpu < CPU_MAX; cpu++) {
+        device->queue_of_cpu[cpu] = (uint8_t)(cpu % device->queue_count);
+    }
+    for (unsigned i = device->queue_count; i-- > 0;) {
+        device->queue_of_cpu[device->queues[i].cpu] = (uint8_t)i;
+    }
+}
+
 /* Starts the threads of all queues, or none. */
 static bool queues_start(struct net_device *device)
 {
@@ -116,6 +128,7 @@ static bool register_locked(struct net_device *device)
     }
     device->index = index;
     format_text(device->name, sizeof(device->name), "nic%u", index);
+    map_queues(device);
     if (!queues_start(device)) {
         log_error("%s: no memory for its threads", device->name);
         return false;
@@ -246,7 +259,7 @@ bool net_device_reset(struct net_device *device)
 static unsigned transmit_ring_count(struct net_queue *queue)
 {
     uint64_t flags = spinlock_lock_save(&queue->transmit_lock);
-    unsigned count = queue->device->operations->transmit_reclaim(queue->device, queue->index);
+    unsigned count = queue->device->operations->transmit_ring_count(queue->device, queue->index);
 
     spinlock_unlock_restore(&queue->transmit_lock, flags);
     return count;
@@ -257,6 +270,7 @@ struct net_packet_census net_device_census(struct net_device *device)
     struct net_packet_census census = {0};
     struct packet_pool_counts counts;
 
+    net_device_reclaim(device);
     for (unsigned i = 0; i < device->queue_count; i++) {
         census.receive_rings += device->operations->receive_ring_count(device, i);
         census.transmit_rings += transmit_ring_count(&device->queues[i]);

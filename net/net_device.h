@@ -21,6 +21,7 @@
  * Callers: drivers/ (register, interrupt), net/, shell commands. */
 #pragma once
 
+#include "arch/percpu.h"
 #include "kernel/spinlock.h"
 #include "kernel/wait_queue.h"
 #include "net/packet.h"
@@ -72,6 +73,10 @@ struct net_device_operations {
     /* Frees what has been sent. Returns how many frames the device still holds. Context: as
      * transmit. */
     unsigned (*transmit_reclaim)(struct net_device *device, unsigned queue);
+    /* Frames that the transmit ring holds, for the leak check; touches no more than our own
+     * figures, so that it may be asked of a device that is dead or being reset. Context: as
+     * transmit. */
+    unsigned (*transmit_ring_count)(struct net_device *device, unsigned queue);
 
     /* Frames and buffers that the receive ring holds, for the leak check. Context: thread. */
     unsigned (*receive_ring_count)(struct net_device *device, unsigned queue);
@@ -141,6 +146,7 @@ struct net_device {
     char name[8]; /* "nic0" */
     unsigned index;
     struct net_queue queues[NET_QUEUE_MAX];
+    uint8_t queue_of_cpu[CPU_MAX]; /* on which a CPU sends: its own, if it has one */
 
     /* atomic: */
     bool link_is_up; /* by the driver, through net_device_set_link() */
@@ -159,9 +165,10 @@ struct net_device {
     uint64_t link_changes_seen; /* by housekeeping.c alone */
 };
 
-/* The CPU that the next queue of a device is to live on: the CPUs in turn, not CPU 0 if there are
- * others, for that is where the shell is. Drivers route the queue's interrupt there. */
-uint32_t net_queue_choose_cpu(void);
+/* The CPU that the next one of a device's @queues queues is to live on: the CPUs in turn, without
+ * CPU 0, where the shell is, as long as the others suffice to give each queue one of its own.
+ * Drivers ask for all queues of a device in a row, and route the queue's interrupt there. */
+uint32_t net_queue_choose_cpu(unsigned queues);
 
 /* Gives the device a name, starts the poll threads of its queues (whose .cpu the driver has set)
  * and lets it run: interrupts may come from now on. Returns false, having said why, when there are
@@ -208,8 +215,13 @@ bool net_device_transmit(struct net_device *device, unsigned queue, struct packe
 unsigned net_device_transmit_many(struct net_device *device, unsigned queue,
                                   struct packet **packets, unsigned count);
 
-/* The queue on which the running CPU sends. */
+/* The queue on which the running CPU sends: its own, if one lives there, so that a poll thread
+ * sends on the queue it polls, with one doorbell a poll; else any, the same one each time. */
 unsigned net_device_transmit_queue(const struct net_device *device);
+
+/* Frees what the device has sent, unless it is dead or being reset. Returns how many frames it
+ * still has to send; 0 if it was left alone. Context: thread. */
+unsigned net_device_reclaim(struct net_device *device);
 
 /* Stops all queues, resets, starts them again. Returns false, having said why, if the device does
  * not come back. Context: thread. */

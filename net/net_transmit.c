@@ -8,11 +8,20 @@
 #include "net/net_device.h"
 #include "net/net_poll.h"
 
+/* Whether the transmit rings may be touched. Under transmit_lock: a reset begins when the lock has
+ * been free. In this order, acquire: pairs with the end of reset_locked() in net_device.c, which
+ * sets is_dead and then clears is_stopped; the other way round a device that has just died could
+ * look alive and not stopped. */
+static bool is_usable_locked(const struct net_device *device)
+{
+    return !__atomic_load_n(&device->is_stopped, __ATOMIC_ACQUIRE) &&
+           !__atomic_load_n(&device->is_dead, __ATOMIC_RELAXED);
+}
+
 /* Why nothing can be sent now, or NET_COUNTER_COUNT. */
 static enum net_counter obstacle_to_sending(const struct net_device *device)
 {
-    if (__atomic_load_n(&device->is_dead, __ATOMIC_RELAXED) ||
-        __atomic_load_n(&device->is_stopped, __ATOMIC_RELAXED)) {
+    if (!is_usable_locked(device)) {
         return NET_DROP_DEVICE_STOPPED;
     }
     return __atomic_load_n(&device->link_is_up, __ATOMIC_RELAXED) ? NET_COUNTER_COUNT
@@ -118,5 +127,20 @@ unsigned net_device_transmit_many(struct net_device *device, unsigned queue_inde
 
 unsigned net_device_transmit_queue(const struct net_device *device)
 {
-    return cpu_index() % device->queue_count;
+    return device->queue_of_cpu[cpu_index()];
+}
+
+unsigned net_device_reclaim(struct net_device *device)
+{
+    unsigned held = 0;
+
+    for (unsigned i = 0; i < device->queue_count; i++) {
+        uint64_t flags = spinlock_lock_save(&device->queues[i].transmit_lock);
+
+        if (is_usable_locked(device)) {
+            held += device->operations->transmit_reclaim(device, i);
+        }
+        spinlock_unlock_restore(&device->queues[i].transmit_lock, flags);
+    }
+    return held;
 }

@@ -207,8 +207,9 @@ bool fake_nic_interrupt(unsigned index)
     return vectors[index].handler(vectors[index].argument);
 }
 
-uint32_t net_queue_choose_cpu(void)
+uint32_t net_queue_choose_cpu(unsigned queues)
 {
+    (void)queues;
     return 1;
 }
 

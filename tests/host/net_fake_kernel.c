@@ -22,6 +22,7 @@
 
 __thread bool net_fake_interrupts_are_off;
 __thread unsigned net_fake_cpu;
+unsigned net_fake_cpu_count = 1;
 uint64_t net_fake_now_ns;
 char net_fake_log[8192];
 void (*net_fake_on_wait)(void);

@@ -22,6 +22,14 @@ static void guard_enter(struct fake_nic *nic, bool *guard)
     }
 }
 
+/* Notes that somebody is in the driver while it is reset. */
+static void guard_reset(struct fake_nic *nic)
+{
+    if (__atomic_load_n(&nic->is_resetting, __ATOMIC_SEQ_CST)) {
+        __atomic_fetch_add(&nic->violations, 1, __ATOMIC_RELAXED);
+    }
+}
+
 static void guard_leave(bool *guard)
 {
     __atomic_store_n(guard, false, __ATOMIC_RELEASE); /* pairs with the exchange above */
@@ -122,9 +130,7 @@ static void fake_interrupt_off(struct net_device *device, unsigned index)
     struct fake_queue *queue = &nic->queues[index];
 
     __atomic_fetch_add(&queue->being_silenced, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&nic->is_resetting, __ATOMIC_SEQ_CST)) {
-        __atomic_fetch_add(&nic->violations, 1, __ATOMIC_RELAXED);
-    }
+    guard_reset(nic);
     if (nic->options.in_interrupt_off != NULL) {
         nic->options.in_interrupt_off(nic, index);
     }
@@ -204,6 +210,7 @@ static unsigned fake_reclaim(struct net_device *device, unsigned index)
     struct fake_nic *nic = nic_of(device);
     struct fake_queue *queue = &nic->queues[index];
 
+    guard_reset(nic);
     guard_enter(nic, &queue->is_transmitted_to);
 
     uint64_t flags = spinlock_lock_save(&queue->lock);
@@ -215,6 +222,16 @@ static unsigned fake_reclaim(struct net_device *device, unsigned index)
     spinlock_unlock_restore(&queue->lock, flags);
     guard_leave(&queue->is_transmitted_to);
     return left;
+}
+
+static unsigned fake_transmit_ring_count(struct net_device *device, unsigned index)
+{
+    struct fake_queue *queue = &nic_of(device)->queues[index];
+    uint64_t flags = spinlock_lock_save(&queue->lock);
+    unsigned count = queue->queued - queue->reclaimed;
+
+    spinlock_unlock_restore(&queue->lock, flags);
+    return count;
 }
 
 static bool fake_transmit(struct net_device *device, unsigned index, struct packet *packet)
@@ -345,6 +362,7 @@ static const struct net_device_operations fake_operations = {
     .transmit = fake_transmit,
     .transmit_start = fake_transmit_start,
     .transmit_reclaim = fake_reclaim,
+    .transmit_ring_count = fake_transmit_ring_count,
     .receive_ring_count = fake_receive_ring_count,
     .reset = fake_reset,
 };
@@ -385,7 +403,7 @@ static struct fake_nic *fake_nic_make(const struct fake_nic_options *options)
     for (unsigned i = 0; i < options->queues; i++) {
         nic->queues[i].lock = (struct spinlock)SPINLOCK("fake card");
         nic->queues[i].line = (struct spinlock)SPINLOCK("fake interrupt");
-        nic->device.queues[i].cpu = net_queue_choose_cpu();
+        nic->device.queues[i].cpu = net_queue_choose_cpu(options->queues);
         if (!ring_fill(nic, &nic->queues[i])) {
             fake_nic_free(nic);
             return NULL;

@@ -2,6 +2,7 @@
 /* Sending: what becomes of frames that cannot be sent, and of many senders at once; on a card in
  * memory (fake_nic.h). All figures are exact. */
 #include "arch/clock.h"
+#include "arch/percpu.h"
 #include "kernel/string.h"
 #include "net/counters.h"
 #include "net/net_device.h"
@@ -150,11 +151,79 @@ static void senders_take_turns(struct test *test)
     fake_nic_remove(test, nic);
 }
 
+/* Each queue's thread asks on which queue it would send, and must be told its own: only then does
+ * the doorbell wait for the end of the poll. There are as many queues as CPUs, if the card has that
+ * many: each CPU gets one. */
+static uint32_t answers_elsewhere; /* by poll threads */
+
+static unsigned hook_asks_where_to_answer(struct packet *packet)
+{
+    if (net_device_transmit_queue(packet->device) != packet->queue) {
+        __atomic_fetch_add(&answers_elsewhere, 1, __ATOMIC_RELAXED);
+    }
+    return NET_ACTION_DROP;
+}
+
+static void poll_threads_answer_on_their_own_queue(struct test *test)
+{
+    unsigned queues = cpu_count() < FAKE_QUEUES_MAX ? cpu_count() : FAKE_QUEUES_MAX;
+    struct fake_nic *nic = fake_nic_add(&(struct fake_nic_options){.queues = queues});
+    bool is_taken[CPU_MAX] = {false};
+
+    if (!EXPECT(test, nic != NULL)) {
+        return;
+    }
+    answers_elsewhere = 0;
+    net_device_set_hook(&nic->device, hook_asks_where_to_answer);
+    for (unsigned i = 0; i < queues; i++) {
+        EXPECT(test, !is_taken[nic->device.queues[i].cpu]);
+        is_taken[nic->device.queues[i].cpu] = true;
+        EXPECT(test, fake_nic_inject_word(nic, i, i));
+    }
+    EXPECT(test, fake_nic_settle(nic));
+    EXPECT_EQUAL(test, fake_nic_received(nic), queues);
+    EXPECT_EQUAL(test, answers_elsewhere, 0);
+    fake_nic_remove(test, nic);
+}
+
+static struct net_packet_census census_in_reset;
+
+static void take_census(struct fake_nic *nic)
+{
+    census_in_reset = net_device_census(&nic->device);
+}
+
+/* Who counts the packets must not reclaim what a reset takes apart (the card would count a
+ * violation), nor touch a dead device's rings; nothing is missing from the count for that. */
+static void packets_are_counted_without_touching_a_stopped_device(struct test *test)
+{
+    struct fake_nic *nic =
+        fake_nic_add(&(struct fake_nic_options){.queues = 1, .in_reset = take_census});
+
+    if (!EXPECT(test, nic != NULL)) {
+        return;
+    }
+    EXPECT(test, fake_nic_settle(nic));
+    nic->holds_transmit = true;
+    EXPECT(test, net_device_transmit(&nic->device, 0, fake_nic_packet(nic, 1)));
+    net_device_fail(&nic->device, "it is a test and sends nothing");
+    fake_nic_release(nic); /* the frame could be reclaimed now */
+    EXPECT_EQUAL(test, net_device_census(&nic->device).transmit_rings, 1);
+    EXPECT_EQUAL(test, net_device_census(&nic->device).elsewhere, 0);
+    EXPECT(test, net_device_reset(&nic->device));
+    EXPECT_EQUAL(test, nic->violations, 0);
+    EXPECT_EQUAL(test, census_in_reset.transmit_rings, 1);
+    EXPECT_EQUAL(test, census_in_reset.elsewhere, 0);
+    fake_nic_remove(test, nic);
+}
+
 static const struct test_case cases[] = {
     TEST_CASE(short_frame_is_padded_with_zeros),
     TEST_CASE(link_down_and_oversize_drop_by_reason),
     TEST_CASE(full_transmit_ring_drops_by_reason),
     TEST_CASE(senders_take_turns),
+    TEST_CASE(poll_threads_answer_on_their_own_queue),
+    TEST_CASE(packets_are_counted_without_touching_a_stopped_device),
 };
 
 const struct test_suite suite_net_transmit = TEST_SUITE("net_transmit", cases);

@@ -304,6 +304,13 @@ MUTANTS = [
            "if (!flag_read(&queue->device->is_stopped)) {",
            "if (!flag_read(&queue->device->is_stopped) || true) {",
            "net_device", "interrupt_in_a_reset_leaves_the_device_alone"),
+    Mutant("packets-reclaimed-in-a-reset", "net/net_transmit.c",
+           "        if (is_usable_locked(device)) {\n            held",
+           "        if (true) {\n            held",
+           "net_transmit", "packets_are_counted_without_touching_a_stopped_device"),
+    Mutant("answers-on-the-queue-of-another", "net/net_transmit.c",
+           "queue_of_cpu[cpu_index()]", "queue_of_cpu[(cpu_index() + 1) % cpu_count()]",
+           "net_transmit", "poll_threads_answer_on_their_own_queue"),
     Mutant("socket-read-without-its-lock", "net/udp_socket.c",
            """    uint64_t flags = spinlock_lock_save(&socket->lock);
     unsigned taken = 0;
