@@ -205,6 +205,10 @@ static void stop(struct virtio_net *nic)
     if (nic->transport.common != NULL) {
         virtio_pci_reset(&nic->transport);
     }
+    /* On a shared line its handler is called for others: all ones, read of nobody, would be taken
+     * for an interrupt of its own. Release: pairs with the acquire in virtio_net_interrupts.c. */
+    __atomic_store_n(&nic->is_off, true, __ATOMIC_RELEASE);
+    interrupt_handlers_wait();
     virtio_pci_give_up(&nic->transport);
     empty_rings(nic);
 }
@@ -217,7 +221,8 @@ static bool reset(struct net_device *device)
 
     __atomic_store_n(&nic->is_running, false, __ATOMIC_RELEASE);
     interrupt_handlers_wait();
-    pci_enable(nic->transport.pci); /* a reset before may have failed */
+    pci_enable(nic->transport.pci);                          /* a reset before may have failed */
+    __atomic_store_n(&nic->is_off, false, __ATOMIC_RELEASE); /* it decodes again */
     if (!virtio_pci_reset(&nic->transport)) {
         stop(nic);
         return false;

@@ -72,6 +72,7 @@ struct virtio_net {
     struct virtio_net_vector vectors[NET_QUEUE_MAX + 1];
     /* atomic: */
     bool is_running;                   /* interrupts are passed on */
+    bool is_off;                       /* it decodes nothing: handlers leave it alone */
     struct virtio_net_request request; /* by whoever attaches or resets */
     struct virtio_net_pair pairs[NET_QUEUE_MAX];
 };

@@ -75,8 +75,13 @@ static bool handle_vector(void *argument)
 static bool handle_line(void *argument)
 {
     struct virtio_net *nic = ((const struct virtio_net_vector *)argument)->nic;
-    uint8_t causes = virtio_pci_read_interrupts(&nic->transport);
+    uint8_t causes;
 
+    /* Acquire: pairs with the releases in virtio_net.c; it decodes what is read. */
+    if (__atomic_load_n(&nic->is_off, __ATOMIC_ACQUIRE)) {
+        return false;
+    }
+    causes = virtio_pci_read_interrupts(&nic->transport);
     if (is_running(nic)) {
         if ((causes & VIRTIO_INTERRUPT_CONFIG) != 0) {
             config_changed(nic);

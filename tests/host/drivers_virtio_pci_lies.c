@@ -276,6 +276,32 @@ static void needs_reset_is_a_failure_by_name(void **state)
     assert_alive();
 }
 
+static void shared_line_of_a_dead_card_is_not_its_own(void **state)
+{
+    (void)state;
+    fake_nic_interrupt_kind = PCI_INTERRUPT_INTX;
+    fake_nic_vectors = 1;
+    assert_int_equal(attach(), 1);
+    card.interrupts = VIRTIO_INTERRUPT_CONFIG;
+    card.link = 0;
+    assert_true(fake_nic_interrupt(0));
+    assert_false(fake_nic_device->link_is_up);
+    card.interrupts = 0;
+    assert_false(fake_nic_interrupt(0));
+    card.reset_hangs = true;
+    assert_false(reset());
+    assert_int_equal(card.strays, 0);
+    card.interrupts = 0xff; /* what is read of nobody */
+    assert_false(fake_nic_interrupt(0));
+    assert_int_equal(card.strays, 0);
+    card.reset_hangs = false;
+    assert_true(reset());
+    card.interrupts = VIRTIO_INTERRUPT_CONFIG;
+    card.link = 1;
+    assert_true(fake_nic_interrupt(0));
+    assert_true(fake_nic_device->link_is_up);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, start, end)
 #define LIE_CASE(name)                                                                             \
     {                                                                                              \
@@ -290,6 +316,7 @@ static const struct CMUnitTest tests[] = {
     CASE(honest_card_attaches),
     CASE(short_of_memory_nothing_is_kept),
     CASE(not_registered_is_undone),
+    CASE(shared_line_of_a_dead_card_is_not_its_own),
     CASE(needs_reset_is_a_failure_by_name),
     LIE_CASE(no_capabilities),
     LIE_CASE(registers_behind_the_bar),

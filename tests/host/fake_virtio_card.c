@@ -53,6 +53,9 @@ static void say(uint32_t offset)
     static const uint8_t mac[] = {0x52, 0x54, 0, 1, 2, 3};
     struct common *common = (struct common *)(registers + CARD_COMMON);
 
+    if ((card.function->config.words[PCI_COMMAND / 2] & PCI_COMMAND_MEMORY) == 0) {
+        card.strays++;
+    }
     if (!is_inside(offset, CARD_COMMON, sizeof(*common)) && offset != CARD_ISR &&
         !is_inside(offset, CARD_CONFIG, CONFIG_BYTES) &&
         !is_inside(offset, CARD_DOORBELL, DOORBELL_BYTES)) {

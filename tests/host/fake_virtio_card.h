@@ -2,7 +2,7 @@
 /* A virtio-net card on a fake PCI bus, written from the specification ("Virtio Over PCI Bus",
  * "Network Device", 1.1), that a test may make lie: its fields are what it says. Invariant: honest
  * unless a test changes them; it counts each access outside of the structures that its capabilities
- * name. Used by drivers_virtio_pci_*.c. */
+ * name, or while it decodes nothing. Used by drivers_virtio_pci_*.c. */
 #pragma once
 
 #include "tests/host/fake_pci.h"
@@ -59,7 +59,7 @@ struct fake_virtio_card {
     bool keeps_sizes, is_restless, control_is_silent;
     /* what it has seen: */
     unsigned resets, requests;
-    unsigned strays; /* accesses outside of all structures */
+    unsigned strays; /* accesses outside of all structures, or that it does not decode */
 };
 
 extern struct fake_virtio_card card;
