@@ -5,6 +5,7 @@
  *
  *     ip=10.0.2.15/24 gw=10.0.2.2      static, for nic0; a list with commas: nic0,nic1,...
  *     ip=dhcp (also without ip=)       asks; ip=none: no address
+ *     gw=10.0.2.2                      with DHCP too: before the router that the server names
  */
 #pragma once
 
