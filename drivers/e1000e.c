@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /* Intel 82574L ("Intel 82574 GbE Controller Family Datasheet"): two queue pairs, to which it
  * spreads frames by a hash of their IPv4 addresses (no ports with UDP: "RSS Hash Function"), and an
- * interrupt for each of them and for the link, if there is MSI-X; else one queue and one interrupt.
+ * interrupt for each of them and for the link, if MSI-X has three vectors; with two one queue, with
+ * one the clock; without MSI-X one queue and one interrupt.
  * Invariant: what an interrupt announced is cleared in ICR before it is looked at: reading does not
  * clear it here. Called by pci_attach_drivers() and as a net_device. */
 #include "arch/percpu.h"
 #include "drivers/e1000_card.h"
 #include "drivers/nics.h"
-#include "kernel/log.h"
 
 #include <stddef.h>
 
@@ -194,10 +194,10 @@ static bool vectors_route(struct e1000_card *card)
                                card);
 }
 
-static bool interrupts_route(struct e1000_card *card)
+static bool interrupts_route(struct e1000_card *card, unsigned vectors)
 {
     if (card->interrupt_kind == PCI_INTERRUPT_MSIX) {
-        return vectors_route(card);
+        return vectors > other_vector(card) && vectors_route(card);
     }
     card->receive_causes[0] = RECEIVE_CAUSES;
     card->link_causes = E1000_CAUSE_LINK;
@@ -212,18 +212,14 @@ static bool attach(struct pci_device *pci)
     enum pci_interrupt_kind kind = pci_interrupts_choose(pci, queues + 1, &vectors);
     struct e1000_card *card;
 
-    if (kind != PCI_INTERRUPT_MSIX) {
+    if (kind != PCI_INTERRUPT_MSIX || vectors <= queues) {
         queues = 1;
-    } else if (vectors <= queues) {
-        log_error("e1000e at %s: it has %u MSI-X vectors, %u are needed", pci->location, vectors,
-                  queues + 1);
-        return false;
     }
     card = e1000_card_create(pci, &model, queues, kind);
     if (card == NULL) {
         return false;
     }
-    if (!interrupts_route(card)) {
+    if (!interrupts_route(card, vectors)) {
         e1000_card_use_clock(card);
     }
     return e1000_card_start(card);

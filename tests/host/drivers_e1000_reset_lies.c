@@ -255,6 +255,26 @@ static void short_of_memory_nothing_is_kept(void **state)
     assert_true(refused_at > 3); /* card, pool, rings */
 }
 
+/* Queues and link want three vectors; two are enough for a single queue, one for none. */
+static void few_vectors_cost_queues_and_not_the_card(void **state)
+{
+    static const struct {
+        unsigned vectors, queues;
+        bool is_polled_by_clock;
+    } rows[] = {{3, 2, false}, {2, 1, false}, {1, 1, true}};
+
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        fake_nic_vectors = rows[i].vectors;
+        fake_nic_interrupt_kind = PCI_INTERRUPT_MSIX;
+        assert_int_equal(attach(), 1);
+        assert_int_equal(fake_nic_device->queue_count, rows[i].queues);
+        assert_int_equal(fake_nic_device->is_polled_by_clock, rows[i].is_polled_by_clock);
+        assert_int_equal(fake_nic_interrupts_chosen, !rows[i].is_polled_by_clock);
+        end(state);
+        start_82574(state);
+    }
+}
+
 static void not_registered_is_undone(void **state)
 {
     (void)state;
@@ -387,6 +407,7 @@ static const struct CMUnitTest tests[] = {
     CASE_82574(address_not_loaded_is_read_from_the_eeprom),
     CASE_82574(handlers_keep_off_a_card_in_its_reset),
     CASE_82574(not_registered_is_undone),
+    CASE_82574(few_vectors_cost_queues_and_not_the_card),
     LIE_82574(reset_without_end),
     LIE_82574(card_gone),
     LIE_82574(transfers_without_end),
