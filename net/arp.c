@@ -14,8 +14,7 @@
 #include "net/housekeeping.h"
 #include "net/wire.h"
 
-#define CONFLICT_LOG_NS     (60 * 1000000000ull)
-#define FIRST_GROUP_ADDRESS 0xe0000000u
+#define CONFLICT_LOG_NS (60 * 1000000000ull)
 
 /* A packet for Ethernet and IPv4 (RFC 826), by offsets. */
 enum {
@@ -77,6 +76,15 @@ static void answer(struct packet *packet)
     }
 }
 
+/* Who has no address yet asks with sender 0; who has our address is looked at later. */
+static bool sender_is_sane(const struct net_device *device, const uint8_t *arp)
+{
+    uint32_t sender = wire_get32(arp + ARP_SENDER_ADDRESS);
+
+    return mac_is_other_station(arp + ARP_SENDER_MAC, device->mac) &&
+           (sender == 0 || ipv4_is_host_on(device, sender));
+}
+
 static bool is_well_formed(const struct packet *packet)
 {
     const uint8_t *arp = packet->data;
@@ -89,8 +97,7 @@ static bool is_well_formed(const struct packet *packet)
     }
     operation = wire_get16(arp + ARP_OPERATION);
     return (operation == ARP_REQUEST || operation == ARP_REPLY) &&
-           !mac_is_group(arp + ARP_SENDER_MAC) &&
-           wire_get32(arp + ARP_SENDER_ADDRESS) < FIRST_GROUP_ADDRESS;
+           sender_is_sane(packet->device, arp);
 }
 
 /* Another station says that it has our address. */
@@ -138,14 +145,14 @@ void arp_receive(struct packet *packet)
     own = ipv4_address_of(device);
     sender = wire_get32(arp + ARP_SENDER_ADDRESS);
     memcpy(mac, arp + ARP_SENDER_MAC, MAC_BYTES);
-    if (own != 0 && sender == own && !mac_is_equal(mac, device->mac)) {
+    if (own != 0 && sender == own) {
         report_conflict(device, own, mac);
         net_drop(packet, NET_DROP_ARP_CONFLICT);
         return;
     }
     bool is_learnt = sender != 0 && arp_table_learn(device, sender, mac, clock_now_ns(), &waiting);
     if (own != 0 && wire_get32(arp + ARP_TARGET_ADDRESS) == own &&
-        wire_get16(arp + ARP_OPERATION) == ARP_REQUEST && sender != own) {
+        wire_get16(arp + ARP_OPERATION) == ARP_REQUEST) {
         answer(packet);
     } else if (is_learnt) {
         packet_free(packet);

@@ -38,10 +38,13 @@ static enum net_counter header_obstacle(const struct packet *packet)
     if (packet->length > FRAME_BYTES_MAX) {
         return NET_DROP_FRAME_LONG;
     }
-    if (mac_is_group(source)) {
-        return NET_DROP_ETHERNET_SOURCE; /* an answer would go to many */
+    if (packet->device == NULL) {
+        return NET_COUNTER_COUNT; /* our own */
     }
-    if (packet->device != NULL && !mac_is_equal(destination, packet->device->mac) &&
+    if (!mac_is_other_station(source, packet->device->mac)) {
+        return NET_DROP_ETHERNET_SOURCE; /* an answer would go to many, to nobody or to us */
+    }
+    if (!mac_is_equal(destination, packet->device->mac) &&
         !mac_is_equal(destination, mac_broadcast)) {
         return NET_DROP_NOT_FOR_US;
     }

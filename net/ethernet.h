@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Ethernet II framing, and the table of protocols by type. Invariant: a protocol gets only frames
- * that hold an ethernet header, come from a single station and are addressed to its device or to
- * all. Called by receive.c and by the protocols. */
+ * that hold an ethernet header, come from a single other station (or are our own, to ourselves) and
+ * are addressed to its device or to all. Called by receive.c and by the protocols. */
 #pragma once
 
 #include "net/net_device.h"
@@ -27,15 +27,33 @@ extern const unsigned net_protocol_count;
 
 extern const uint8_t mac_broadcast[MAC_BYTES];
 
+/* The address as a number, to be compared only. */
+static inline uint64_t mac_number(const uint8_t *mac)
+{
+    uint32_t low;
+    uint16_t high;
+
+    __builtin_memcpy(&low, mac, sizeof(low));
+    __builtin_memcpy(&high, mac + sizeof(low), sizeof(high));
+    return (uint64_t)high << 32 | low;
+}
+
 static inline bool mac_is_equal(const uint8_t *left, const uint8_t *right)
 {
-    return wire_get32(left) == wire_get32(right) && wire_get16(left + 4) == wire_get16(right + 4);
+    return mac_number(left) == mac_number(right);
 }
 
 /* Broadcast or multicast: never the address of a single station. */
 static inline bool mac_is_group(const uint8_t *mac)
 {
     return (mac[0] & 1) != 0;
+}
+
+/* Whether @mac can be that of one other station on the wire of a device whose address is @own: what
+ * is answered to reaches it alone. */
+static inline bool mac_is_other_station(const uint8_t *mac, const uint8_t *own)
+{
+    return !mac_is_group(mac) && mac_number(mac) != 0 && !mac_is_equal(mac, own);
 }
 
 /* Takes a frame that the hook let pass, or (packet->device == NULL) one that this machine sends to

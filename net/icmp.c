@@ -6,7 +6,6 @@
 #include "arch/clock.h"
 #include "kernel/string.h"
 #include "net/counters.h"
-#include "net/ethernet.h"
 #include "net/icmp_ping.h"
 #include "net/wire.h"
 
@@ -78,19 +77,13 @@ static bool error_is_allowed(void)
                                        __ATOMIC_RELAXED);
 }
 
-/* Whether the frame was sent to one station: ours. */
-static bool frame_is_for_one(const struct ipv4_receipt *receipt)
-{
-    return !mac_is_group(receipt->header - ETHERNET_HEADER_BYTES);
-}
-
 /* In place: what the error is about moves back, to make room for the header of the error. */
 void icmp_send_port_unreachable(struct packet *packet, const struct ipv4_receipt *receipt)
 {
     uint32_t quoted = receipt->header_length + QUOTED_DATA_BYTES;
     uint8_t *icmp = receipt->header + IPV4_HEADER_BYTES;
 
-    if (receipt->is_broadcast || !frame_is_for_one(receipt) || !error_is_allowed()) {
+    if (receipt->is_broadcast || !error_is_allowed()) {
         packet_free(packet);
         return;
     }

@@ -4,6 +4,7 @@
 #include "net/ipv4.h"
 
 #include "net/counters.h"
+#include "net/ethernet.h"
 #include "net/icmp.h"
 #include "net/ipv4_header.h"
 #include "net/net_config.h"
@@ -12,9 +13,7 @@
 
 #define OPTION_END           0
 #define OPTION_NO_OPERATION  1
-#define FIRST_GROUP_ADDRESS  0xe0000000u /* 224.0.0.0: multicast, reserved, broadcast */
-#define LOOPBACK_NETWORK     127
-#define FRAGMENT_MASK        0x3fff /* more fragments, and the offset */
+#define FRAGMENT_MASK        0xbfff /* reserved, more fragments, and the offset */
 #define DHCP_CLIENT_PORT     68
 #define DESTINATION_PORT     2 /* offset in a UDP header */
 #define OPTION_LENGTH_OFFSET 1
@@ -73,7 +72,7 @@ static bool is_to_dhcp_client(const struct ipv4_receipt *receipt)
     uint32_t total = wire_get16(header + IPV4_TOTAL_LENGTH);
 
     return header[IPV4_PROTOCOL] == IPV4_PROTOCOL_UDP && receipt->destination != 0 &&
-           receipt->destination < FIRST_GROUP_ADDRESS &&
+           receipt->destination < IPV4_FIRST_GROUP &&
            total >= receipt->header_length + UDP_HEADER_BYTES &&
            wire_get16(header + receipt->header_length + DESTINATION_PORT) == DHCP_CLIENT_PORT;
 }
@@ -104,12 +103,10 @@ static bool source_is_sane(const struct packet *packet, const struct ipv4_receip
     if (packet->device == NULL) {
         return true; /* our own */
     }
-    if (source >> 24 == 0) {
-        return source == 0 && receipt->is_broadcast;
+    if (source == 0) {
+        return receipt->is_broadcast;
     }
-    return source < FIRST_GROUP_ADDRESS && source >> 24 != LOOPBACK_NETWORK &&
-           source != ipv4_address_of(packet->device) &&
-           !ipv4_is_broadcast_on(packet->device, source);
+    return ipv4_is_host_on(packet->device, source) && net_config_owner(source) == NULL;
 }
 
 /* Why a well-formed packet goes no further, or NET_COUNTER_COUNT. */
@@ -124,6 +121,8 @@ static enum net_counter address_obstacle(const struct packet *packet, struct ipv
     if ((wire_get16(receipt->header + IPV4_FRAGMENT) & FRAGMENT_MASK) != 0) {
         return NET_DROP_IPV4_FRAGMENT;
     }
+    /* Our own address in a frame to all is not to be answered either (RFC 1122, section 3.2.2). */
+    receipt->is_broadcast |= mac_is_group(receipt->header - ETHERNET_HEADER_BYTES);
     return NET_COUNTER_COUNT;
 }
 

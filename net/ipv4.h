@@ -22,7 +22,8 @@ struct ipv4_receipt {
     uint32_t source, destination;
     uint8_t *header;        /* in the packet's headroom */
     uint32_t header_length; /* with options */
-    bool is_broadcast;      /* the destination is, or is not ours yet (DHCP): never answered */
+    bool is_broadcast; /* the destination or the frame's is, or is not ours yet (DHCP): not answered
+                        */
 };
 
 /* The protocol handler of ethertype 0x0800. Takes the packet, its data at the IP header. For us is

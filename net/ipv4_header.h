@@ -20,6 +20,10 @@ enum {
     IPV4_DESTINATION = 16,
 };
 
+#define IPV4_DO_NOT_FRAGMENT  0x4000
+#define IPV4_FIRST_GROUP      0xe0000000u /* 224.0.0.0: multicast, reserved, broadcast */
+#define IPV4_LOOPBACK_NETWORK 127         /* the highest 8 bits */
+
 /* Sends a packet, data at the IP header, from @device to the station (or all) with address @mac,
  * and counts it if it went. Takes the packet. */
 void ipv4_send_to_station(struct net_device *device, const uint8_t mac[MAC_BYTES],
@@ -43,4 +47,20 @@ static inline bool ipv4_is_broadcast_on(const struct net_device *device, uint32_
 
     return address == IPV4_BROADCAST ||
            (own != 0 && mask < 0xfffffffeu && address == (own | ~mask));
+}
+
+/* Whether @address can be that of one host, to judge by @device's net: neither a group, nor
+ * loopback, nor "this network", nor the first or last address of the net, if it has more than two
+ * (RFC 1122 section 3.2.1.3). */
+static inline bool ipv4_is_host_on(const struct net_device *device, uint32_t address)
+{
+    uint32_t own = ipv4_address_of(device), host_bits = ~ipv4_mask_of(device);
+
+    if (address >= IPV4_FIRST_GROUP || address >> 24 == IPV4_LOOPBACK_NETWORK ||
+        address >> 24 == 0) {
+        return false;
+    }
+    /* All zeroes and all ones, with one added, are 1 and 0 in the bits of the host. */
+    return own == 0 || ((own ^ address) & ~host_bits) != 0 || host_bits <= 1 ||
+           ((address + 1) & host_bits) > 1;
 }

@@ -9,11 +9,8 @@
 #include "net/receive.h"
 #include "net/wire.h"
 
-#define VERSION_AND_LENGTH  0x45 /* 4, and 5 words */
-#define DO_NOT_FRAGMENT     0x4000
-#define FIRST_GROUP_ADDRESS 0xe0000000u
-#define LOOPBACK_NETWORK    127
-#define ANSWERS_TO_OWN_MAX  4 /* of the machine to itself, each inside the one before */
+#define VERSION_AND_LENGTH 0x45 /* 4, and 5 words */
+#define ANSWERS_TO_OWN_MAX 4    /* of the machine to itself, each inside the one before */
 
 static bool is_on_net_of(const struct net_device *device, uint32_t address)
 {
@@ -71,7 +68,7 @@ struct net_device *ipv4_route(uint32_t destination, uint32_t *next_hop)
     if (destination == IPV4_BROADCAST) {
         return first_with_address();
     }
-    if (destination >= FIRST_GROUP_ADDRESS || destination >> 24 == LOOPBACK_NETWORK ||
+    if (destination >= IPV4_FIRST_GROUP || destination >> 24 == IPV4_LOOPBACK_NETWORK ||
         destination >> 24 == 0) {
         return NULL;
     }
@@ -97,7 +94,7 @@ static void header_put(struct packet *packet, uint32_t source, uint32_t destinat
     wire_put16(header + IPV4_VERSION, VERSION_AND_LENGTH << 8);
     wire_put16(header + IPV4_TOTAL_LENGTH, (uint16_t)packet->length);
     wire_put16(header + IPV4_IDENTIFICATION, 0);
-    wire_put16(header + IPV4_FRAGMENT, DO_NOT_FRAGMENT);
+    wire_put16(header + IPV4_FRAGMENT, IPV4_DO_NOT_FRAGMENT);
     wire_put16(header + IPV4_TIME_TO_LIVE, (uint16_t)(IPV4_TTL << 8 | protocol));
     wire_put16(header + IPV4_CHECKSUM, 0);
     wire_put32(header + IPV4_SOURCE, source);

@@ -12,13 +12,15 @@ static struct mutex config_mutex = MUTEX("network configuration"); /* for change
 static uint32_t gateway;        /* atomic; what is used; 0: none */
 static uint32_t wished_gateway; /* under config_mutex; the command line's, usable or not; 0: none */
 
+uint64_t net_config_owned_bits;
+
 static uint32_t value_read(const uint32_t *value)
 {
     /* Acquire: pairs with address_publish(); the mask that belongs to an address comes first. */
     return __atomic_load_n(value, __ATOMIC_ACQUIRE);
 }
 
-struct net_device *net_config_owner(uint32_t address)
+struct net_device *net_config_find_owner(uint32_t address)
 {
     struct net_device *device;
 
@@ -122,6 +124,7 @@ static void address_publish(struct net_device *device, uint32_t address, uint32_
 {
     __atomic_store_n(&device->ipv4_address, 0, __ATOMIC_SEQ_CST);
     if (address != 0) {
+        __atomic_fetch_or(&net_config_owned_bits, 1ull << address % 64, __ATOMIC_RELAXED);
         /* The mask of no address stays as it was: somebody may have read the address before. */
         __atomic_store_n(&device->ipv4_mask, mask, __ATOMIC_RELEASE);
         /* Release: pairs with value_read(); without it the new address could be seen with mask 0.

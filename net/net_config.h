@@ -49,8 +49,19 @@ const char *net_config_gateway_fault(uint32_t *address);
  * net. Context: thread. */
 bool net_config_set_router(struct net_device *device, uint32_t address);
 
-/* The device whose own address @address is; NULL: none's. Context: any. */
-struct net_device *net_config_owner(uint32_t address);
+/* Bit address % 64 of each address that a device ever had, set before it has it: tells of most
+ * addresses that they are nobody's. Atomic; gains bits only. */
+extern uint64_t net_config_owned_bits;
+struct net_device *net_config_find_owner(uint32_t address);
+
+/* The device whose own address @address is; NULL: none's. Each packet received or sent asks.
+ * Context: any. */
+static inline struct net_device *net_config_owner(uint32_t address)
+{
+    uint64_t bits = __atomic_load_n(&net_config_owned_bits, __ATOMIC_RELAXED);
+
+    return (bits >> address % 64 & 1) != 0 ? net_config_find_owner(address) : NULL;
+}
 
 /* What DHCP is doing for a device: "off", "asking", "bound", "no answer"; @lease_ns (may be NULL):
  * what is left, UINT64_MAX: for ever. */

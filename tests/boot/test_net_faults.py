@@ -17,20 +17,23 @@ import time
 
 import pytest
 
-from frames import (ARP, BROADCAST_MAC, GUEST, ICMP, PEER, PEER_MAC, UDP, arp, ethernet, icmp,
-                    ipv4, mac_bytes, udp)
+from frames import (ARP, BROADCAST_MAC, GUEST, GUEST_MAC, ICMP, PEER, PEER_MAC, UDP, arp, ethernet,
+                    icmp, ipv4, mac_bytes, udp)
 from machine import SOME_FAILED
 from netpeer import (MODELS, STATIC, MonitoredMachine, Namespace, build_pktgen,
                      check_no_packet_is_lost, counters, device_counters, nic_options, pktgen_end,
                      queues, wait_for_echo, wait_for_link, wait_until)
 
-GROUP_MAC = "01:00:5e:00:00:01"
+GROUP_MAC, NOBODY_MAC = "01:00:5e:00:00:01", "00:00:00:00:00:00"
 # Reason, frame. Frames are padded to 60 bytes, as a sender does.
 BAD = [
     ("drop.ethertype_unknown", ethernet(b"", kind=0x86DD)),
     ("drop.ethertype_unknown", ethernet(b"", kind=46)),
     ("drop.ethernet_source", ethernet(ipv4(udp(b"x")), source=GROUP_MAC)),
     ("drop.ethernet_source", ethernet(arp(), ARP, source=BROADCAST_MAC)),
+    ("drop.ethernet_source", ethernet(ipv4(icmp(), protocol=ICMP), source=NOBODY_MAC)),
+    ("drop.ethernet_source", ethernet(ipv4(icmp(), protocol=ICMP), source=GUEST_MAC)),
+    ("drop.ethernet_source", ethernet(arp(), ARP, to=BROADCAST_MAC, source=GUEST_MAC)),
     ("drop.arp_malformed", ethernet(arp(hardware=6), ARP)),
     ("drop.arp_malformed", ethernet(arp(kind=0x0801), ARP)),
     ("drop.arp_malformed", ethernet(arp(sizes=(6, 16)), ARP)),
@@ -38,7 +41,12 @@ BAD = [
     ("drop.arp_malformed", ethernet(arp(operation=0), ARP)),
     ("drop.arp_malformed", ethernet(arp(operation=3), ARP)),
     ("drop.arp_malformed", ethernet(arp(sender_mac=GROUP_MAC), ARP)),
+    ("drop.arp_malformed", ethernet(arp(sender_mac=NOBODY_MAC), ARP)),
+    ("drop.arp_malformed", ethernet(arp(sender_mac=GUEST_MAC), ARP)),
     ("drop.arp_malformed", ethernet(arp(sender="224.0.0.1"), ARP)),
+    ("drop.arp_malformed", ethernet(arp(sender="127.0.0.1"), ARP)),
+    ("drop.arp_malformed", ethernet(arp(sender="10.0.2.255"), ARP)),
+    ("drop.arp_malformed", ethernet(arp(sender="10.0.2.0"), ARP)),
     ("drop.arp_not_for_us", ethernet(arp(target="10.0.2.99"), ARP, to=BROADCAST_MAC)),
     ("drop.arp_not_for_us", ethernet(arp(operation=2), ARP)),
     ("drop.arp_conflict", ethernet(arp(sender=GUEST), ARP)),
@@ -60,11 +68,15 @@ BAD = [
     ("drop.ipv4_source", ethernet(ipv4(udp(b"x", source="224.0.0.9"), source="224.0.0.9"))),
     ("drop.ipv4_source", ethernet(ipv4(udp(b"x", source=GUEST), source=GUEST))),
     ("drop.ipv4_source", ethernet(ipv4(udp(b"x", source="10.0.2.255"), source="10.0.2.255"))),
+    ("drop.ipv4_source", ethernet(ipv4(udp(b"x", source="10.0.2.0"), source="10.0.2.0"))),
     ("drop.ipv4_source", ethernet(ipv4(udp(b"x", source="0.0.0.0"), source="0.0.0.0"))),
+    ("drop.ipv4_source", ethernet(ipv4(udp(b"x", source="0.0.0.0"), source="0.0.0.0"),
+                                  to=BROADCAST_MAC)),
     ("drop.ipv4_not_for_us", ethernet(ipv4(udp(b"x", to="10.0.2.99"), to="10.0.2.99"))),
     ("drop.ipv4_fragment", ethernet(ipv4(udp(b"x" * 8), fragment=0x2000))),
     ("drop.ipv4_fragment", ethernet(ipv4(b"x" * 24, fragment=0x0001))),
     ("drop.ipv4_fragment", ethernet(ipv4(b"x" * 24, fragment=0x1FFF))),
+    ("drop.ipv4_fragment", ethernet(ipv4(udp(b"x"), fragment=0x8000))),
     ("drop.ipv4_protocol_unknown", ethernet(ipv4(b"x" * 20, protocol=6))),
     ("drop.ipv4_protocol_unknown", ethernet(ipv4(b"", protocol=255))),
     ("drop.icmp_short", ethernet(ipv4(b"\x08\0\xf7\xff", protocol=ICMP))),
@@ -86,6 +98,8 @@ BAD = [
     ("drop.answer_refused", ethernet(ipv4(udp(b"x", port=37, source_port=0)))),
     ("drop.answer_refused", ethernet(ipv4(udp(b"x", port=7, to="10.0.2.255"), to="10.0.2.255"),
                                      to=BROADCAST_MAC)),
+    ("drop.answer_refused", ethernet(ipv4(udp(b"x", port=7)), to=BROADCAST_MAC)),
+    ("drop.answer_refused", ethernet(ipv4(icmp(), protocol=ICMP), to=BROADCAST_MAC)),
     ("drop.udp_discarded", ethernet(ipv4(udp(b"x")))),
     ("drop.udp_discarded", ethernet(ipv4(udp(b"x", total=0)))),
     ("drop.udp_discarded", ethernet(ipv4(udp(b"x"), options=b"\x01\x01\x01\0"))),

@@ -186,6 +186,9 @@ static void frame_receive(const uint8_t *bytes, uint32_t length)
         return; /* all packets wait */
     }
     check_ends(&before, read_socket());
+    FUZZ_CHECK(hook_action != NET_ACTION_PASS || net_fake_sent_count == before.sent ||
+                   packet_may_be_answered(bytes, length, device->mac),
+               "a frame to a group, or from no single other station, was answered");
     check_sent();
 }
 

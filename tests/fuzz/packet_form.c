@@ -188,6 +188,16 @@ static void payload_check(const uint8_t *ip, const uint8_t *transport, uint32_t 
     }
 }
 
+bool packet_may_be_answered(const uint8_t *bytes, uint32_t length, const uint8_t own_mac[6])
+{
+    static const uint8_t nobody[6];
+    const uint8_t *source = bytes + 6;
+
+    return length >= ETHERNET && source[0] % 2 == 0 && memcmp(source, nobody, 6) != 0 &&
+           memcmp(source, own_mac, 6) != 0 &&
+           (bytes[0] % 2 == 0 || wire_get16(bytes + 12) == TYPE_ARP);
+}
+
 void packet_check_form(const uint8_t *bytes, uint32_t length, const uint8_t own_mac[6])
 {
     const uint8_t *ip = bytes + ETHERNET;

@@ -34,5 +34,9 @@ void packet_form_fix(uint8_t *bytes, uint32_t length, bool of_header, bool of_pa
  * ARP question its answer. To be mended by packet_form_fix(). */
 void packet_form_turn(uint8_t *bytes, uint32_t length, const uint8_t own_mac[6]);
 
+/* Whether a received frame may be answered: not one from a group, nobody or ourselves, nor an IP
+ * packet in a frame to a group. ARP is asked of all. */
+bool packet_may_be_answered(const uint8_t *bytes, uint32_t length, const uint8_t own_mac[6]);
+
 /* Aborts unless a frame that was sent has the right source, lengths and checksums. */
 void packet_check_form(const uint8_t *bytes, uint32_t length, const uint8_t own_mac[6]);

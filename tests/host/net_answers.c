@@ -77,6 +77,14 @@ static void broadcasts_are_not_answered(void **state)
     frame_fix_udp(&frame);
     receive(&frame);
     expect_counted(NET_RECEIVED_IPV4, NET_RECEIVED_UDP, NET_DROP_ANSWER, -1);
+    frame_udp(&frame, 4000, PORT, 10); /* our own address, in a frame to all */
+    memcpy(frame.bytes, all_mac, 6);
+    receive(&frame);
+    expect_counted(NET_RECEIVED_IPV4, NET_RECEIVED_UDP, NET_DROP_ANSWER, -1);
+    frame_icmp(&frame, 8, 0, 56);
+    memcpy(frame.bytes, all_mac, 6);
+    receive(&frame);
+    expect_counted(NET_RECEIVED_IPV4, NET_RECEIVED_ICMP, NET_DROP_ANSWER, -1);
     assert_int_equal(net_fake_sent_count, 0);
     udp_unbind(PORT);
     net_end();
@@ -123,10 +131,33 @@ static void other_user_of_our_address_is_named_once_a_minute(void **state)
                    -1);
     assert_string_equal(strchr(net_fake_log, '\n') + 1, first); /* once more */
     net_fake_log[0] = '\0';
-    frame_arp(&frame, 1, own_mac, OWN_ADDRESS, OWN_ADDRESS); /* our own, from a hub */
+    frame_arp(&frame, 1, own_mac, OWN_ADDRESS, OWN_ADDRESS); /* says that it is us */
     receive(&frame);
-    expect_counted(NET_RECEIVED_ARP, NET_DROP_ARP_NOT_FOR_US, -1);
+    expect_counted(NET_RECEIVED_ARP, NET_DROP_ARP_MALFORMED, -1);
     assert_string_equal(net_fake_log, "");
+    assert_int_equal(net_fake_sent_count, 0);
+    net_end();
+}
+
+static void arp_answers_single_hosts_alone(void **state)
+{
+    static const uint32_t senders[] = {0x7f000001, NET_BROADCAST, 0x0a000000, 1, 0xe0000001};
+    static const uint8_t nobody[6];
+    struct frame frame;
+
+    (void)state;
+    net_begin();
+    for (unsigned i = 0; i < ARRAY_COUNT(senders); i++) {
+        frame_arp(&frame, 1, peer_mac, senders[i], OWN_ADDRESS);
+        receive(&frame);
+        expect_counted(NET_RECEIVED_ARP, NET_DROP_ARP_MALFORMED, -1);
+    }
+    frame_arp(&frame, 1, nobody, PEER_ADDRESS, OWN_ADDRESS);
+    receive(&frame);
+    expect_counted(NET_RECEIVED_ARP, NET_DROP_ARP_MALFORMED, -1);
+    frame_arp(&frame, 1, own_mac, PEER_ADDRESS, OWN_ADDRESS);
+    receive(&frame);
+    expect_counted(NET_RECEIVED_ARP, NET_DROP_ARP_MALFORMED, -1);
     assert_int_equal(net_fake_sent_count, 0);
     net_end();
 }
@@ -135,6 +166,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(only_what_went_out_is_counted_as_sent),
     cmocka_unit_test(broadcasts_are_not_answered),
     cmocka_unit_test(services_that_answer_each_other_come_to_an_end),
+    cmocka_unit_test(arp_answers_single_hosts_alone),
     cmocka_unit_test(other_user_of_our_address_is_named_once_a_minute),
 };
 

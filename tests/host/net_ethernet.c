@@ -70,6 +70,31 @@ static void frames_from_groups_are_dropped(void **state)
     net_end();
 }
 
+static void frames_from_nobody_or_ourselves_are_dropped(void **state)
+{
+    static const uint8_t nobody[6];
+    struct frame frame;
+
+    (void)state;
+    net_begin();
+    frame_icmp(&frame, 8, 0, 56);
+    memcpy(frame.bytes + 6, nobody, 6);
+    receive(&frame);
+    expect_counted(NET_DROP_ETHERNET_SOURCE, -1);
+    memcpy(frame.bytes + 6, own_mac, 6);
+    receive(&frame);
+    expect_counted(NET_DROP_ETHERNET_SOURCE, -1);
+    for (unsigned bit = 1; bit < 48; bit++) { /* each bit matters; 0: a group */
+        for (unsigned i = 0; i < 2; i++) {
+            memcpy(frame.bytes + 6, i == 0 ? nobody : own_mac, 6);
+            frame.bytes[6 + bit / 8] ^= (uint8_t)(1 << bit % 8);
+            receive(&frame);
+            expect_counted(NET_RECEIVED_IPV4, NET_RECEIVED_ICMP, NET_SENT_ICMP, -1);
+        }
+    }
+    net_end();
+}
+
 static void types_without_a_protocol_are_dropped(void **state)
 {
     struct frame frame;
@@ -156,6 +181,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(frames_of_impossible_length_are_dropped),
     cmocka_unit_test(frames_for_others_and_groups_are_dropped),
     cmocka_unit_test(frames_from_groups_are_dropped),
+    cmocka_unit_test(frames_from_nobody_or_ourselves_are_dropped),
     cmocka_unit_test(types_without_a_protocol_are_dropped),
     cmocka_unit_test(hook_decides_before_anyone_looks),
     cmocka_unit_test(answers_that_cannot_be_sent_are_counted),

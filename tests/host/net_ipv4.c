@@ -202,13 +202,17 @@ static void set_addresses(struct frame *frame, uint32_t source, uint32_t destina
 
 static void sources_that_are_no_single_host_are_dropped(void **state)
 {
-    static const uint32_t sources[] = {OWN_ADDRESS, NET_BROADCAST, IPV4_BROADCAST, 0xe0000001,
-                                       0xefffffff,  0xf0000001,    0x7f000001,     0,
-                                       0x00000001};
+    static const uint32_t sources[] = {OWN_ADDRESS, NET_BROADCAST, IPV4_BROADCAST,   0xe0000001,
+                                       0xefffffff,  0xf0000001,    0x7f000001,       0,
+                                       0x00000001,  0x0a000000,    OWN_ADDRESS + 64, 0x0a000180};
     struct frame frame;
 
     (void)state;
     net_begin();
+    assert_non_null(net_fake_device_add(1, OWN_ADDRESS + 64, NET_MASK)); /* our other card's */
+    assert_non_null(net_fake_device_add(2, 0x0a000180, NET_MASK));
+    net_fake_sent_count = 0;
+    net_counters_take();
     frame_icmp(&frame, 8, 0, 56);
     for (unsigned i = 0; i < ARRAY_COUNT(sources); i++) {
         set_addresses(&frame, sources[i], OWN_ADDRESS);
@@ -277,7 +281,8 @@ static void small_nets_have_no_broadcast(void **state)
 
 static void fragments_are_dropped(void **state)
 {
-    static const uint16_t fields[] = {0x2000, 0x0001, 0x1fff, 0x3001, 0x6000, 0xa000, 0x0100};
+    static const uint16_t fields[] = {0x2000, 0x0001, 0x1fff, 0x3001, 0x6000,
+                                      0xa000, 0x0100, 0x8000, 0xc000};
     struct frame frame;
 
     (void)state;
