@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#include "kernel/cross_call.h"
 #include "net/net_config.h"
 #include "net/net_poll.h"
 #include "net/receive.h"
@@ -41,11 +40,6 @@ static void fake_transmit_start(struct net_device *device, unsigned queue)
 {
     (void)device;
     (void)queue;
-}
-
-/* Interrupts: there are none. */
-void interrupt_handlers_wait(void)
-{
 }
 
 /* Threads of queues: there are none. */
