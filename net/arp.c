@@ -103,12 +103,13 @@ static bool is_well_formed(const struct packet *packet)
 /* Another station says that it has our address. */
 static void report_conflict(const struct net_device *device, uint32_t address, const uint8_t *mac)
 {
-    static uint64_t reported_ns; /* atomic; 0: never */
-    uint64_t now_ns = clock_now_ns(), before_ns = __atomic_load_n(&reported_ns, __ATOMIC_RELAXED);
+    static uint64_t last_ns[NET_DEVICE_MAX]; /* atomic; 0: never */
+    uint64_t *reported_ns = &last_ns[device->index];
+    uint64_t now_ns = clock_now_ns(), before_ns = __atomic_load_n(reported_ns, __ATOMIC_RELAXED);
     char text[IPV4_TEXT_BYTES];
 
     if ((before_ns != 0 && now_ns - before_ns < CONFLICT_LOG_NS) ||
-        !__atomic_compare_exchange_n(&reported_ns, &before_ns, now_ns, false, __ATOMIC_RELAXED,
+        !__atomic_compare_exchange_n(reported_ns, &before_ns, now_ns, false, __ATOMIC_RELAXED,
                                      __ATOMIC_RELAXED)) {
         return;
     }

@@ -10,11 +10,10 @@
 const uint8_t mac_broadcast[MAC_BYTES] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
 /* The most frequent first. */
-const struct net_protocol net_protocols[] = {
-    {.type = ETHERTYPE_IPV4, .name = "ipv4", .receive = ipv4_receive},
-    {.type = ETHERTYPE_ARP, .name = "arp", .receive = arp_receive},
+static const struct net_protocol net_protocols[] = {
+    {.type = ETHERTYPE_IPV4, .receive = ipv4_receive},
+    {.type = ETHERTYPE_ARP, .receive = arp_receive},
 };
-const unsigned net_protocol_count = sizeof(net_protocols) / sizeof(net_protocols[0]);
 
 static const struct net_protocol *protocol_find(uint16_t type)
 {

@@ -19,11 +19,8 @@
  * stands behind the ethernet header (which is still there, in the headroom). */
 struct net_protocol {
     uint16_t type;
-    const char *name;
     void (*receive)(struct packet *packet);
 };
-extern const struct net_protocol net_protocols[];
-extern const unsigned net_protocol_count;
 
 extern const uint8_t mac_broadcast[MAC_BYTES];
 
