@@ -92,6 +92,8 @@ def test_help_prints_every_detail(shell, command):
     ("spin 1 50001", "'50001'"),
     ("spin --no-interrupts", "argument missing"),
     ("test nosuch", "nosuch"),
+    ("test poke nosuch", "nosuch"),
+    ("test poke rounds_are_exact more", "more"),
     ("bench", "bench"),
     ("bench nosuch", "nosuch"),
     ("bench calls --calls 0", "'0' is out of range"),

@@ -9,6 +9,7 @@
 #include "kernel/console.h"
 #include "kernel/heap.h"
 #include "kernel/page_allocator.h"
+#include "kernel/string.h"
 #include "kernel/text_snapshot.h"
 #include "kernel/thread.h"
 #include "net/net_device.h"
@@ -140,15 +141,33 @@ static void suite_leaves_machine_as_found(struct test *test, const struct machin
     }
 }
 
-static bool suite_run(const struct test_suite *suite, struct test_totals *totals,
+/* Whether case @index of the suite is among those that are to run. */
+static bool is_wanted(const struct test_suite *suite, size_t index, const char *name)
+{
+    return name == NULL || strcmp(suite->cases[index].name, name) == 0;
+}
+
+static size_t wanted_count(const struct test_suite *suite, const char *name)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < suite->case_count; i++) {
+        count += is_wanted(suite, i, name);
+    }
+    return count;
+}
+
+static bool suite_run(const struct test_suite *suite, const char *name, struct test_totals *totals,
                       bool (*stop)(void *argument), void *argument)
 {
     unsigned failed_before = totals->failed;
     console_print("    KTAP version 1\n    # Subtest: %s\n    1..%zu\n", suite->name,
-                  suite->case_count + 1);
+                  wanted_count(suite, name) + 1);
     struct machine_state before = machine_state_now();
     unsigned number = 0;
     for (size_t i = 0; i < suite->case_count; i++) {
+        if (!is_wanted(suite, i, name)) {
+            continue;
+        }
         struct test test = {.name = suite->cases[i].name, .stop = stop, .stop_argument = argument};
         if (stop(argument)) {
             test_skip(&test, "stopped by Ctrl-C");
@@ -163,8 +182,8 @@ static bool suite_run(const struct test_suite *suite, struct test_totals *totals
     return totals->failed == failed_before;
 }
 
-struct test_totals test_run(const struct test_suite *suite, bool (*stop)(void *argument),
-                            void *argument)
+struct test_totals test_run(const struct test_suite *suite, const char *name,
+                            bool (*stop)(void *argument), void *argument)
 {
     struct test_totals totals = {0};
     size_t count = 0;
@@ -179,7 +198,7 @@ struct test_totals test_run(const struct test_suite *suite, bool (*stop)(void *a
     unsigned number = 0;
     for (size_t i = 0; i < count; i++) {
         if (suite == NULL || suite == test_suites[i]) {
-            bool passed = suite_run(test_suites[i], &totals, stop, argument);
+            bool passed = suite_run(test_suites[i], name, &totals, stop, argument);
             console_print("%s %u %s\n", passed ? "ok" : "not ok", ++number, test_suites[i]->name);
         }
     }

@@ -51,11 +51,12 @@ struct test_totals {
     unsigned passed, failed, skipped;
 };
 
-/* Runs one suite, or all with @suite NULL, and prints KTAP, with all keys and the default protocol
- * as at boot; afterwards they are again as the caller had them. @stop is polled between cases.
+/* Runs one suite, or all with @suite NULL, of a suite all cases or, unless @name is NULL, the one
+ * of that name and the runner's own; prints KTAP. All keys and the default protocol are as at boot
+ * meanwhile; afterwards they are again as the caller had them. @stop is polled between cases.
  * Context: thread. */
-struct test_totals test_run(const struct test_suite *suite, bool (*stop)(void *argument),
-                            void *argument);
+struct test_totals test_run(const struct test_suite *suite, const char *name,
+                            bool (*stop)(void *argument), void *argument);
 
 /* For the macros below. Return the condition. */
 bool test_expect(struct test *test, bool condition, const char *text, const char *file, int line);

@@ -3,7 +3,8 @@
 """Breaks the kernel on purpose, one mutant after the other: the case named for it must fail.
 
 Usage: run.py [NAME...]. Invariant: the tree itself is never changed; each mutant is built in
-build/mutants/NAME from a copy that starts with the objects already built. A run of all mutants that
+build/mutants/NAME from a copy that starts with the objects already built, while the one before it
+runs; only the case named for it runs. A run of all mutants that
 notices each leaves build/mutants/kernel.tsv for tools/mutant_table.py. Callers: make mutants.
 """
 
@@ -11,6 +12,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests/boot"), str(ROOT / "tools"), str(pathlib.Path(__file__).parent)]
@@ -68,8 +70,9 @@ def judge(mutant, output, status):
 
 
 def boot(mutant, image):
-    """Runs the mutant's suite; returns (output, QEMU's status or None when out of time)."""
-    with Machine(f"mutant-{mutant.name}", command_line=f'run="test {mutant.suite}; exit"',
+    """Runs the mutant's case; returns (output, QEMU's status or None when out of time)."""
+    command = f"test {mutant.suite} {mutant.case}"
+    with Machine(f"mutant-{mutant.name}", command_line=f'run="{command}; exit"',
                  image=image) as machine:
         try:
             status = machine.exit_status(TIME_LIMIT_SECONDS)
@@ -88,13 +91,15 @@ def main():
     failed = 0
     if len(wanted) == len(MUTANTS):
         mutant_table.forget(BUILD / "mutants", "kernel")
-    for mutant in wanted:
-        try:
-            fault = judge(mutant, *boot(mutant, build(mutant)))
-        except ValueError as error:
-            fault = str(error)
-        failed += fault is not None
-        print(f"  MUTANT {mutant.name}: {fault or 'noticed'}", flush=True)
+    with ThreadPoolExecutor(max_workers=1) as builder:
+        images = [builder.submit(build, mutant) for mutant in wanted]
+        for mutant, image in zip(wanted, images):
+            try:
+                fault = judge(mutant, *boot(mutant, image.result()))
+            except ValueError as error:
+                fault = str(error)
+            failed += fault is not None
+            print(f"  MUTANT {mutant.name}: {fault or 'noticed'}", flush=True)
     if len(wanted) == len(MUTANTS) and not failed:
         mutant_table.save(BUILD / "mutants", "kernel", result_rows(MUTANTS))
     print(f"kernel mutants: {len(wanted) - failed} passed, {failed} failed, 0 skipped")
