@@ -70,7 +70,7 @@ $(foreach test,$(KERNEL_HOST_TESTS),$(eval $(call kernel_host_program,$(test))))
 
 # For mutants.py: program $(TEST) with $(MUTANT) in the place of $(ORIGINAL). Of the programs here,
 # those that own mutants:
-host-mutants: $(HOST)/drivers_e1000_reset_lies \
+host-mutants: $(addprefix $(HOST)/drivers_e1000_,receive transmit reset_lies) \
     $(addprefix $(HOST)/drivers_virtio_,queue queue_lies net pci_lies)
 host-mutants: $(addprefix $(HOST)/net_,address dhcp_client dhcp_message)
 

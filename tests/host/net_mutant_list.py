@@ -79,8 +79,8 @@ MUTANTS = [
     Mutant("broadcast answered", "net/ipv4_send.c", "if (receipt->is_broadcast) {", "if (false) {",
            "net_ipv4", "echo_to_a_broadcast_address_is_not_answered"),
     Mutant("answer from an address that is not ours", "net/ipv4.c",
-           "    return receipt->is_broadcast;\n",
-           "    bool is_ours = receipt->is_broadcast;\n"
+           "is_to_dhcp_client(receipt));\n    return receipt->is_broadcast;\n",
+           "is_to_dhcp_client(receipt));\n    bool is_ours = receipt->is_broadcast;\n"
            "    receipt->is_broadcast = is_ours && address != 0;\n    return is_ours;\n",
            "net_ipv4", "device_without_an_address_listens_for_dhcp_alone"),
     Mutant("larger net chosen", "net/ipv4_send.c",

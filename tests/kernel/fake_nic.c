@@ -240,6 +240,9 @@ static bool fake_transmit(struct net_device *device, unsigned index, struct pack
     struct fake_queue *queue = &nic->queues[index];
 
     guard_enter(nic, &queue->is_transmitted_to);
+    for (uint32_t i = 0; i < nic->transmit_pauses; i++) {
+        cpu_relax();
+    }
 
     uint64_t flags = spinlock_lock_save(&queue->lock);
 

@@ -71,7 +71,8 @@ struct fake_nic {
     struct fake_nic_options options;
     struct fake_queue queues[FAKE_QUEUES_MAX];
     /* atomic: */
-    bool holds_transmit; /* the doorbell is not heard until fake_nic_release() */
+    uint32_t transmit_pauses; /* a transmission takes as long as that many PAUSEs */
+    bool holds_transmit;      /* the doorbell is not heard until fake_nic_release() */
     bool refuses_reset;
     bool is_resetting;   /* the driver's reset() runs */
     uint32_t violations; /* two threads in a function made for one, anybody in a reset */

@@ -101,8 +101,10 @@ static void full_transmit_ring_drops_by_reason(struct test *test)
     fake_nic_remove(test, nic);
 }
 
-/* All CPUs send on one queue. The card notes when two are in its functions at once; each frame is
- * sent or counted as dropped, none twice. Could miss a lock that is held almost long enough. */
+/* All CPUs send on one queue. The card notes when two are in its functions at once, in which it
+ * stays long enough for that; each frame is sent or counted as dropped, none twice. Could miss a
+ * lock that is held almost long enough. */
+#define SENDERS_PAUSES 200u
 #define SENDERS_FRAMES 3000u
 #define SENDERS_NS     300000000ull /* and not longer, however slow the host */
 
@@ -137,6 +139,7 @@ static void senders_take_turns(struct test *test)
         return;
     }
     senders.nic = nic;
+    nic->transmit_pauses = SENDERS_PAUSES;
     senders.sent = senders.no_packet = senders.tried = 0;
     senders.end_ns = clock_now_ns() + SENDERS_NS;
     if (EXPECT(test, workers_start(&workers, true, send_many, NULL))) {

@@ -4,8 +4,8 @@
 
 Usage: run.py [NAME...]. Invariant: the tree itself is never changed; each mutant is built in
 build/mutants/NAME from a copy that starts with the objects already built, while the one before it
-runs; only the case named for it runs. A run of all mutants that
-notices each leaves build/mutants/kernel.tsv for tools/mutant_table.py. Callers: make mutants.
+runs; only the case named for it runs. A run of all mutants that notices each leaves
+build/mutants/kernel.tsv for tools/mutant_table.py. Callers: make mutants.
 """
 
 import pathlib
