@@ -77,6 +77,22 @@ void platform_lock(void);
 void platform_unlock(void);
 bool platform_lock_is_held(void); /* by this thread */
 
+/* The change lock, a mutex that is taken before the patch lock: changes that are more than one
+ * batch, or a batch and a grace period, are made one after the other. Held while waiting for grace
+ * periods; so no code that a grace period waits for may take it. */
+void platform_change_lock(void);
+void platform_change_unlock(void);
+bool platform_change_lock_is_held(void); /* by this thread */
+
+/* A grace period: returns when every thread that may have been inside patched code at the call, a
+ * preempted one included, has been seen outside: it has blocked, slept or yielded of its own will,
+ * or said so (the host knows how); and every interrupt handler that ran at the call has ended.
+ * Context: platform_may_patch(), patch lock not held.
+ * Ordering: full; what such a thread did inside is visible to the caller.
+ * Returns false if a thread did not come out for as long as the host is willing to wait; the host
+ * has named it. */
+PATCH_MUST_CHECK bool platform_synchronize(void);
+
 /* True if this context may take the patch lock and wait for all CPUs: a thread, interrupts on, no
  * spinlock held, not inside a handler; or early boot with one CPU. */
 bool platform_may_patch(void);

@@ -28,6 +28,10 @@ const char *patch_status_text(enum patch_status status)
         [PATCH_ERR_NO_TARGET] = "the call cannot be without a target",
         [PATCH_ERR_NOT_INITIALIZED] = "not initialized yet",
         [PATCH_ERR_MITIGATION] = "unknown mitigation",
+        [PATCH_ERR_SHAPE] = "unknown shape, or an image that is not aligned",
+        [PATCH_ERR_NO_SLOT] = "the dispatcher is full; the program runs through its fallback",
+        [PATCH_ERR_NO_ENTRY] = "not in the dispatcher",
+        [PATCH_ERR_NOT_LEFT] = "a thread does not leave the code that is to go away",
     };
 
     return (unsigned)status < PATCH_STATUS_COUNT ? texts[status] : "unknown status";

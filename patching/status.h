@@ -34,6 +34,10 @@ enum patch_status {
     PATCH_ERR_NO_TARGET,       /* NULL for a static call that needs a target */
     PATCH_ERR_NOT_INITIALIZED, /* its table has not been initialized successfully yet */
     PATCH_ERR_MITIGATION,      /* unknown mitigation */
+    PATCH_ERR_SHAPE,           /* unknown shape, or an image that is not aligned */
+    PATCH_ERR_NO_SLOT,         /* a dispatcher has as many entries as it can */
+    PATCH_ERR_NO_ENTRY,        /* what is to be removed is not there */
+    PATCH_ERR_NOT_LEFT,        /* a thread did not leave code that is to go away */
     PATCH_STATUS_COUNT
 };
 

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+/* Packet programs: small functions that say of each received frame what is to become of it, before
+ * any protocol sees it; attached per device and queue, run through the dispatcher `receive`.
+ *
+ * Built-in ones are C functions; generated ones are code that this kernel writes for itself, one
+ * function each, in memory of its own (program_code.h). A program gets the packet and its own data:
+ *
+ *     unsigned program(const void *context, const void *instructions)
+ *                      struct packet *      struct net_program_data *
+ *
+ * and returns an enum net_action; any other value counts as abort. It may change the frame, not
+ * free it, and does not sleep: that is what lets a grace period prove that nobody runs it any more.
+ *
+ * Invariants: a queue has one program or none; a program that is attached is in the dispatcher, or
+ * the dispatcher was full and it runs through the fallback, and that is shown; once
+ * net_program_attach() or _detach() has returned, no frame meets the program that was replaced.
+ * Callers: shell commands, benches, tests; receive.c runs them. */
+#pragma once
+
+#include "net/net_device.h"
+#include "patching/xdp_call.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The dispatcher of all devices and queues. */
+DECLARE_XDP_CALL(receive);
+
+#define NET_PROGRAM_GENERATED_MAX 64
+#define NET_PROGRAM_ALL_QUEUES    UINT32_MAX
+
+struct net_program {
+    struct xdp_program xdp; /* what receive.c needs */
+    const char *summary;
+    bool is_generated;
+    /* under the program lock: */
+    uint32_t users;      /* queues it is attached to, and references by hand */
+    uint32_t dispatched; /* of them, those that the dispatcher knows of */
+};
+
+enum net_program_status {
+    NET_PROGRAM_OK,
+    NET_PROGRAM_FULL, /* done, but the dispatcher has no entry left: runs through the fallback */
+    NET_PROGRAM_NO_QUEUE,  /* the device has no such queue */
+    NET_PROGRAM_SAME,      /* that program is attached there already */
+    NET_PROGRAM_NONE,      /* there is none to detach, or to remove */
+    NET_PROGRAM_IN_USE,    /* still attached somewhere: cannot be unloaded */
+    NET_PROGRAM_NO_MEMORY, /* no room for generated code, or all 64 exist */
+    NET_PROGRAM_PATCH,     /* the text could not be changed: see the patch_error */
+};
+
+/* Attaches @program to a queue of @device or to all of them, in place of what is there (one update
+ * of the dispatcher each). Context: thread, may patch. Returns anything but NET_PROGRAM_OK and
+ * _FULL with nothing changed; @error (may be NULL) is filled in for NET_PROGRAM_PATCH. */
+enum net_program_status net_program_attach(struct net_device *device, uint32_t queue,
+                                           struct net_program *program, struct patch_error *error);
+enum net_program_status net_program_detach(struct net_device *device, uint32_t queue,
+                                           struct patch_error *error);
+
+/* The program of a queue, NULL: none; may be outdated on return. Context: any. */
+struct net_program *net_program_of(const struct net_device *device, uint32_t queue);
+
+/* A reference by hand: puts @program into the dispatcher without attaching it (to fill it, to warm
+ * it), and takes it out. At most one by hand for each program. */
+enum net_program_status net_program_enter(struct net_program *program, struct patch_error *error);
+enum net_program_status net_program_leave(struct net_program *program, struct patch_error *error);
+
+/* Generates program number @number, below NET_PROGRAM_GENERATED_MAX ("gen7"), and unloads it: its
+ * memory is int3 again once nobody can be in it. */
+enum net_program_status net_program_generate(uint32_t number, struct net_program **program,
+                                             struct patch_error *error);
+enum net_program_status net_program_unload(struct net_program *program, struct patch_error *error);
+
+/* All programs, built-in ones first; NULL: no more, or none of that name. Context: thread. */
+struct net_program *net_program_at(unsigned index);
+struct net_program *net_program_find(const char *name);
+
+/* Makes a C function a program for as long as the caller likes: for benches, tests and `pkt count`.
+ * It is not listed. */
+void net_program_initialize(struct net_program *program, const char *name,
+                            dispatched_function *function, const void *instructions);
+
+/* Frames by what the programs of a queue said of them, since boot. Context: any. */
+uint64_t net_program_count(const struct net_device *device, uint32_t queue, enum net_action action);
+
+const char *net_program_status_text(enum net_program_status status);

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+/* Time stamps of calls on live traffic, for whoever chooses between ways to make a call.
+ *
+ * While a trial runs, each call goes through a sampler, which notes the time and the target and
+ * then makes the call the way that is being tried. What a way costs shows in the gaps between one
+ * call and the next on the same CPU: everything else a caller does between them is the same for all
+ * ways, and a misprediction is in the gap wherever its price is paid.
+ *
+ * Invariant: one CPU records at a time, the first that comes; the buffer never overflows; nobody
+ * waits. A thread that is preempted inside trial_record() may add one stale sample to a later
+ * trial: noise, not harm. Callers: dispatcher_auto.c, the samplers that DEFINE_XDP_CALL makes. */
+#pragma once
+
+#include "patching/platform.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { TRIAL_SAMPLES = 1024 };
+
+#define TRIAL_NO_CPU  UINT32_MAX       /* nobody records */
+#define TRIAL_ANY_CPU (UINT32_MAX - 1) /* whoever calls first */
+
+struct trial_sample {
+    uint64_t ticks; /* platform_time_ticks() */
+    uint64_t target;
+};
+
+/* All atomic, relaxed where not said otherwise: */
+struct trial {
+    uint32_t cpu;   /* that records */
+    uint32_t count; /* of samples; released by the recording CPU */
+    struct trial_sample samples[TRIAL_SAMPLES];
+};
+
+/* Forgets all samples and lets @cpu record, or TRIAL_ANY_CPU. Context: one thread at a time, nobody
+ * records. */
+void trial_start(struct trial *trial, uint32_t cpu);
+
+/* Nobody records any more, but for a call on its way. Returns the number of samples; they are valid
+ * until the next start. Ordering: acquire; partner: the release of count in trial_record(). */
+uint32_t trial_stop(struct trial *trial);
+
+bool trial_is_full(const struct trial *trial);
+
+/* The CPU that records or recorded; TRIAL_ANY_CPU, TRIAL_NO_CPU: none has. */
+uint32_t trial_cpu(const struct trial *trial);
+
+/* From the sampler: notes a call of @target, if this is the CPU and there is room. Context: that of
+ * the call. */
+void trial_record(struct trial *trial, uint64_t target);
+
+/* What a call cost: the mean gap, those that are far above the median (an interrupt, an idle pause,
+ * another thread) cut down to a limit. In 1/TRIAL_COST_UNIT ticks; 0 if there are fewer than two
+ * samples. Pure. */
+#define TRIAL_COST_UNIT 256u
+uint64_t trial_cost(const struct trial_sample *samples, uint32_t count);
