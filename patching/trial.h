@@ -7,8 +7,9 @@
  * ways, and a misprediction is in the gap wherever its price is paid.
  *
  * Invariant: one CPU records at a time, the first that comes; the buffer never overflows; nobody
- * waits. A thread that is preempted inside trial_record() may add one stale sample to a later
- * trial: noise, not harm. Callers: dispatcher_auto.c, the samplers that DEFINE_XDP_CALL makes. */
+ * waits. A thread that is preempted inside trial_record(), between two instructions, may spoil one
+ * later trial with samples of an older one: noise, not harm. Callers: dispatcher_auto.c, the
+ * samplers that DEFINE_XDP_CALL makes. */
 #pragma once
 
 #include "patching/platform.h"
@@ -51,8 +52,17 @@ uint32_t trial_cpu(const struct trial *trial);
  * the call. */
 void trial_record(struct trial *trial, uint64_t target);
 
-/* What a call cost: the mean gap, those that are far above the median (an interrupt, an idle pause,
- * another thread) cut down to a limit. In 1/TRIAL_COST_UNIT ticks; 0 if there are fewer than two
- * samples. Pure. */
+/* What a call cost: the mean of all gaps, each cut down to TRIAL_LIMIT_MEDIANS times their median.
+ *
+ * A mean, since hits and mispredictions make two heaps of gaps, 10 to 25 ns apart, and their shares
+ * are what differs between ways to make a call: a median would see one heap alone. Both are within
+ * a few medians: a median is not below what the sampler itself takes, which is the price of a
+ * misprediction or two. An interrupt, an idle pause, another thread is tens of medians and more:
+ * each then counts as TRIAL_LIMIT_MEDIANS calls, 0.7 % of a full buffer. Time that goes back counts
+ * as a gap of 0.
+ *
+ * In 1/TRIAL_COST_UNIT ticks; 0 if there are fewer than two samples, or if time stood still. Pure;
+ * no memory but @samples, which are gone through some 30 times. */
+enum { TRIAL_LIMIT_MEDIANS = 8 };
 #define TRIAL_COST_UNIT 256u
 uint64_t trial_cost(const struct trial_sample *samples, uint32_t count);
