@@ -57,9 +57,11 @@ struct dispatcher_image_request {
 /* Writes the image for @request to @bytes, which has room for DISPATCHER_HALF_BYTES, and its length
  * to @length. Context: any.
  * Returns PATCH_ERR_SHAPE for an unknown shape or an address that is not aligned, PATCH_ERR_FULL
- * for too many targets, PATCH_ERR_DUPLICATE if they do not ascend, PATCH_ERR_RANGE if one is not a
- * sign-extended 32-bit number, or it or the fallback is out of a jump's reach; then @culprit (may
- * be NULL) is the address concerned and @bytes mean nothing. */
+ * for too many targets, PATCH_ERR_DUPLICATE if they do not ascend or if @hottest names one twice,
+ * PATCH_ERR_NO_ENTRY if it names one that is not there, PATCH_ERR_RANGE if a target is not a
+ * sign-extended 32-bit number, or if it or the fallback is out of reach of a jump anywhere in the
+ * half: what one shape takes, all take. Then @culprit (may be NULL) is the address concerned, or
+ * the wrong number in @hottest, and @bytes mean nothing. */
 PATCH_MUST_CHECK enum patch_status dispatcher_image_generate(
     const struct dispatcher_image_request *request, uint8_t *bytes, size_t *length,
     uint64_t *culprit);

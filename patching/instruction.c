@@ -9,13 +9,16 @@
 
 /* Every length has one nop that is one instruction. */
 /* clang-format off */
-static const uint8_t insn_nop[PATCH_SITE_LENGTH_MAX][PATCH_SITE_LENGTH_MAX] = {
+static const uint8_t insn_nop[INSN_NOP_LENGTH_MAX][INSN_NOP_LENGTH_MAX] = {
     {0x90},                               /* nop */
     {0x66, 0x90},                         /* 66 nop */
     {0x0f, 0x1f, 0x00},                   /* nop dword [rax] */
     {0x0f, 0x1f, 0x40, 0x00},             /* nop dword [rax + disp8] */
     {0x0f, 0x1f, 0x44, 0x00, 0x00},       /* nop dword [rax + rax + disp8] */
     {0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00}, /* 66 nop dword [rax + rax + disp8] */
+    {0x0f, 0x1f, 0x80, 0, 0, 0, 0},       /* nop dword [rax + disp32] */
+    {0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0},    /* nop dword [rax + rax + disp32] */
+    {0x66, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0},
 };
 /* clang-format on */
 
@@ -96,6 +99,17 @@ enum patch_status instruction_encode(const struct instruction *instruction, uint
         }
     }
     return PATCH_ERR_LENGTH;
+}
+
+void instruction_fill_nops(uint8_t *bytes, size_t length)
+{
+    while (length > 0) {
+        size_t nop = length < INSN_NOP_LENGTH_MAX ? length : INSN_NOP_LENGTH_MAX;
+
+        bytes_copy(bytes, insn_nop[nop - 1], nop);
+        bytes += nop;
+        length -= nop;
+    }
 }
 
 /* The only form that may begin with byte @first, or NULL. */

@@ -24,6 +24,15 @@ enum instruction_opcode {
     INSN_PREFIX_CS = 0x2e,     /* ignored in 64-bit mode: pads XOR */
     INSN_XOR = 0x31,           /* xor r/m32, r32 */
     INSN_MODRM_EAX_EAX = 0xc0, /* operand byte of xor eax, eax */
+    INSN_REX_W = 0x48,         /* prefix: operands of 64 bits */
+    INSN_GROUP1_IMM32 = 0x81,  /* cmp and others, r/m, imm32 sign-extended */
+    INSN_MODRM_CMP_RDX = 0xfa, /* operand byte of cmp rdx, imm32 */
+};
+
+/* What the opcode of a conditional jump tells: the last four bits. */
+enum instruction_condition {
+    INSN_CONDITION_EQUAL = 4,
+    INSN_CONDITION_GREATER = 15, /* signed */
 };
 
 enum instruction_length {
@@ -33,6 +42,8 @@ enum instruction_length {
     INSN_CALL32_LENGTH = 5,
     INSN_RETURN_ZERO_LENGTH = 5,
     INSN_JCC32_LENGTH = 6,
+    INSN_CMP_RDX_LENGTH = 7,
+    INSN_NOP_LENGTH_MAX = 9, /* of the recommended ones */
 };
 
 enum instruction_kind {
@@ -74,6 +85,10 @@ PATCH_MUST_CHECK enum patch_status instruction_encode(const struct instruction *
 PATCH_MUST_CHECK enum patch_status instruction_decode(const uint8_t *bytes, size_t length,
                                                       uint64_t address,
                                                       struct instruction *instruction);
+
+/* Fills the first @length @bytes with nops, as few as there can be, the longest first. They are for
+ * gaps that nobody runs through: several nops are no site. Context: any. */
+void instruction_fill_nops(uint8_t *bytes, size_t length);
 
 /* Writes assembler text ("jne 0xffffffff80101234", "nop5"), NUL-terminated, cut at @size.
  * INSTRUCTION_TEXT_SIZE bytes always suffice. Returns @buffer. */
