@@ -25,6 +25,7 @@ static const char *const known_names[] = {
     "idle",
     "mitigation",
     "sync_timeout_ms",
+    "grace_timeout_ms",
     "static_call_updates",
     "ip",
     "gw",

@@ -17,6 +17,7 @@
 #include "kernel/command_line.h"
 #include "kernel/console.h"
 #include "kernel/cross_call.h"
+#include "kernel/grace_period.h"
 #include "kernel/idle.h"
 #include "kernel/log.h"
 #include "kernel/page_allocator.h"
@@ -54,13 +55,14 @@ static void sites_initialize(void)
     require_table("entry of function", function_trace_initialize(&error), &error);
 }
 
-/* Takes protocol= and sync_timeout_ms= from the command line. */
+/* Takes protocol=, sync_timeout_ms= and grace_timeout_ms= from the command line. */
 static void patching_initialize(void)
 {
     const char *name = command_line_get("protocol");
     enum patch_protocol_id id = name != NULL ? patch_protocol_find(name) : patch_protocol_default();
     enum patch_status status = patch_protocol_set_default(id, 0);
     uint64_t patience_ms = IPI_PATIENCE_NS / 1000000;
+    uint64_t grace_ms = GRACE_TIMEOUT_MS;
 
     if (status == PATCH_ERR_UNSAFE) {
         log_warning("command line: protocol=%s is refused: %s", name, protocol_danger(id));
@@ -77,6 +79,8 @@ static void patching_initialize(void)
     }
     command_line_get_number("sync_timeout_ms", 1, 59999, &patience_ms);
     ipi_set_patience_ns(patience_ms * 1000000);
+    command_line_get_number("grace_timeout_ms", 1, GRACE_TIMEOUT_MS_MAX, &grace_ms);
+    grace_timeout_set_ms(grace_ms);
 }
 
 /* Takes mitigation= from the command line. Behind the text snapshot, which is what tests go back

@@ -11,12 +11,14 @@
 #include "arch/paging.h"
 #include "arch/percpu.h"
 #include "arch/stop_cpus.h"
+#include "kernel/grace_period.h"
 #include "kernel/mutex.h"
 #include "kernel/panic.h"
 #include "kernel/patch_hold.h"
 #include "kernel/thread.h"
 
 static struct mutex patch_mutex = MUTEX("patch lock");
+static struct mutex change_mutex = MUTEX("change lock"); /* before patch_mutex */
 
 bool platform_text_is_patchable(const void *address, size_t length)
 {
@@ -75,6 +77,32 @@ void platform_unlock(void)
 bool platform_lock_is_held(void)
 {
     return mutex_is_held(&patch_mutex);
+}
+
+void platform_change_lock(void)
+{
+    if (platform_lock_is_held()) {
+        panic("change lock: taken with the patch lock held, which comes behind it");
+    }
+    mutex_lock(&change_mutex);
+}
+
+void platform_change_unlock(void)
+{
+    mutex_unlock(&change_mutex);
+}
+
+bool platform_change_lock_is_held(void)
+{
+    return mutex_is_held(&change_mutex);
+}
+
+bool platform_synchronize(void)
+{
+    if (platform_lock_is_held()) {
+        panic("grace period: waited for with the patch lock held");
+    }
+    return synchronize_tasks();
 }
 
 bool platform_may_patch(void)

@@ -34,9 +34,14 @@ struct run_queue *run_queue_of(uint32_t cpu);
  * Context: any but NMI. */
 void run_queue_enqueue(struct thread *thread);
 
+enum switch_reason {
+    SWITCH_OWN_WILL,   /* blocks, sleeps, yields, moves, ends: outside patched code */
+    SWITCH_PREEMPTION, /* anywhere */
+};
+
 /* Gives the CPU to the next thread. Context: interrupts off, preempt_count 0. Returns when the
  * caller runs again, interrupts still off. */
-void schedule(void);
+void schedule(enum switch_reason reason);
 
 /* Second half of a switch, in the new thread: unlocks the queue that schedule() locked. */
 void schedule_finish(void);

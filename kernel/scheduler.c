@@ -10,6 +10,7 @@
 #include "arch/instructions.h"
 #include "arch/ipi.h"
 #include "arch/traps.h"
+#include "kernel/grace_period.h"
 #include "kernel/panic.h"
 #include "kernel/wait_queue.h"
 
@@ -122,7 +123,7 @@ static void account_locked(struct thread *previous, struct thread *next, uint64_
     next->ready_ns = 0; /* also when the key has just gone off: no wait may span that time */
 }
 
-void schedule(void)
+void schedule(enum switch_reason reason)
 {
     struct cpu *cpu = this_cpu();
     if (interrupts_enabled() || cpu->preempt_count != 0) {
@@ -133,6 +134,7 @@ void schedule(void)
     spinlock_lock(&queue->lock);
     cpu->need_reschedule = false;
     struct thread *previous = queue->current;
+    previous->is_preempted = reason == SWITCH_PREEMPTION;
     if (previous->state == THREAD_RUNNABLE && previous != queue->idle) {
         if (previous->cpu == cpu->index) {
             queue_append_locked(queue, previous);
@@ -142,6 +144,9 @@ void schedule(void)
     }
     uint64_t now_ns = clock_now_ns();
     struct thread *next = queue_pop_locked(queue);
+    if (!next->is_preempted) {
+        grace_period_note_outside(&next->outside_period); /* the caller too, if nobody else runs */
+    }
     queue->slice_end_ns = now_ns + THREAD_SLICE_NS;
     if (next != previous) {
         account_locked(previous, next, now_ns);
@@ -175,7 +180,7 @@ void thread_preempt_from_interrupt(void)
             current->preemptions++;
         }
     }
-    schedule();
+    schedule(SWITCH_PREEMPTION);
 }
 
 void preempt_enable(void)
@@ -185,7 +190,7 @@ void preempt_enable(void)
     if (cpu->preempt_count == 0 && cpu->need_reschedule && cpu->current != NULL &&
         interrupts_enabled()) {
         uint64_t flags = interrupts_save();
-        schedule();
+        schedule(SWITCH_PREEMPTION);
         interrupts_restore(flags);
     }
 }
@@ -249,7 +254,7 @@ void thread_set_blocked(uint64_t deadline_ns)
 
 void thread_block_prepared(void)
 {
-    schedule();
+    schedule(SWITCH_OWN_WILL);
 }
 
 void thread_sleep_until_ns(uint64_t deadline_ns)
@@ -260,7 +265,7 @@ void thread_sleep_until_ns(uint64_t deadline_ns)
     queue->current->state = THREAD_SLEEPING;
     sleepers_insert_locked(queue, queue->current, deadline_ns);
     spinlock_unlock(&queue->lock);
-    schedule();
+    schedule(SWITCH_OWN_WILL);
     interrupts_restore(flags);
 }
 
@@ -272,7 +277,7 @@ void thread_sleep_ns(uint64_t duration_ns)
 void thread_yield(void)
 {
     uint64_t flags = interrupts_save();
-    schedule();
+    schedule(SWITCH_OWN_WILL);
     interrupts_restore(flags);
 }
 

@@ -105,7 +105,7 @@ void thread_idle_loop(void)
         if (__atomic_load_n(&queue->first, __ATOMIC_RELAXED) == NULL) {
             static_call(cpu_idle)();
         } else {
-            schedule();
+            schedule(SWITCH_OWN_WILL);
             interrupts_enable();
         }
     }
@@ -179,7 +179,7 @@ void thread_exit(void)
     self->state = THREAD_DEAD;
     spinlock_unlock(&queue->lock);
     wait_queue_wake_all(&exit_queue);
-    schedule();
+    schedule(SWITCH_OWN_WILL);
     panic("thread %s: ran on after its end", self->name);
 }
 
@@ -218,9 +218,11 @@ bool thread_pin(uint32_t cpu)
     if (self->cpu != cpu) {
         struct run_queue *queue = run_queue_of(self->cpu);
         spinlock_lock(&queue->lock);
-        self->cpu = cpu; /* schedule() sees that it no longer belongs here and sends it over */
+        /* schedule() sees that it no longer belongs here and sends it over. Release: pairs with
+         * thread_is_away() in grace_period.c. */
+        __atomic_store_n(&self->cpu, cpu, __ATOMIC_RELEASE);
         spinlock_unlock(&queue->lock);
-        schedule();
+        schedule(SWITCH_OWN_WILL);
     }
     interrupts_restore(flags);
     return true;

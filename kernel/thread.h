@@ -42,10 +42,14 @@ struct thread {
     uint64_t started_ns; /* when it last got the CPU */
     uint64_t run_ns;     /* CPU time up to then */
     uint64_t switches;   /* times it got the CPU */
+    bool is_preempted;   /* when it last lost the CPU, that was against its will */
     /* with the key sched_stats on, else 0: */
     uint64_t ready_ns;    /* when it last became runnable */
     uint64_t wait_ns;     /* total time runnable but not running */
     uint64_t preemptions; /* times it lost the CPU against its will */
+    /* atomic, written by the CPU it runs on: newest grace period that saw it outside
+     * (kernel/grace_period.h) */
+    uint64_t outside_period;
     /* under the lock of the wait queue it is in: */
     struct thread *wait_next;
     /* under the thread-list lock: */
@@ -86,6 +90,12 @@ void thread_sleep_ns(uint64_t duration_ns);
 bool thread_pin(uint32_t cpu);
 
 struct thread *thread_current(void);
+
+/* Whether @thread is the idle thread of a CPU. */
+static inline bool thread_is_idle(const struct thread *thread)
+{
+    return thread->stack_top == 0;
+}
 
 /* Whether @cpu may be named where a CPU is asked for. */
 bool cpu_index_is_online(uint32_t cpu);

@@ -15,7 +15,7 @@ enum { QUADWORD = sizeof(uint64_t) };
 uint8_t *const arena = (uint8_t *)ARENA_ADDRESS;
 struct machine machine;
 
-static bool text_is_open, lock_is_held, cpus_are_parked;
+static bool text_is_open, lock_is_held, change_lock_is_held, cpus_are_parked;
 static bool in_trap; /* the handler runs: on another CPU, so text may be open */
 static unsigned trap_cpu;
 static unsigned window_writes;
@@ -88,10 +88,11 @@ void machine_finish(void)
                    "CPU %u still has %u references", i, patch_trap_cpus[i].references);
         patch_trap_cpus[i].references = 0;
     }
-    FUZZ_CHECK(machine.end != END_NONE || (!text_is_open && !lock_is_held && !cpus_are_parked),
-               "left behind: text open %d, locked %d, parked %d", text_is_open, lock_is_held,
-               cpus_are_parked);
-    text_is_open = lock_is_held = cpus_are_parked = in_trap = false;
+    FUZZ_CHECK(machine.end != END_NONE ||
+                   (!text_is_open && !lock_is_held && !change_lock_is_held && !cpus_are_parked),
+               "left behind: text open %d, locked %d, change locked %d, parked %d", text_is_open,
+               lock_is_held, change_lock_is_held, cpus_are_parked);
+    text_is_open = lock_is_held = change_lock_is_held = cpus_are_parked = in_trap = false;
     machine.fail_write = machine.silent_round = 0;
 }
 
@@ -280,6 +281,36 @@ void platform_unlock(void)
 bool platform_lock_is_held(void)
 {
     return lock_is_held;
+}
+
+void platform_change_lock(void)
+{
+    expect_not_parked(__func__);
+    FUZZ_CHECK(!change_lock_is_held && !lock_is_held && machine.may_patch,
+               "change lock: held %d, patch lock %d, may patch %d", change_lock_is_held,
+               lock_is_held, machine.may_patch);
+    change_lock_is_held = true;
+}
+
+void platform_change_unlock(void)
+{
+    expect_not_parked(__func__);
+    FUZZ_CHECK(change_lock_is_held, "change lock: unlocked twice");
+    change_lock_is_held = false;
+}
+
+bool platform_change_lock_is_held(void)
+{
+    return change_lock_is_held;
+}
+
+/* The fuzzers' CPUs fetch and are gone: between two calls nobody stands in any code. */
+bool platform_synchronize(void)
+{
+    expect_not_parked(__func__);
+    FUZZ_CHECK(!lock_is_held && machine.may_patch, "grace period: patch lock %d, may patch %d",
+               lock_is_held, machine.may_patch);
+    return true;
 }
 
 bool platform_may_patch(void)

@@ -18,6 +18,7 @@ static char log_text[LOG_SIZE];
 static size_t log_length;
 static bool text_is_open;
 static bool lock_is_held;
+static bool change_lock_is_held;
 static bool cpus_are_stopped;
 static uint64_t ticks;
 
@@ -46,6 +47,7 @@ void recorder_reset(void)
     log_text[0] = '\0';
     text_is_open = false;
     lock_is_held = false;
+    change_lock_is_held = false;
     cpus_are_stopped = false;
     watcher_reset();
 }
@@ -210,6 +212,37 @@ void platform_unlock(void)
 bool platform_lock_is_held(void)
 {
     return lock_is_held;
+}
+
+void platform_change_lock(void)
+{
+    assert_false(change_lock_is_held);
+    assert_false(lock_is_held); /* it comes before the patch lock */
+    assert_true(recorder.may_patch);
+    change_lock_is_held = true;
+}
+
+void platform_change_unlock(void)
+{
+    assert_true(change_lock_is_held);
+    change_lock_is_held = false;
+}
+
+bool platform_change_lock_is_held(void)
+{
+    return change_lock_is_held;
+}
+
+bool platform_synchronize(void)
+{
+    assert_false(lock_is_held || text_is_open || cpus_are_stopped);
+    assert_true(recorder.may_patch);
+    recorder.synchronizes++;
+    log_call('G');
+    if (recorder.on_synchronize != NULL) {
+        recorder.on_synchronize();
+    }
+    return !recorder.synchronize_fails;
 }
 
 bool platform_may_patch(void)

@@ -49,14 +49,17 @@ struct recorder {
     void (*on_sync)(void);         /* called before the CPUs have serialised */
     void (*on_relax)(void);
     void (*on_step)(enum patch_step step, enum patch_moment moment);
-    void (*on_lock)(void); /* called while platform_lock() waits for its turn */
-    jmp_buf *on_fatal;     /* where platform_fatal() goes; NULL: it fails the test */
+    void (*on_lock)(void);  /* called while platform_lock() waits for its turn */
+    bool synchronize_fails; /* a thread does not come out: platform_synchronize() returns false */
+    void (*on_synchronize)(void); /* called while platform_synchronize() waits */
+    jmp_buf *on_fatal;            /* where platform_fatal() goes; NULL: it fails the test */
 
     /* counted: */
     unsigned writes;
     unsigned rounds; /* syncs and stops */
     unsigned relaxes;
     unsigned work_requests;
+    unsigned synchronizes; /* grace periods, those that failed included */
     unsigned mixtures;
     uint64_t traps; /* simulated and emulated */
     const char *fatal_what;
@@ -75,7 +78,8 @@ void recorder_watch(uint64_t address, const uint8_t *old_bytes, const uint8_t *n
 /* Fails unless every CPU has serialised since the last write to a site watched. */
 void recorder_expect_synced(void);
 
-/* Calls so far: ( open, w write, q quadword, ) close, S sync, [ stop, ] release. Empty: the text
+/* Calls so far: ( open, w write, q quadword, ) close, S sync, [ stop, ] release, G grace
+ * period. Empty: the text
  * was not touched. */
 const char *recorder_log(void);
 
