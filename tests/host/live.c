@@ -6,6 +6,7 @@
 #include "patching/breakpoint.h"
 #include "patching/platform.h"
 #include "tests/host/live_clock.h"
+#include "tests/host/live_grace.h"
 #include "tests/host/live_stop.h"
 #include "tests/host/live_text.h"
 
@@ -97,10 +98,12 @@ void live_enter_cpu(unsigned cpu)
 {
     cpu_index = cpu;
     live_stop_register(cpu);
+    live_grace_enter(cpu);
 }
 
 void live_leave_cpu(void)
 {
+    live_grace_leave(cpu_index);
     live_stop_unregister(cpu_index);
 }
 

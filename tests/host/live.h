@@ -6,6 +6,7 @@
 #include "patching/step.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <ucontext.h>
 
 enum { LIVE_CPU_MAX = 16 };
@@ -19,6 +20,15 @@ const char *live_initialize(void);
  * code; and no CPU any more, before it ends. */
 void live_enter_cpu(unsigned cpu);
 void live_leave_cpu(void);
+
+/* The calling thread, a CPU, is outside of what platform_synchronize() protects: it and the signal
+ * handlers that run on it. Others wait for that until it comes or the thread leaves its CPU; the
+ * caller of platform_synchronize() counts as outside. Costs a load and a store. Ordering: release;
+ * partner: the acquire in platform_synchronize(). */
+void live_checkpoint(void);
+
+/* How long platform_synchronize() waits for a thread; 10 s unless set. */
+void live_set_grace_limit(uint64_t ns);
 
 /* What platform_step_reached() calls; NULL: nothing. Context: no batch in flight. */
 void live_set_hold(void (*hold)(enum patch_step step, enum patch_moment moment));
