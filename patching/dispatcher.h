@@ -35,6 +35,7 @@
 
 #include "patching/dispatcher_choice.h"
 #include "patching/dispatcher_image.h"
+#include "patching/dispatcher_set.h"
 #include "patching/static_call.h"
 #include "patching/trial.h"
 
@@ -48,11 +49,6 @@ typedef unsigned dispatcher_function(const void *context, const void *instructio
 
 /* The fallback: indirect_thunk.asm. */
 extern dispatcher_function __x86_indirect_thunk_rdx;
-
-struct dispatcher_entry {
-    uint64_t target;
-    uint32_t references; /* 1 at least */
-};
 
 /* What happened to it; changes under the change lock. */
 struct dispatcher_statistics {
@@ -71,14 +67,13 @@ struct dispatcher {
     uint8_t *image; /* two halves of DISPATCHER_HALF_BYTES, generated text */
     struct trial *trial;
     /* under the change lock: */
-    uint32_t count;
-    struct dispatcher_entry entries[DISPATCHER_ENTRY_MAX]; /* by target, signed */
-    uint8_t hottest[DISPATCHER_ENTRY_MAX];                 /* numbers of entries */
+    struct dispatcher_set set;
     enum dispatcher_shape shape;
     bool is_sampled;
-    unsigned half;         /* that the entry goes to, or that it went to last */
-    bool needs_grace;      /* somebody may still be in the other half */
-    uint32_t image_length; /* of the image in use; 0: entry goes to the fallback */
+    unsigned half;         /* that was written last */
+    uint32_t image_length; /* of the image there; 0: the entry needs none */
+    uint32_t written[2];   /* bytes of a half that are not int3 */
+    bool needs_grace;      /* somebody may be in an image that the entry left */
     uint64_t generation;   /* counts changes of the set of entries */
     struct dispatcher_statistics statistics;
     struct dispatcher_choice choice; /* of shapes, by dispatcher_auto.c */
@@ -90,12 +85,12 @@ struct dispatcher {
  * if something goes, or if the last one is not over yet.
  * Ordering: what the caller did before is visible to whoever goes through the new entry. When an
  * entry is gone on return, every thread that was in the old image or in @from has been seen
- * outside. Returns PATCH_ERR_NO_ENTRY (@from is none), PATCH_ERR_NO_SLOT (64 others: @to works,
- * through the fallback; nothing has changed), PATCH_ERR_RANGE (@to is no sign-extended 32-bit
- * address or out of reach), PATCH_ERR_NOT_LEFT (a thread did not come out in time), or what a batch
- * returns; then nothing has changed, and @error (may be NULL) names the culprit. One exception,
- * PATCH_ERR_NOT_LEFT with @error->name "removed": the change is made, but a thread may still be in
- * @from: its memory must stay. */
+ * outside.
+ * Returns PATCH_ERR_NO_ENTRY (@from is none), PATCH_ERR_NO_SLOT (64 others: @to works, through the
+ * fallback), PATCH_ERR_RANGE (@to is no sign-extended 32-bit address or out of reach),
+ * PATCH_ERR_NOT_LEFT (a thread did not come out in time), or what a batch returns; then nothing has
+ * changed, and @error (may be NULL) names the culprit. PATCH_ERR_STILL_INSIDE is the exception: the
+ * change is made, but a thread may still be in @from: its memory must stay. */
 PATCH_MUST_CHECK enum patch_status dispatcher_update(struct dispatcher *dispatcher,
                                                      dispatched_function *from,
                                                      dispatched_function *to,
@@ -105,9 +100,9 @@ PATCH_MUST_CHECK enum patch_status dispatcher_update(struct dispatcher *dispatch
 struct dispatcher_form {
     enum dispatcher_shape shape;
     bool is_sampled;
-    const uint64_t *hottest; /* targets, hottest first; those it does not name keep their order */
-    uint32_t hottest_count;  /* behind them */
-    uint64_t generation;     /* that the caller has seen, or UINT64_MAX: any */
+    const uint64_t *hottest; /* targets, see dispatcher_set_rank(); NULL: as they are */
+    uint32_t hottest_count;
+    uint64_t generation; /* that the caller has seen, or UINT64_MAX: any */
 };
 
 /* Makes it so: one batch, none if it is so. Context, ordering and returns as dispatcher_update();

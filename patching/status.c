@@ -31,6 +31,7 @@ const char *patch_status_text(enum patch_status status)
         [PATCH_ERR_SHAPE] = "unknown shape, or an image that is not aligned",
         [PATCH_ERR_NO_SLOT] = "the dispatcher is full; the program runs through its fallback",
         [PATCH_ERR_NO_ENTRY] = "not in the dispatcher",
+        [PATCH_ERR_STILL_INSIDE] = "done, but a thread may still be in what was removed",
         [PATCH_ERR_NOT_LEFT] = "a thread does not leave the code that is to go away",
     };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* Outcomes of everything in patching/. Invariant: whatever is not PATCH_OK has changed no text and
- * no count; struct patch_error names the culprit. Used by: every file of this room and
- * its users. */
+/* Outcomes of everything in patching/. Invariant: whatever is neither PATCH_OK nor
+ * PATCH_ERR_STILL_INSIDE has changed no text that anybody executes, and no count; struct
+ * patch_error names the culprit. Used by: every file of this room and its users. */
 #pragma once
 
 #include <stdint.h>
@@ -38,6 +38,7 @@ enum patch_status {
     PATCH_ERR_NO_SLOT,         /* a dispatcher has as many entries as it can */
     PATCH_ERR_NO_ENTRY,        /* what is to be removed is not there */
     PATCH_ERR_NOT_LEFT,        /* a thread did not leave code that is to go away */
+    PATCH_ERR_STILL_INSIDE,    /* done, but a thread may still be in what was removed */
     PATCH_STATUS_COUNT
 };
 

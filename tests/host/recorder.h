@@ -38,6 +38,7 @@ struct recorder {
                              * answer; 0: it does */
     bool may_patch;
     bool tolerates_mixtures; /* counts them instead of failing */
+    bool ignores_unwatched;  /* writes outside all sites are not looked at: generated text */
     bool fetches_bytewise;   /* see platform_quadword_is_fetched_whole() */
     bool text_needs_refresh; /* see platform_text_needs_refresh() */
     bool has_no_worker;      /* platform_request_work() fails */

@@ -260,6 +260,9 @@ void watcher_note_byte(uint64_t address)
     uint8_t value = *(const uint8_t *)address;
     uint8_t mixture[PATCH_SITE_LENGTH_MAX] = {0};
 
+    if (site == NULL && recorder.ignores_unwatched) {
+        return;
+    }
     if (site == NULL) {
         fail_msg("write outside all sites: %#lx", (unsigned long)address);
         return;
