@@ -3,6 +3,7 @@
  * a loop and does nothing else but take interrupts. */
 #include "arch/instructions.h"
 #include "kernel/bench.h"
+#include "kernel/grace_period.h"
 #include "kernel/thread.h"
 
 const char *const bench_load_names[] = {"idle", "busy", NULL};
@@ -22,6 +23,7 @@ static void load_thread(void *argument)
     __atomic_fetch_add(&load.running, 1, __ATOMIC_RELEASE);
     while (!__atomic_load_n(&load.stop, __ATOMIC_RELAXED)) {
         load.work();
+        thread_checkpoint();
         rounds++;
         cpu_relax();
     }

@@ -16,6 +16,7 @@
 #include "arch/instructions.h"
 #include "kernel/bench_sites.h"
 #include "kernel/console.h"
+#include "kernel/grace_period.h"
 #include "kernel/thread.h"
 #include "patching/heap_sort.h"
 
@@ -102,6 +103,7 @@ static void runner_thread(void *argument)
     while (!__atomic_load_n(&must_stop, __ATOMIC_RELAXED)) {
         uint32_t result = bench_sites_run(first_site);
 
+        thread_checkpoint();
         cpu_relax();
         uint64_t end = read_tsc();
         uint64_t after = __atomic_load_n(&flip_sequence, __ATOMIC_ACQUIRE);

@@ -4,6 +4,7 @@
 #include "arch/clock.h"
 #include "arch/instructions.h"
 #include "kernel/console.h"
+#include "kernel/grace_period.h"
 #include "kernel/options.h"
 #include "kernel/shell.h"
 #include "kernel/table.h"
@@ -27,6 +28,7 @@ static void spin_thread(void *argument)
     /* Release: pairs with the acquire in spin_start(): the command returns to a CPU that spins. */
     __atomic_store_n(&spin->started, true, __ATOMIC_RELEASE);
     while (clock_now_ns() < spin->end_ns) {
+        thread_checkpoint();
         cpu_relax();
     }
     interrupts_restore(flags);

@@ -7,6 +7,7 @@
 #include "kernel/command_line.h"
 #include "kernel/completion.h"
 #include "kernel/console.h"
+#include "kernel/grace_period.h"
 #include "kernel/line_editor.h"
 #include "kernel/nearest_word.h"
 #include "kernel/string.h"
@@ -45,6 +46,7 @@ const char *shell_nearest_command(const char *word)
 bool shell_interrupted(const struct shell_session *session)
 {
     (void)session;
+    thread_checkpoint(); /* a command that asks is between two pieces of its work */
     return console_interrupt_requested();
 }
 

@@ -47,7 +47,7 @@ _Noreturn void shell_run(void);
 void shell_execute(struct shell_session *session, char *text, bool echo);
 
 /* Whether the user wants the running command to stop (Ctrl-C). Long commands ask at least every 100
- * ms and end with COMMAND_FAILED. */
+ * ms, in nobody's callback (a checkpoint: kernel/grace_period.h), and end with COMMAND_FAILED. */
 bool shell_interrupted(const struct shell_session *session);
 
 /* Returns the command, or NULL. */

@@ -14,6 +14,7 @@
 #include "arch/clock.h"
 #include "arch/instructions.h"
 #include "kernel/format.h"
+#include "kernel/grace_period.h"
 #include "kernel/thread.h"
 
 DEFINE_STATIC_KEY_FALSE(net_poll_timed);
@@ -93,6 +94,7 @@ static void poll_until_empty(struct net_queue *queue)
     /* Before the ring is looked at: pairs with the exchange in net_queue_kick(). */
     (void)__atomic_exchange_n(&queue->is_scheduled, false, __ATOMIC_SEQ_CST);
     while (!is_kept_off(queue)) {
+        thread_checkpoint(); /* between two polls the thread is in no program and no hook */
         if (queue_poll(queue) < NET_POLL_BUDGET) {
             if (!device->operations->interrupt_on(device, queue->index)) {
                 break;

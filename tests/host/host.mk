@@ -29,7 +29,8 @@ HOST_KEYS := test_static_key test_static_key_changes test_static_call_transactio
 HOST_CALLS := $(filter test_static_call%,$(HOST_TESTS))
 HOST_XDP_CALLS := $(filter test_dispatcher test_dispatcher_auto test_live_dispatcher,$(HOST_TESTS))
 HOST_LIVE_TESTS := $(filter test_live% test_static_key_races test_static_call_races,$(HOST_TESTS))
-HOST_LIVE := $(addprefix $(HOST)/,live.o live_clock.o live_grace.o live_sites.o live_stop.o live_text.o)
+HOST_LIVE := $(addprefix $(HOST)/,live.o live_clock.o live_grace.o live_sites.o live_stop.o \
+    live_text.o)
 
 # What is linked for a program: itself, what it needs besides patching/, and sections to define.
 # $(2): where objects are. Code that makes static calls goes through the link-time pass.

@@ -10,6 +10,7 @@
 #include "kernel/command_line.h"
 #include "kernel/completion.h"
 #include "kernel/console.h"
+#include "kernel/grace_period.h"
 #include "kernel/shell.h"
 #include "tests/host/kernel_fake_console.h"
 
@@ -29,6 +30,10 @@ bool console_read_character(char *character)
 void console_wait_input(void)
 {
     longjmp(out_of_input, 1);
+}
+
+void thread_checkpoint(void)
+{
 }
 
 bool console_interrupt_requested(void)

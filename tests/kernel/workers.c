@@ -3,6 +3,7 @@
 #include "tests/kernel/workers.h"
 
 #include "arch/instructions.h"
+#include "kernel/grace_period.h"
 #include "kernel/thread.h"
 
 #define POLL_NS 100000ull
@@ -13,6 +14,7 @@ static void worker_run(void *argument)
     __atomic_fetch_add(&workers->arrived, 1, __ATOMIC_RELAXED);
     /* Acquire: pairs with the release in workers_go(). */
     while (!__atomic_load_n(&workers->go, __ATOMIC_ACQUIRE)) {
+        thread_checkpoint();
         cpu_relax();
     }
     workers->work(workers->argument);
@@ -53,6 +55,7 @@ bool workers_start(struct workers *workers, bool here, void (*work)(void *argume
 
 bool workers_should_stop(const struct workers *workers)
 {
+    thread_checkpoint();
     /* Relaxed: pairs with the store in workers_join(); nothing else hangs on it. */
     return __atomic_load_n(&workers->stop, __ATOMIC_RELAXED);
 }

@@ -24,6 +24,8 @@ struct workers {
 bool workers_start(struct workers *workers, bool here, void (*work)(void *argument),
                    void *argument);
 
+/* Whether workers_join() was called. A checkpoint (kernel/grace_period.h): asked in nobody's
+ * callback. */
 bool workers_should_stop(const struct workers *workers);
 
 /* Asks all to stop and waits for them. */
