@@ -38,7 +38,8 @@ host_object = $(2)/$(1)$(if $(filter $(HOST_CALLS) $(HOST_XDP_CALLS),$(1)),.part
 host_platform = $(if $(filter $(HOST_LIVE_TESTS),$(1)),$(HOST_LIVE),$(HOST_RECORDER)) \
     $(if $(filter $(HOST_KEYS),$(1)),$(HOST)/keys.o) \
     $(if $(filter test_lazy_call%,$(1)),$(HOST)/lazies.o) \
-    $(if $(filter test_indirect_thunk%,$(1)),$(HOST)/thunk_call.o)
+    $(if $(filter test_dispatcher_image%,$(1)),$(HOST)/dispatcher_listing.o) \
+    $(if $(filter test_indirect_thunk% test_dispatcher_image_calls,$(1)),$(HOST)/thunk_call.o)
 host_sections = $(if $(filter $(HOST_KEYS) test_static_key% test_live,$(1)),$(HOST_KEY_SECTIONS)) \
     $(if $(filter $(HOST_CALLS) $(HOST_XDP_CALLS),$(1)),$(HOST_CALL_SECTIONS)) \
     $(if $(filter $(HOST_XDP_CALLS),$(1)),$(call section_bounds,dispatchers)) \

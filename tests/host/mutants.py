@@ -17,6 +17,7 @@ import resource
 import subprocess
 import sys
 
+from dispatcher_mutant_list import MUTANTS as DISPATCHER_MUTANTS
 from drivers_mutant_list import MUTANTS as DRIVERS_MUTANTS
 from mutant_list import MUTANTS as PATCHING_MUTANTS
 from net_mutant_list import MUTANTS as NET_MUTANTS
@@ -28,7 +29,7 @@ import mutant_table  # noqa: E402
 # A mutant that goes round and round is stopped by the CPU time it takes, whatever else the machine
 # does; one that waits for ever, by the clock.
 CPU_LIMIT_S, TIMEOUT_S = 10, 40
-MUTANTS = PATCHING_MUTANTS + DRIVERS_MUTANTS + NET_MUTANTS
+MUTANTS = PATCHING_MUTANTS + DISPATCHER_MUTANTS + DRIVERS_MUTANTS + NET_MUTANTS
 
 
 def limit_cpu_time():

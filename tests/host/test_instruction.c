@@ -237,6 +237,28 @@ static void near_misses_of_every_kind_are_refused(void **state)
     }
 }
 
+static void gaps_are_filled_with_the_fewest_nops(void **state)
+{
+    (void)state;
+    for (size_t gap = 0; gap <= 40; gap++) {
+        uint8_t bytes[41];
+        size_t at = 0, nops = 0;
+
+        memset(bytes, 0xcc, sizeof(bytes));
+        instruction_fill_nops(bytes, gap);
+        while (at < gap) {
+            size_t length = zydis_decode(bytes + at, gap - at);
+
+            assert_int_equal(length, gap - at < 9 ? gap - at : 9); /* the longest first */
+            assert_int_equal(zydis_instruction.mnemonic, ZYDIS_MNEMONIC_NOP);
+            at += length;
+            nops++;
+        }
+        assert_int_equal(nops, (gap + 8) / 9);
+        assert_int_equal(bytes[gap], 0xcc);
+    }
+}
+
 static void text_is_what_an_assembler_would_write(void **state)
 {
     (void)state;
@@ -273,6 +295,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(unknown_kinds_and_conditions_are_refused),
     cmocka_unit_test(decoder_accepts_only_what_it_knows),
     cmocka_unit_test(near_misses_of_every_kind_are_refused),
+    cmocka_unit_test(gaps_are_filled_with_the_fewest_nops),
     cmocka_unit_test(text_is_what_an_assembler_would_write),
 };
 

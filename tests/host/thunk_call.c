@@ -36,6 +36,7 @@ __asm__(".text\n"
         "mov thunk_own_stack, %rsp\n\t"
         "pop %r15\n\tpop %r14\n\tpop %r13\n\tpop %r12\n\tpop %rbp\n\tpop %rbx\n\t"
         "cld\n\tret\n"
+        ".globl thunk_target\n"
         "thunk_target:\n\t"
         "mov %rax, thunk_found + 0x00\n\tmov %rcx, thunk_found + 0x08\n\t"
         "mov %rdx, thunk_found + 0x10\n\tmov %rbx, thunk_found + 0x18\n\t"
@@ -137,15 +138,10 @@ int thunk_tests_group_setup(void **state)
     return status == PATCH_OK ? 0 : -1;
 }
 
-void thunk_call(uint64_t address, unsigned through, uint64_t seed, uint64_t step)
+void thunk_call_given(uint64_t address)
 {
-    enum { STACK = 4, ALWAYS_SET_AND_INTERRUPTS = 0x202 };
+    enum { STACK = 4 };
 
-    for (unsigned i = 0; i < ARRAY_COUNT(thunk_given.general); i++) {
-        thunk_given.general[i] = next_random(&seed);
-    }
-    thunk_given.general[through] = (uint64_t)thunk_target;
-    thunk_given.flags = (next_random(&seed) & THUNK_FLAGS) | ALWAYS_SET_AND_INTERRUPTS | step;
     memset(&thunk_found, 0, sizeof(thunk_found));
     thunk_address = address;
     thunk_arrivals = 0;
@@ -155,5 +151,17 @@ void thunk_call(uint64_t address, unsigned through, uint64_t seed, uint64_t step
     assert_int_equal(thunk_arrivals, 1);
     assert_int_equal(thunk_return_address, thunk_behind_call);
     assert_memory_equal(thunk_found.general, thunk_given.general, sizeof(thunk_given.general));
+}
+
+void thunk_call(uint64_t address, unsigned through, uint64_t seed, uint64_t step)
+{
+    enum { ALWAYS_SET_AND_INTERRUPTS = 0x202 };
+
+    for (unsigned i = 0; i < ARRAY_COUNT(thunk_given.general); i++) {
+        thunk_given.general[i] = next_random(&seed);
+    }
+    thunk_given.general[through] = (uint64_t)thunk_target;
+    thunk_given.flags = (next_random(&seed) & THUNK_FLAGS) | ALWAYS_SET_AND_INTERRUPTS | step;
+    thunk_call_given(address);
     assert_int_equal(thunk_found.flags & THUNK_FLAGS, thunk_given.flags & THUNK_FLAGS);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Calls a thunk of patching/indirect_thunk.asm with known registers, and sees with which ones the
  * call arrives. Invariant: before and after each test the thunks are retpolines. Not reentrant.
- * Used by: test_indirect_thunk.c, test_indirect_thunk_races.c. */
+ * Used by: test_indirect_thunk.c, test_indirect_thunk_races.c, test_dispatcher_image_calls.c. */
 #pragma once
 
 #include "patching/indirect_thunk.h"
@@ -30,6 +30,11 @@ extern const uint8_t thunk_target[];
  * @seed; @step: THUNK_FLAG_STEP or 0. Fails the test unless the call arrives, once, with all of
  * them kept, its return address on the stack. */
 void thunk_call(uint64_t address, unsigned through, uint64_t seed, uint64_t step);
+
+/* Calls the code at @address, of any kind, with the registers and flags in thunk_given. Fails the
+ * test unless the call arrives at thunk_target, once, with all registers but the flags kept. */
+extern struct thunk_registers thunk_given;
+void thunk_call_given(uint64_t address);
 
 /* What stands at each site under each mitigation. */
 extern uint8_t thunk_forms[MITIGATION_COUNT][THUNK_COUNT][INDIRECT_THUNK_SITE_LENGTH];
