@@ -3,7 +3,7 @@
 #include "tests/kernel/test.h"
 
 extern const struct test_suite suite_memory, suite_console, suite_machine, suite_threads,
-    suite_poke;
+    suite_grace_period, suite_poke;
 extern const struct test_suite suite_breakpoint, suite_static_key, suite_hold, suite_hold_company,
     suite_mitigation;
 extern const struct test_suite suite_lazy_call, suite_single_step, suite_static_call, suite_trace,
@@ -11,15 +11,27 @@ extern const struct test_suite suite_lazy_call, suite_single_step, suite_static_
     suite_net_traffic, suite_dispatcher;
 
 const struct test_suite *const test_suites[] = {
-    &suite_memory,      &suite_console,
-    &suite_machine,     &suite_threads,
-    &suite_poke,        &suite_breakpoint,
-    &suite_static_key,  &suite_static_call,
-    &suite_hold,        &suite_hold_company,
-    &suite_mitigation,  &suite_lazy_call,
-    &suite_trace,       &suite_single_step,
-    &suite_net_device,  &suite_net_transmit,
-    &suite_net_path,    &suite_net_socket,
-    &suite_net_traffic, &suite_dispatcher,
-    &suite_torture,     NULL,
+    &suite_memory,
+    &suite_console,
+    &suite_machine,
+    &suite_threads,
+    &suite_grace_period,
+    &suite_poke,
+    &suite_breakpoint,
+    &suite_static_key,
+    &suite_static_call,
+    &suite_hold,
+    &suite_hold_company,
+    &suite_mitigation,
+    &suite_lazy_call,
+    &suite_trace,
+    &suite_single_step,
+    &suite_net_device,
+    &suite_net_transmit,
+    &suite_net_path,
+    &suite_net_socket,
+    &suite_net_traffic,
+    &suite_dispatcher,
+    &suite_torture,
+    NULL,
 };
