@@ -10,6 +10,8 @@ from mutant_list import Mutant
 IMAGES, IMAGE_CALLS = "test_dispatcher_image", "test_dispatcher_image_calls"
 IMAGE_ORDER = (IMAGES, "every_image_leads_to_the_right_place_in_the_order_of_its_shape")
 IMAGE_SEED = (IMAGES, "images_of_the_seeds_addresses_are_the_seeds_listing")
+PARKED = ("test_live_dispatcher",
+          "second_update_in_a_row_waits_for_a_reader_parked_in_the_image")
 
 MUTANTS = [
     # Images of dispatchers.
@@ -76,4 +78,12 @@ MUTANTS = [
            "number > request->count", IMAGES, "bad_rankings_are_refused_whatever_the_shape"),
     Mutant("ranking that names one twice", "dispatcher_image.c", "if (named >> number & 1) {",
            "if (false) {", IMAGES, "bad_rankings_are_refused_whatever_the_shape"),
+    # Updates, with threads in the images.
+    Mutant("image rewritten under a parked reader", "dispatcher.c",
+           "if (dispatcher->needs_grace && !grace_wait(dispatcher)) {", "if (false) {", *PARKED),
+    Mutant("one half of the image only", "dispatcher.c", "half = 1 - half;", "", *PARKED),
+    Mutant("removal does not wait for the reader", "dispatcher.c",
+           "    if (!grace_wait(dispatcher)) {", "    if (false) {",
+           "test_live_dispatcher",
+           "removal_waits_for_a_reader_on_its_way_to_the_removed_program"),
 ]
