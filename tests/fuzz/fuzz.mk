@@ -18,12 +18,14 @@ FUZZ_EXPLORED := -fsanitize=fuzzer-no-link
 # A batch takes thousands of comparisons that say nothing about the input.
 FUZZ_BATCH_EXPLORED := $(FUZZ_EXPLORED) -fno-sanitize-coverage=trace-cmp
 
-FUZZ_TARGETS := fuzz_instruction fuzz_batch fuzz_packet
-# Users of batches, with tables of their own that a linker fills.
+FUZZ_TARGETS := fuzz_instruction fuzz_batch fuzz_packet fuzz_dispatcher
+# Users of batches, with tables of their own that a linker fills, and dispatchers.
 FUZZ_BATCH_USERS := $(addprefix patching/,function_trace% static_key% static_call% indirect_thunk% \
-    lazy_%)
+    lazy_% dispatcher% image_text% generated_text% trial.%)
 fuzz_instruction_OBJECTS := $(addprefix $(FUZZ)/,fuzz_instruction.o oracle.o) \
     $(FUZZ)/patching/instruction.o
+fuzz_dispatcher_OBJECTS := $(addprefix $(FUZZ)/,fuzz_dispatcher.o dispatcher_listing.o) \
+    $(addprefix $(FUZZ)/patching/,dispatcher_image.o instruction.o)
 fuzz_batch_OBJECTS := $(addprefix $(FUZZ)/,fuzz_batch.o oracle.o machine.o fetch.o model.o) \
     $(patsubst patching/%.c,$(FUZZ)/batch/%.o,\
         $(filter-out $(FUZZ_BATCH_USERS),$(wildcard patching/*.c)))
@@ -63,6 +65,11 @@ $(FUZZ)/fuzz_%.o: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.mk
 	@$(FUZZ_CC) $(FUZZ_CFLAGS) $(FUZZ_EXPLORED) -MMD -MP -c $< -o $@
 
 $(FUZZ)/%.o: tests/fuzz/%.c tests/fuzz/fuzz.mk
+	@mkdir -p $(@D)
+	@$(FUZZ_CC) $(FUZZ_CFLAGS) -MMD -MP -c $< -o $@
+
+# An oracle that the host tests use too.
+$(FUZZ)/dispatcher_listing.o: tests/host/dispatcher_listing.c tests/fuzz/fuzz.mk
 	@mkdir -p $(@D)
 	@$(FUZZ_CC) $(FUZZ_CFLAGS) -MMD -MP -c $< -o $@
 

@@ -81,6 +81,22 @@ MUTANTS = [
            "fuzz_packet"),
     Mutant("DHCP option beyond the message read", "net/dhcp_message.c",
            "end - at - 2 < at[1]", "false", "fuzz_packet"),
+    Mutant("dispatcher compares unsigned", "dispatcher_image.c",
+           "INSN_JCC8 + INSN_CONDITION_GREATER", "INSN_JCC8 + 7", "fuzz_dispatcher"),
+    Mutant("dispatcher's pivot off by one", "dispatcher_image.c",
+           "image->request->targets[pivot]", "image->request->targets[pivot + 1]",
+           "fuzz_dispatcher"),
+    Mutant("dispatcher's short jump too far", "dispatcher_image.c", "distance <= INT8_MAX",
+           "distance <= UINT8_MAX", "fuzz_dispatcher"),
+    Mutant("dispatcher's hottest target last", "dispatcher_image.c",
+           "image->plan->is_hottest_last ?", "!image->plan->is_hottest_last ?", "fuzz_dispatcher"),
+    Mutant("dispatcher's reach off by one half", "dispatcher_image.c",
+           "&& is_sign_extended(distance - DISPATCHER_HALF_BYTES)", "", "fuzz_dispatcher"),
+    Mutant("dispatcher's target twice", "dispatcher_image.c",
+           "(int64_t)targets[i - 1] >= (int64_t)targets[i]",
+           "(int64_t)targets[i - 1] > (int64_t)targets[i]", "fuzz_dispatcher"),
+    Mutant("dispatcher's ranking not checked", "dispatcher_image.c",
+           "number >= request->count", "false", "fuzz_dispatcher"),
 ]
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Inputs for the fuzzers to start from: every instruction form, every protocol, every kind of
-fault, every field of a packet. Invariant: written in the formats that fuzz_instruction.c,
-fuzz_batch.c and fuzz_packet.c read; a fuzzer given none of them finds the same in more time. Called
-by: run_fuzzers.py, fuzz_mutants.py.
+fault, every field of a packet, every shape of a dispatcher. Invariant: written in the formats that
+the fuzzers' .c files read; a fuzzer given none of them finds the same in more time. Called by:
+run_fuzzers.py, fuzz_mutants.py.
 """
 
 import struct
@@ -171,11 +171,51 @@ def packet_seeds():
         yield dhcp_seed(2, *lease, cut=cut)
 
 
+# The form of a request in fuzz_dispatcher.c, and its shapes.
+FAR_ADDRESS, ODD_ADDRESS, FAR_FALLBACK, SPOILED_RANKING = 1, 2, 4, 8
+SHAPES = 8  # the last one is unknown
+ENTRIES = 64
+
+
+def dispatcher_request(shape, count, form=0, address=-0x7FF00000, fallback=-0x100000,
+                       first=-0x7F000000, step=bytes([1, 0xFF, 0]), tail=b""):
+    """A request of fuzz_dispatcher, the last target hottest; step: form and bytes, of each step."""
+    near = struct.pack("<q" if form & FAR_ADDRESS else "<i", address)
+    near += struct.pack("<q" if form & FAR_FALLBACK else "<i", fallback)
+    return (bytes([form, shape, count]) + near + struct.pack("<i", first)
+            + step * min(count, ENTRIES + 1) + bytes(min(count, ENTRIES + 1)) + tail)
+
+
+def dispatcher_seeds():
+    """Yields requests of fuzz_dispatcher."""
+    values = struct.pack("<4Q", 0, 2 ** 64 - 1, 2 ** 63, 2 ** 32 - 1)
+    for shape in range(SHAPES):
+        for count in (0, 1, 2, 3, 5, 8, 16, 33, ENTRIES, ENTRIES + 1):
+            yield dispatcher_request(shape, count, tail=values)
+        for address, first, step in ((0x10000, 0, b"\2\0\0\1"), (0, -0x7F000000, b"\3\0\0\0\3"),
+                                     (0x4000, -32, b"\0\0")):
+            yield dispatcher_request(shape, 63, address=address, fallback=4096, first=first,
+                                     step=step, tail=values)
+        yield dispatcher_request(shape, 4, step=b"\xf0\0")  # the same again and again
+        yield dispatcher_request(shape, 4, step=b"\xf0\xff")  # downwards
+        yield dispatcher_request(shape, 4, step=b"\xf8\1")  # wider than 32 bits
+        yield dispatcher_request(shape, 3, SPOILED_RANKING, tail=b"\1\0")
+        yield dispatcher_request(shape, 3, SPOILED_RANKING, tail=b"\1\3")
+    for off in range(-1, 2):  # about where a jump's reach ends
+        yield dispatcher_request(6, 0, fallback=0x7FFFFFFF + min(off, 0))
+        yield dispatcher_request(6, 0, fallback=-0x80000000 + 4096 + off)
+        yield dispatcher_request(6, 0, FAR_FALLBACK, address=0, fallback=0x80000000 + off)
+        yield dispatcher_request(2, 1, address=0x1000, fallback=0, first=-0x80000000 + 0x2000 + off)
+    yield dispatcher_request(0, 1, ODD_ADDRESS, address=8)
+    yield dispatcher_request(0, 1, FAR_ADDRESS, address=2 ** 62)
+
+
 def write(folder):
     """Writes the seeds of all targets; returns {target: folder}."""
     folders = {}
     for target, seeds in (("fuzz_instruction", instruction_seeds), ("fuzz_batch", batch_seeds),
-                          ("fuzz_packet", packet_seeds)):
+                          ("fuzz_packet", packet_seeds),
+                          ("fuzz_dispatcher", dispatcher_seeds)):
         folders[target] = folder / target
         folders[target].mkdir(parents=True, exist_ok=True)
         for old in folders[target].iterdir():
