@@ -1,17 +1,31 @@
 // SPDX-License-Identifier: MIT
 /* Which shape of a dispatcher is best for the traffic there is: the policy, without clock, text or
- * threads. It is told what was measured, and says what to do next.
+ * threads. It is told what was measured, and says what it wants next.
  *
  *     off      a person has chosen the shape
- *     watching the chosen shape runs; from time to time one epoch is sampled, to see whether the
- *              traffic has changed
- *     trying   epochs of the shapes in turn, the current one among them
+ *     watching the chosen shape runs; from time to time one epoch of calls is sampled, to see
+ *              whether the traffic has changed. Where a trial is due, the sampler waits for traffic
+ *     trying   epochs of the shapes in turn (A B C, B C A, ...), the current one among them
  *
- * Invariants: a shape is left only for one that was better by a margin, in the same trial, in most
- * of its rounds (hysteresis); what the policy asks for never costs more patches than the budget;
- * same input, same answers. Callers: dispatcher_auto.c, tests/host, tests/silicon. */
+ * A trial: one epoch tells who is hot. Then rounds; shapes that are the same code for so many
+ * entries are tried once; from the second round on, those that are hopeless are left out. The cost
+ * of a shape is the median of its epochs. The best one is taken if it is better than the current
+ * one in most rounds, and on median by a margin: 3 % of the cost without the recorder's own, and
+ * three times the noise that the epochs show; twice that in a trial that nothing but time has
+ * called for. If the current one is worse than `none`, dispatching does harm, and the best one is
+ * taken without that.
+ *
+ * When: at once if entries came or went, or if the watch sees other traffic (dispatcher_census.h)
+ * or another cost (by 1/4) twice in a row; else after 1 s, doubled up to 64 s as long as the answer
+ * stays the same. The watch looks after 1 s, then 2, then every 4; less often if its alarms change
+ * nothing. So a dispatcher at rest takes two patches in 4 s, and none if nobody calls it: then a
+ * sampler waits.
+ *
+ * Invariants: a shape is left only for one that was better in the same trial; one epoch, one patch
+ * at most; same input, same answers. Callers: dispatcher_auto.c, tests/host, tests/silicon. */
 #pragma once
 
+#include "patching/dispatcher_census.h"
 #include "patching/dispatcher_image.h"
 #include "patching/trial.h"
 
@@ -35,6 +49,9 @@ enum dispatcher_reason {
 
 enum { DISPATCHER_DECISIONS = 16, DISPATCHER_TRIAL_ROUNDS = 5 };
 
+/* Fewer samples in an epoch are no traffic. */
+enum { DISPATCHER_EPOCH_LEAST = 64 };
+
 struct dispatcher_decision {
     uint64_t sequence; /* from 1 */
     uint64_t time_ns;
@@ -47,10 +64,95 @@ struct dispatcher_decision {
                                              * epochs; 0: not tried */
 };
 
+/* What the dispatcher is. */
+struct dispatcher_situation {
+    uint64_t now_ns;
+    uint64_t generation;
+    uint32_t entries;
+    enum dispatcher_shape shape;
+    bool is_sampled;
+};
+
+/* What the policy wants it to be. */
+struct dispatcher_wish {
+    enum dispatcher_shape shape;
+    bool is_sampled;  /* and then an epoch, of ... */
+    uint32_t cpu;     /* ... this CPU, or TRIAL_ANY_CPU */
+    bool has_hottest; /* in the order of `hottest`; if not, in the one that it has */
+};
+
+/* What was measured. */
+struct dispatcher_epoch {
+    uint64_t cost;     /* trial_cost() */
+    uint64_t overhead; /* the part of the cost that is the recorder's: the same for all shapes */
+    uint32_t cpu;      /* whose */
+    struct dispatcher_census census;
+};
+
+/* What the sampler is on for. */
+enum dispatcher_phase {
+    DISPATCHER_PHASE_REST,   /* it is not */
+    DISPATCHER_PHASE_WATCH,  /* whether traffic is what it was */
+    DISPATCHER_PHASE_CENSUS, /* who is called, before a trial */
+    DISPATCHER_PHASE_ROUNDS,
+};
+
 struct dispatcher_choice {
     enum dispatcher_choice_state state;
     uint64_t next_ns; /* when something is to be done */
     /* the rest is dispatcher_choice.c's: */
+    struct dispatcher_wish wish;
+    uint8_t hottest[DISPATCHER_ENTRY_MAX]; /* numbers of entries */
+    bool is_reordered;                     /* `hottest` is newer than the image */
+    bool is_settled;                       /* a decision was made for these entries */
+    enum dispatcher_phase phase;
+    uint64_t generation; /* that all this is about */
+    uint32_t entries;
+    /* this trial: */
+    enum dispatcher_reason reason;
+    enum dispatcher_shape before;
+    uint32_t candidates; /* bits */
+    uint32_t round, turn;
+    uint32_t patches, samples, cpu;
+    uint32_t silent_epochs; /* without traffic, in a row */
+    uint64_t overhead;
+    uint64_t epochs[DISPATCHER_SHAPE_COUNT][DISPATCHER_TRIAL_ROUNDS];
+    struct dispatcher_census census;
+    /* what the last decision was made for: */
+    struct dispatcher_census usual;
+    uint64_t usual_cost;
+    uint64_t retry_ns; /* when to try again in any case */
+    uint64_t retry_interval_ns, watch_interval_ns;
+    bool is_alarmed;                                            /* the last epoch was unlike them */
+    uint64_t given_up;                                          /* trials without a decision */
     uint64_t decided;                                           /* decisions so far */
     struct dispatcher_decision decisions[DISPATCHER_DECISIONS]; /* ring */
 };
+
+/* Switches it on, as if it never had been, or off. All zero is off. */
+void dispatcher_choice_switch(struct dispatcher_choice *choice, bool is_on, uint64_t now_ns);
+
+/* Looks at what the dispatcher is now: sets wish and next_ns. */
+void dispatcher_choice_look(struct dispatcher_choice *choice,
+                            const struct dispatcher_situation *situation);
+
+/* Whether the wish takes a patch. */
+bool dispatcher_choice_wants_patch(const struct dispatcher_choice *choice,
+                                   const struct dispatcher_situation *situation);
+
+/* The dispatcher is what was wished: one patch was made, or (@is_patched false) none was needed. */
+void dispatcher_choice_formed(struct dispatcher_choice *choice, bool is_patched);
+
+/* It could not be made so: the trial, if there is one, is given up. */
+void dispatcher_choice_refused(struct dispatcher_choice *choice, uint64_t now_ns);
+
+/* An epoch of the wish is over. To be looked at again at once. */
+void dispatcher_choice_measured(struct dispatcher_choice *choice,
+                                const struct dispatcher_situation *situation,
+                                const struct dispatcher_epoch *epoch);
+
+/* The first shape that has the same code as @shape for @entries entries. */
+enum dispatcher_shape dispatcher_shape_canonical(enum dispatcher_shape shape, uint32_t entries);
+
+const char *dispatcher_reason_name(enum dispatcher_reason reason);
+const char *dispatcher_choice_state_name(enum dispatcher_choice_state state);
