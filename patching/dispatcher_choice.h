@@ -11,8 +11,8 @@
  * entries are tried once; from the second round on, those that are hopeless are left out. The cost
  * of a shape is the median of its epochs. The best one is taken if it is better than the current
  * one in most rounds, and on median by a margin: 3 % of the cost without the recorder's own, and
- * three times the noise that the epochs show; twice that in a trial that nothing but time has
- * called for. If the current one is worse than `none`, dispatching does harm, and the best one is
+ * twice the noise that the epochs show; twice that in a trial that nothing but time has called
+ * for. If the current one is worse than `none`, dispatching does harm, and the best one is
  * taken without that.
  *
  * When: at once if entries came or went, or if the watch sees other traffic (dispatcher_census.h)

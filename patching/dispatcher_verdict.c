@@ -6,7 +6,7 @@
 enum {
     ROUNDS = DISPATCHER_TRIAL_ROUNDS,
     COSTS = DISPATCHER_SHAPE_COUNT * ROUNDS,
-    NOISES = 3,         /* the margin, in units of the noise */
+    NOISES = 2,         /* the margin, in units of the noise */
     MARGIN_SHIFT = 5,   /* 1/32: 3 % */
     NET_SHARE = 8,      /* at least an eighth of a cost is not the recorder's */
     ROUNDS_TO_JUDGE = 2 /* before a candidate is given up */
@@ -79,7 +79,8 @@ static uint64_t distance(uint64_t a, uint64_t b)
     return a > b ? a - b : b - a;
 }
 
-/* How far an epoch is from the median of its shape: the median of that, over all candidates. */
+/* How far an epoch is from the median of its shape: three quarters of them, of all candidates, are
+ * not further. The rest may be interrupts; and one in five is a median itself. */
 static uint64_t trial_noise(const struct dispatcher_trial *trial)
 {
     uint64_t sorted[COSTS];
@@ -95,7 +96,7 @@ static uint64_t trial_noise(const struct dispatcher_trial *trial)
             }
         }
     }
-    return count != 0 ? sorted[count / 2] : 0;
+    return count != 0 ? sorted[count * 3 / 4] : 0;
 }
 
 /* 3 % of what is not the recorder's, which is the same for all shapes and would hide them. */
