@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Counts the instructions, bytes and branches of one call, by running it in single steps.
  * Invariant: what is printed was executed and counted; a count that is not certain is none. Called
- * by: bench_call_measure.c. */
+ * by: bench_call_measure.c, bench_dispatch_measure.c. */
 #include "arch/instruction_shape.h"
 #include "arch/instructions.h"
 #include "arch/single_step.h"
@@ -24,7 +24,7 @@ static void step_take(uint64_t address, uint64_t next, void *context)
     counts->branches += shape.flow != INSTRUCTION_FLOW_ON;
 }
 
-static struct call_counts loop_step(call_loop *loop, uint64_t calls)
+struct call_counts call_steps_run(call_loop *loop, uint64_t calls)
 {
     struct call_counts counts = {.is_known = true};
     uint64_t flags = interrupts_save();
@@ -34,8 +34,8 @@ static struct call_counts loop_step(call_loop *loop, uint64_t calls)
     return counts;
 }
 
-/* @more less @less. */
-static struct call_counts difference(const struct call_counts *more, const struct call_counts *less)
+struct call_counts call_counts_difference(const struct call_counts *more,
+                                          const struct call_counts *less)
 {
     return (struct call_counts){
         .is_known = more->is_known && less->is_known && more->instructions >= less->instructions &&
@@ -56,13 +56,13 @@ static bool is_equal(const struct call_counts *left, const struct call_counts *r
  * does what happens only once; the last proves that all passes are alike. */
 static struct call_counts pass_count(call_loop *loop)
 {
-    (void)loop_step(loop, 1);
+    (void)call_steps_run(loop, 1);
 
-    const struct call_counts one = loop_step(loop, 1);
-    const struct call_counts two = loop_step(loop, 2);
-    const struct call_counts three = loop_step(loop, 3);
-    const struct call_counts third = difference(&three, &two);
-    struct call_counts second = difference(&two, &one);
+    const struct call_counts one = call_steps_run(loop, 1);
+    const struct call_counts two = call_steps_run(loop, 2);
+    const struct call_counts three = call_steps_run(loop, 3);
+    const struct call_counts third = call_counts_difference(&three, &two);
+    struct call_counts second = call_counts_difference(&two, &one);
 
     second.is_known = second.is_known && third.is_known && is_equal(&second, &third);
     return second;
@@ -77,7 +77,7 @@ struct call_counts call_steps_count(call_loop *loop)
     struct call_counts pass = pass_count(loop);
 
     platform_unlock();
-    return difference(&pass, &nothing);
+    return call_counts_difference(&pass, &nothing);
 }
 
 struct call_counts call_steps_count_first(call_loop *loop)
@@ -86,15 +86,15 @@ struct call_counts call_steps_count_first(call_loop *loop)
         return (struct call_counts){.is_known = false};
     }
     const struct call_counts nothing = pass_count(call_loop_nothing);
-    const struct call_counts first = loop_step(loop, 1);
-    const struct call_counts later = loop_step(loop, 1);
+    const struct call_counts first = call_steps_run(loop, 1);
+    const struct call_counts later = call_steps_run(loop, 1);
     const struct call_counts pass = pass_count(loop); /* a later one */
-    struct call_counts sum = difference(&first, &later);
+    struct call_counts sum = call_counts_difference(&first, &later);
 
     platform_unlock();
     sum.is_known = sum.is_known && pass.is_known;
     sum.instructions += pass.instructions;
     sum.bytes += pass.bytes;
     sum.branches += pass.branches;
-    return difference(&sum, &nothing);
+    return call_counts_difference(&sum, &nothing);
 }

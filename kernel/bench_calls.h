@@ -84,7 +84,13 @@ enum command_result call_forms_measure(struct shell_session *session,
                                        const struct call_request *request,
                                        struct call_result *results);
 
-/* bench_call_steps.c: counts what a call of @loop executes, the loop's share subtracted.
+/* bench_call_steps.c: what @loop executes that is told to make @calls calls, and the difference of
+ * two runs. Context: thread, patch lock held. */
+struct call_counts call_steps_run(call_loop *loop, uint64_t calls);
+struct call_counts call_counts_difference(const struct call_counts *more,
+                                          const struct call_counts *less);
+
+/* Counts what a call of @loop executes, the loop's share subtracted.
  * Context: thread, patch lock not held. */
 struct call_counts call_steps_count(call_loop *loop);
 

@@ -42,9 +42,14 @@ const struct xdp_program *dispatch_program(uint32_t number)
     return &programs[number];
 }
 
-void dispatch_loops_set(const uint8_t numbers[DISPATCH_SEQUENCE])
+void dispatch_loops_rewind(void)
 {
     sequence.position = 0;
+}
+
+void dispatch_loops_set(const uint8_t numbers[DISPATCH_SEQUENCE])
+{
+    dispatch_loops_rewind();
     for (uint32_t i = 0; i < DISPATCH_SEQUENCE; i++) {
         sequence.programs[i] = dispatch_program(numbers[i]);
     }

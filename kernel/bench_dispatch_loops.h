@@ -21,6 +21,9 @@ const struct xdp_program *dispatch_program(uint32_t number);
 /* What the loops call from now on, from the beginning. Context: one thread at a time. */
 void dispatch_loops_set(const uint8_t numbers[DISPATCH_SEQUENCE]);
 
+/* From the beginning of the sequence again. */
+void dispatch_loops_rewind(void);
+
 /* Makes @calls calls, the next ones of the sequence. Context: any; one thread at a time. */
 typedef void dispatch_loop(uint64_t calls);
 

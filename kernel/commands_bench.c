@@ -8,6 +8,8 @@
 
 const struct bench benches[] = {
     {"calls", "calls [--calls N] [-j]", bench_calls_run},
+    {"dispatch", "dispatch [--entries LIST] [--shape LIST] [--traffic LIST] [--calls N] [-j]",
+     bench_dispatch_run},
     {"ipi", "ipi [-n N] [-j]", bench_ipi_run},
     {"poke",
      "poke [--sites LIST] [--protocol LIST] [--load idle|busy] [--busy N] [--flips N]\n"
@@ -72,8 +74,9 @@ static void bench_complete(struct shell_completion *completion, int argument, ch
 
 const struct shell_command command_bench = {
     .name = "bench",
-    .summary = "measure: calls, IPIs, pokes, the seeds' figures beside ours",
-    .usage = "bench calls|ipi|poke|lazy|net|seeds [--calls N] [--sites LIST] [--protocol LIST] "
+    .summary = "measure: calls, dispatchers, IPIs, pokes, the seeds' figures beside ours",
+    .usage = "bench calls|dispatch|ipi|poke|lazy|net|seeds [--calls N] [--entries LIST] "
+             "[--shape LIST] [--traffic LIST] [--sites LIST] [--protocol LIST] "
              "[--load idle|busy] [--busy N] [--flips N] [--placement quadword|across] [--strict] "
              "[--unsafe] [--hold int3|tail|first] [--hold-ms N] [-n N] [--keep] [--mode LIST] "
              "[--seconds N] [--nic NAME] [--port P] [--wait S] [--mitigation LIST] [--memory] "
@@ -89,6 +92,10 @@ const struct shell_command command_bench = {
         "under each mitigation, switched for the purpose. lazy-first: the first call of a site,\n"
         "one a block. untraced: the target has the tracer's nop; traced: each call is recorded,\n"
         "in rings of its own.\n"
+        "dispatch: a call of one of many programs, by entries (0 to 64) of the dispatcher, shape\n"
+        "and traffic; direct, indirect and the compiler's thunk in the same rounds: thunk_ns, for\n"
+        "each row. instructions: exact, on average over the traffic. burst: 95 % as before; zipf:\n"
+        "the k-th by 1/k; miss: of a program that is no entry.\n"
         "ipi: round trips; without -n, up to 1000 or 2 s a row.\n"
         "poke: flips that many sites (1 to 4096) as one batch and adds up the records; without\n"
         "--flips, up to 100 flips or 1 s a row, 2 flips at least, and a row that would take\n"

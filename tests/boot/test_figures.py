@@ -29,6 +29,8 @@ FIELDS = {
                     "summary limits"),
     "mitigation -j": ("mitigation", "name current thunks sites rounds ipis summary"),
     "mitigation --thunks -j": ("mitigation.thunk", "name address bytes instruction target"),
+    "dispatch -j": ("dispatch", "name entries references shape image_bytes sampled_hits "
+                    "sampled_misses updates grace_periods refused fallback generation"),
     "trace -j": ("trace", "functions on recording records_per_cpu recorded overwritten ipi"),
     "trace list mutex_lock -j": ("trace.function", "function addr state"),
     "trace off -j": ("trace.change", "change matched functions on_now batches rounds ipis traps "

@@ -12,7 +12,8 @@ import pytest
 from machine import ALL_OK, ROOT, SOME_FAILED, Machine, loader_options
 
 COMMANDS = ("help ver cpus mem threads log cmdline ipi keys key sites plan pokes protocol calls"
-            " call mitigation trace net nic ping pkt test bench spin exit panic reboot").split()
+            " call mitigation dispatch trace net nic ping pkt test bench spin exit panic"
+            " reboot").split()
 UP, DOWN, LEFT, HOME, END = "\x1b[A", "\x1b[B", "\x1b[D", "\x1b[H", "\x1b[F"
 CTRL_C, BACKSPACE, TAB = "\x03", "\x7f", "\t"
 
@@ -84,6 +85,19 @@ def test_help_prints_every_detail(shell, command):
     ("mitigation lfenc", "'lfenc' is not one of retpoline lfence none; did you mean 'lfence'?"),
     ("mitigation none lfence", "lfence"),
     ("mitigation --thunk", "--thunk"),
+    ("dispatch nosuch", "'nosuch'; `dispatch` lists them"),
+    ("dispatch bnch", "did you mean 'bench'?"),
+    ("dispatch bench shap", "'shap'"),
+    ("dispatch bench shape", "needs the name of one"),
+    ("dispatch bench shape liner", "'liner' is not one of tree"),
+    ("dispatch bench shape liner", "did you mean 'linear'?"),
+    ("dispatch bench shape tree tree", "tree"),
+    ("dispatch --code", "dispatch NAME --code"),
+    ("dispatch bench shape tree --code", "dispatch NAME --code"),
+    ("bench dispatch --entries 65", "'65' is out of range"),
+    ("bench dispatch --shape bush", "'bush'"),
+    ("bench dispatch --traffic rush", "'rush'"),
+    ("bench dispatch extra", "extra"),
     ("spin", "(none)"),
     ("spin 1", "argument missing"),
     ("spin 4 100", "'4'"),

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+/* `bench dispatch`: entries x traffic x shape, one row each, printed as it is measured. Invariant:
+ * see bench_dispatch.h. Called by: commands_bench.c. */
+#include "kernel/bench_dispatch.h"
+#include "kernel/bench.h"
+#include "kernel/console.h"
+#include "kernel/options.h"
+#include "kernel/string.h"
+#include "kernel/table.h"
+#include "patching/indirect_thunk.h"
+
+#define ROW_BUDGET_NS   15000000ull /* unless --calls was given */
+#define ROW_BLOCKS      100
+#define SHAPES          DISPATCHER_SHAPE_COUNT
+#define WAYS_DISPATCHED (1u << DISPATCH_WAY_THUNK | 1u << DISPATCH_WAY_DISPATCHED)
+
+/* What is asked for, and where the bench is. */
+struct bench_dispatch {
+    struct shell_session *session;
+    struct dispatch_request request;
+    const struct number_list *entries, *shapes, *traffics;
+    struct table table;
+    uint8_t numbers[DISPATCH_SEQUENCE];
+    uint8_t hottest[DISPATCHER_ENTRY_MAX];
+};
+
+struct row {
+    uint32_t entries;
+    enum dispatch_traffic traffic;
+    const char *shape;
+};
+
+static void row_print(struct table *table, const struct row *row,
+                      const struct dispatch_result *result, const struct dispatch_result *thunk)
+{
+    table_row(table);
+    table_number(table, "entries", 7, row->entries);
+    table_text(table, "shape", 11, row->shape);
+    table_text(table, "traffic", 11, dispatch_traffic_name(row->traffic));
+    table_text(table, "mitigation", 10, mitigation_name(mitigation_current()));
+    if (result->is_counted) {
+        table_thousandths(table, "instructions", 0, result->thousandths);
+    } else {
+        table_none(table, "instructions", 0);
+    }
+    table_thousandths(table, "ns", 9, result->p50_ps);
+    table_thousandths(table, "thunk_ns", 9, thunk->p50_ps);
+    table_number(table, "n", 7, result->calls);
+    table_thousandths(table, "min_ns", 9, result->min_ps);
+    table_thousandths(table, "p50_ns", 9, result->p50_ps);
+    table_thousandths(table, "p99_ns", 9, result->p99_ps);
+    table_thousandths(table, "max_ns", 9, result->max_ps);
+    table_end_row(table);
+}
+
+static const char *way_name(enum dispatch_way way)
+{
+    switch (way) {
+    case DISPATCH_WAY_DIRECT:
+        return "direct";
+    case DISPATCH_WAY_INDIRECT:
+        return "indirect";
+    default:
+        return mitigation_current() == MITIGATION_RETPOLINE ? "retpoline" : "thunk";
+    }
+}
+
+static const char *const *shape_names(void)
+{
+    static const char *names[SHAPES + 1];
+
+    for (enum dispatcher_shape shape = 0; shape < DISPATCHER_SHAPE_COUNT; shape++) {
+        names[shape] = dispatcher_shape_name(shape);
+    }
+    return names;
+}
+
+static const char *const *traffic_names(void)
+{
+    static const char *names[DISPATCH_TRAFFIC_COUNT + 1];
+
+    for (enum dispatch_traffic traffic = 0; traffic < DISPATCH_TRAFFIC_COUNT; traffic++) {
+        names[traffic] = dispatch_traffic_name(traffic);
+    }
+    return names;
+}
+
+/* Gives the dispatcher the shape that @row names. */
+static bool shape_make(struct bench_dispatch *bench, enum dispatcher_shape shape, struct row *row)
+{
+    const char *command = bench->request.command;
+
+    row->shape = shape_names()[shape];
+    return dispatch_bench_form(command, shape, row->entries, bench->hottest);
+}
+
+/* One shape; if it is the first one of its traffic, with the ways it is compared with. */
+static bool shape_run(struct bench_dispatch *bench, enum dispatcher_shape shape, struct row row,
+                      bool is_first)
+{
+    struct dispatch_result results[DISPATCH_WAY_COUNT];
+    bool is_constant = dispatch_traffic_is_constant(row.traffic, row.entries);
+    unsigned ways = WAYS_DISPATCHED;
+
+    if (is_first) {
+        ways |= 1u << DISPATCH_WAY_INDIRECT | (is_constant ? 1u << DISPATCH_WAY_DIRECT : 0);
+    }
+    if (!shape_make(bench, shape, &row) ||
+        !dispatch_ways_measure(bench->session, &bench->request, ways, bench->numbers, results)) {
+        return false;
+    }
+    for (enum dispatch_way way = DISPATCH_WAY_DIRECT; is_first && way < DISPATCH_WAY_DISPATCHED;
+         way++) {
+        const struct row other = {row.entries, row.traffic, way_name(way)};
+
+        if ((ways & 1u << way) != 0) {
+            row_print(&bench->table, &other, &results[way], &results[DISPATCH_WAY_THUNK]);
+        }
+    }
+    row_print(&bench->table, &row, &results[DISPATCH_WAY_DISPATCHED], &results[DISPATCH_WAY_THUNK]);
+    return true;
+}
+
+static bool traffic_run(struct bench_dispatch *bench, uint32_t entries,
+                        enum dispatch_traffic traffic)
+{
+    const struct row row = {.entries = entries, .traffic = traffic};
+
+    dispatch_traffic_generate(traffic, entries, bench->numbers);
+    dispatch_traffic_hottest(bench->numbers, entries, bench->hottest);
+    dispatch_loops_set(bench->numbers);
+    if (entries == 0) { /* whatever the shape, the fallback is all there is */
+        return shape_run(bench, DISPATCHER_NONE, row, true);
+    }
+    for (size_t i = 0; i < bench->shapes->count; i++) {
+        if (!shape_run(bench, (enum dispatcher_shape)bench->shapes->values[i], row, i == 0)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Without an entry all traffic is the same: misses. */
+static bool entries_run(struct bench_dispatch *bench, uint32_t entries)
+{
+    if (!dispatch_bench_fill(bench->request.command, entries)) {
+        return false;
+    }
+    if (entries == 0) {
+        return traffic_run(bench, 0, DISPATCH_TRAFFIC_MISS);
+    }
+    for (size_t i = 0; i < bench->traffics->count; i++) {
+        if (!traffic_run(bench, entries, (enum dispatch_traffic)bench->traffics->values[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum command_result rows_run(struct bench_dispatch *bench, bool json)
+{
+    if (!dispatch_bench_begin(bench->request.command)) {
+        return COMMAND_FAILED;
+    }
+    bool done = true;
+
+    table_begin(&bench->table, "bench.dispatch", json);
+    for (size_t i = 0; i < bench->entries->count && done; i++) {
+        done = entries_run(bench, (uint32_t)bench->entries->values[i]);
+    }
+    table_end(&bench->table);
+    return dispatch_bench_end(bench->request.command) && done ? COMMAND_OK : COMMAND_FAILED;
+}
+
+enum command_result bench_dispatch_run(struct shell_session *session, int argc, char **argv)
+{
+    static struct bench_dispatch bench; /* one bench at a time: the shell's */
+    static struct number_list entries, shapes, traffics;
+    uint64_t calls = 0;
+    bool json = false;
+    const struct option options[] = {
+        OPTION_NUMBER_LIST("--entries", &entries, 0, DISPATCHER_ENTRY_MAX),
+        OPTION_CHOICE_LIST("--shape", &shapes, shape_names()),
+        OPTION_CHOICE_LIST("--traffic", &traffics, traffic_names()),
+        OPTION_NUMBER("--calls", &calls, 1, DISPATCH_BLOCK * DISPATCH_BLOCKS_MAX),
+        OPTION_JSON(&json),
+    };
+
+    entries = (struct number_list){8, {0, 1, 2, 4, 8, 16, 32, 64}};
+    shapes = (struct number_list){SHAPES, {0, 1, 2, 3, 4, 5, 6}};
+    traffics = (struct number_list){DISPATCH_TRAFFIC_COUNT, {0, 1, 2, 3, 4, 5, 6}};
+    if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 0)) {
+        return COMMAND_USAGE;
+    }
+    if (!bench_is_untraced(argv[0])) {
+        return COMMAND_FAILED;
+    }
+    memset(&bench, 0, sizeof(bench));
+    bench.session = session;
+    bench.entries = &entries;
+    bench.shapes = &shapes;
+    bench.traffics = &traffics;
+    bench.request = (struct dispatch_request){
+        .command = "bench dispatch",
+        .blocks =
+            calls != 0 ? (uint32_t)((calls + DISPATCH_BLOCK - 1) / DISPATCH_BLOCK) : ROW_BLOCKS,
+        .budget_ns = calls == 0 ? ROW_BUDGET_NS : 0,
+    };
+    return rows_run(&bench, json);
+}
+_Static_assert(SHAPES == 7 && DISPATCH_TRAFFIC_COUNT == 7, "the default lists say so");

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+/* `bench dispatch`: what a call of one of many programs costs, by the shape of the dispatcher.
+ * Invariant: the dispatcher `bench` is empty before and afterwards, and has the shape it had; what
+ * the loop costs without a call is measured beside each way to call, and subtracted. Callers:
+ * bench_dispatch.c. */
+#pragma once
+
+#include "kernel/bench_dispatch_loops.h"
+#include "kernel/shell.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum dispatch_way {
+    DISPATCH_WAY_NOTHING, /* the loop alone */
+    DISPATCH_WAY_DIRECT,  /* the target is known; for constant traffic only */
+    DISPATCH_WAY_INDIRECT,
+    DISPATCH_WAY_THUNK, /* what the dispatcher replaces: under the mitigation in force */
+    DISPATCH_WAY_DISPATCHED,
+    DISPATCH_WAY_COUNT
+};
+
+/* One way, times in picoseconds a call, less the median of the loop alone: may be negative. */
+struct dispatch_result {
+    uint64_t calls;
+    int64_t min_ps, p50_ps, p99_ps, max_ps; /* of blocks */
+    bool is_counted;     /* false: a step was lost, or an instruction not known */
+    int64_t thousandths; /* instructions a call, on average over the sequence, times 1000 */
+};
+
+#define DISPATCH_BLOCK      1024u /* calls between two looks at the clock; whole round robins */
+#define DISPATCH_BLOCKS_MAX 1000u
+
+struct dispatch_request {
+    const char *command;
+    uint32_t blocks;    /* of each way, 1 at least */
+    uint64_t budget_ns; /* but after this time no more; 0: no budget */
+};
+
+/* bench_dispatch_measure.c: times the ways of the set @ways (1 << DISPATCH_WAY_..., the loop alone
+ * always), in turn block by block, for the sequence @numbers of a dispatcher with @entries; counts
+ * their instructions. Context: thread. Returns false on Ctrl-C, having said so. */
+bool dispatch_ways_measure(struct shell_session *session, const struct dispatch_request *request,
+                           unsigned ways, const uint8_t numbers[DISPATCH_SEQUENCE],
+                           struct dispatch_result results[DISPATCH_WAY_COUNT]);
+
+/* bench_dispatch_state.c: the dispatcher `bench`. Each returns false, having said why after
+ * @command. Context: thread. */
+
+/* Refuses if somebody else has entries in it. */
+bool dispatch_bench_begin(const char *command);
+
+/* Takes all entries out and brings back the shape; what it cannot it says. */
+bool dispatch_bench_end(const char *command);
+
+/* Makes programs 0 to @entries - 1 its entries. */
+bool dispatch_bench_fill(const char *command, uint32_t entries);
+
+/* Gives it a shape, with the numbers of the hottest entries first. */
+bool dispatch_bench_form(const char *command, enum dispatcher_shape shape, uint32_t entries,
+                         const uint8_t hottest[DISPATCHER_ENTRY_MAX]);

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+/* The engine of `bench dispatch`: times by blocks, instructions by single steps. Invariant: all
+ * ways of a row are timed in turn, block by block, the loop alone among them; what is counted was
+ * executed. Called by: bench_dispatch.c. */
+#include "arch/clock.h"
+#include "arch/instructions.h"
+#include "kernel/bench_calls.h"
+#include "kernel/bench_dispatch.h"
+#include "kernel/console.h"
+#include "kernel/grace_period.h"
+#include "patching/heap_sort.h"
+#include "patching/platform.h"
+#include "patching/transaction.h"
+
+static dispatch_loop *const loops[DISPATCH_WAY_COUNT] = {
+    [DISPATCH_WAY_NOTHING] = dispatch_loop_nothing,
+    [DISPATCH_WAY_DIRECT] = dispatch_loop_direct,
+    [DISPATCH_WAY_INDIRECT] = dispatch_loop_indirect,
+    [DISPATCH_WAY_THUNK] = dispatch_loop_retpoline,
+    [DISPATCH_WAY_DISPATCHED] = dispatch_loop_dispatched,
+};
+
+/* Ticks of the blocks, by the shell's thread: one bench at a time. */
+static uint64_t ticks[DISPATCH_WAY_COUNT][DISPATCH_BLOCKS_MAX];
+
+static bool is_in(unsigned ways, enum dispatch_way way)
+{
+    return way == DISPATCH_WAY_NOTHING || (ways & 1u << way) != 0;
+}
+
+/* Not inlined: the same instructions between the two looks for every way. */
+static __attribute__((noinline)) uint64_t block_run(dispatch_loop *loop)
+{
+    uint64_t flags = interrupts_save();
+    uint64_t start = read_tsc();
+
+    loop(DISPATCH_BLOCK);
+
+    uint64_t end = read_tsc();
+
+    interrupts_restore(flags);
+    return end - start;
+}
+
+/* A round without samples comes first: caches, and an emulator's translations. Returns the number
+ * of samples; 0: Ctrl-C. */
+static uint32_t ways_time(struct shell_session *session, const struct dispatch_request *request,
+                          unsigned ways)
+{
+    uint64_t deadline = clock_now_ns() + request->budget_ns;
+    uint32_t blocks = 0;
+
+    for (uint32_t round = 0; round <= request->blocks; round++) {
+        blocks = round == 0 ? 1 : round;
+        for (enum dispatch_way way = 0; way < DISPATCH_WAY_COUNT; way++) {
+            if (is_in(ways, way)) {
+                ticks[way][blocks - 1] = block_run(loops[way]);
+            }
+        }
+        thread_checkpoint();
+        if (shell_interrupted(session)) {
+            console_print("%s: stopped by Ctrl-C\n", request->command);
+            return 0;
+        }
+        if (request->budget_ns != 0 && round > 0 && clock_now_ns() > deadline) {
+            break;
+        }
+    }
+    return blocks;
+}
+
+static bool is_less(const void *left, const void *right)
+{
+    return *(const uint64_t *)left < *(const uint64_t *)right;
+}
+
+static int64_t ps_a_call(uint64_t block_ticks)
+{
+    return (int64_t)(clock_ticks_to_ns(block_ticks * 1000) / DISPATCH_BLOCK);
+}
+
+/* Sorts the samples of @way, those of the loop alone being sorted, and adds them up. */
+static void way_sum_up(enum dispatch_way way, uint32_t blocks, struct dispatch_result *result)
+{
+    const uint64_t *sorted = ticks[way];
+    uint32_t middle = (blocks - 1) / 2;
+
+    heap_sort(ticks[way], blocks, sizeof(ticks[way][0]), is_less);
+
+    int64_t loop_ps = ps_a_call(ticks[DISPATCH_WAY_NOTHING][middle]);
+
+    result->calls = (uint64_t)blocks * DISPATCH_BLOCK;
+    result->min_ps = ps_a_call(sorted[0]) - loop_ps;
+    result->p50_ps = ps_a_call(sorted[middle]) - loop_ps;
+    result->p99_ps = ps_a_call(sorted[(blocks * 99 + 99) / 100 - 1]) - loop_ps;
+    result->max_ps = ps_a_call(sorted[blocks - 1]) - loop_ps;
+}
+
+/* What one pass through @loop executes, the next two being of the same target: what lies before and
+ * behind the passes is in both runs. Moves on by three calls. */
+static struct call_counts pass_count(dispatch_loop *loop)
+{
+    const struct call_counts one = call_steps_run(loop, 1);
+    const struct call_counts two = call_steps_run(loop, 2);
+
+    return call_counts_difference(&two, &one);
+}
+
+/* Instructions of a call of each target that @numbers has, which is called thrice in a row for it;
+ * added up as often as it stands there. */
+static void way_count(enum dispatch_way way, const uint32_t counts[DISPATCH_PROGRAMS],
+                      const struct call_counts *nothing, struct dispatch_result *result)
+{
+    uint64_t sum = 0;
+
+    result->is_counted = nothing->is_known;
+    for (uint32_t number = 0; number < DISPATCH_PROGRAMS; number++) {
+        if (counts[number] == 0) {
+            continue;
+        }
+        const struct call_counts pass = pass_count(loops[way]);
+        const struct call_counts call = call_counts_difference(&pass, nothing);
+
+        result->is_counted = result->is_counted && call.is_known;
+        sum += call.instructions * counts[number];
+    }
+    result->thousandths = (int64_t)(sum * 1000 / DISPATCH_SEQUENCE);
+}
+
+/* Each number that @counts has, thrice; from the beginning again for each way. */
+static void steps_prepare(const uint32_t counts[DISPATCH_PROGRAMS])
+{
+    static uint8_t numbers[DISPATCH_SEQUENCE];
+    uint32_t length = 0;
+
+    for (uint8_t number = 0; number < DISPATCH_PROGRAMS; number++) {
+        for (unsigned i = 0; counts[number] != 0 && i < 3; i++) {
+            numbers[length++] = number;
+        }
+    }
+    dispatch_loops_set(numbers);
+}
+
+static void ways_count(unsigned ways, const uint8_t numbers[DISPATCH_SEQUENCE],
+                       struct dispatch_result results[DISPATCH_WAY_COUNT])
+{
+    uint32_t counts[DISPATCH_PROGRAMS] = {0};
+
+    for (uint32_t i = 0; i < DISPATCH_SEQUENCE; i++) {
+        counts[numbers[i]]++;
+    }
+    steps_prepare(counts);
+    if (patch_lock_take() != PATCH_OK) {
+        return; /* nothing is counted */
+    }
+    (void)pass_count(dispatch_loop_nothing); /* does what happens only once */
+
+    const struct call_counts nothing = pass_count(dispatch_loop_nothing);
+
+    for (enum dispatch_way way = DISPATCH_WAY_NOTHING + 1; way < DISPATCH_WAY_COUNT; way++) {
+        if (is_in(ways, way)) {
+            dispatch_loops_rewind();
+            way_count(way, counts, &nothing, &results[way]);
+        }
+    }
+    platform_unlock();
+    dispatch_loops_set(numbers);
+}
+
+bool dispatch_ways_measure(struct shell_session *session, const struct dispatch_request *request,
+                           unsigned ways, const uint8_t numbers[DISPATCH_SEQUENCE],
+                           struct dispatch_result results[DISPATCH_WAY_COUNT])
+{
+    uint32_t blocks = ways_time(session, request, ways);
+
+    if (blocks == 0) {
+        return false;
+    }
+    for (enum dispatch_way way = 0; way < DISPATCH_WAY_COUNT; way++) {
+        results[way] = (struct dispatch_result){.is_counted = false};
+        if (is_in(ways, way)) {
+            way_sum_up(way, blocks, &results[way]);
+        }
+    }
+    ways_count(ways, numbers, results);
+    return true;
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+/* What the verbs of `dispatch` share. Called by: commands_dispatch.c, bench_seed_dispatch.c. */
+#pragma once
+
+#include "kernel/symbols.h"
+#include "patching/dispatcher.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The name of the program or function at @address; "name+0x12" inside one. Context: thread. */
+const char *dispatch_target_text(uint64_t address, char text[SYMBOL_TEXT_MAX]);
+
+/* dispatch_code.c: the code in use, an instruction a row. Returns false, having said why, if it
+ * changed all the time. Context: thread. */
+bool dispatch_code_print(struct dispatcher *dispatcher, bool json);

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT
+"""`dispatch` and `bench dispatch`: what a call of one of many programs costs, exactly.
+
+In QEMU's deterministic mode a nanosecond is an instruction, so the clock and the kernel's count by
+single steps are two witnesses of one number, and two boots give the same table. In multi-threaded
+mode only the counts are asserted.
+"""
+
+import pytest
+
+from machine import ALL_OK, Machine, icount
+
+FIELDS = {"kind", "entries", "shape", "traffic", "mitigation", "instructions", "ns",
+          "thunk_ns", "n", "min_ns", "p50_ns", "p99_ns", "max_ns"}
+SHAPES = ["tree", "tree4", "linear", "linear-cold", "hot1", "hot2", "none"]
+TRAFFICS = ["first", "last", "round-robin", "burst", "zipf", "random", "miss"]
+CONSTANT = {"first", "last", "miss"}
+ENTRIES = [0, 1, 2, 16, 64]
+EXACT = ("bench dispatch --entries 0,1,2,16,64 --traffic first,last,round-robin,zipf,miss "
+         f"--shape {','.join(SHAPES)} --calls 5000 -j")
+BLOCK = 1024
+LOOP_ENTRY = 24  # instructions, at most: entering and leaving the loop; a block shares them
+DIRECT, RETPOLINE = 3, 6  # call, mov, ret; and the thunk's call, mov, ret
+PAIR, JUMP = 2, 1  # cmp and a conditional jump; jmp
+
+
+def boot_exact(name):
+    with Machine(name, **icount()) as machine:
+        machine.wait_prompt()
+        rows = machine.json(EXACT, 120)
+        assert machine.exit() == ALL_OK
+    return rows
+
+
+@pytest.fixture(scope="module")
+def exact_rows():
+    return boot_exact("bench-dispatch-icount")
+
+
+@pytest.fixture(scope="module")
+def exact(exact_rows):
+    """Instructions by (entries, shape, traffic)."""
+    return {(row["entries"], row["shape"], row["traffic"]): row["instructions"]
+            for row in exact_rows}
+
+
+def test_two_boots_measure_the_same(exact_rows):
+    """All but n: every row has the blocks it was asked for."""
+    assert boot_exact("bench-dispatch-icount-again") == exact_rows
+
+
+def test_clock_and_single_steps_agree_on_constant_traffic(exact_rows):
+    for row in exact_rows:
+        if row["traffic"] in CONSTANT or row["entries"] == 1:
+            assert row["ns"] == pytest.approx(row["instructions"], abs=LOOP_ENTRY / BLOCK), row
+
+
+def test_without_a_dispatcher_all_that_is_left_is_the_thunk(exact):
+    assert exact[0, "none", "miss"] == exact[0, "retpoline", "miss"] == RETPOLINE
+    assert exact[0, "direct", "miss"] == exact[0, "indirect", "miss"] == DIRECT
+    for entries in ENTRIES[1:]:
+        for traffic in ("first", "round-robin", "miss"):
+            assert exact[entries, "none", traffic] == RETPOLINE
+
+
+@pytest.mark.parametrize("entries", ENTRIES[1:])
+def test_a_tree_compares_once_a_level(exact, entries):
+    levels = entries.bit_length() - 1
+    hit, miss = DIRECT + PAIR * (levels + 1), RETPOLINE + PAIR * (levels + 1) + JUMP
+    for traffic in ("first", "last", "round-robin", "zipf"):
+        assert exact[entries, "tree", traffic] == hit
+    assert exact[entries, "tree", "miss"] == miss
+
+
+@pytest.mark.parametrize("entries", ENTRIES[1:])
+def test_a_chain_compares_until_it_finds(exact, entries):
+    """The hottest target comes first, whichever it is; a miss has seen them all."""
+    for traffic in ("first", "last"):
+        assert exact[entries, "linear", traffic] == DIRECT + PAIR
+        assert exact[entries, "linear-cold", traffic] == DIRECT + PAIR * entries
+    mean = DIRECT + PAIR * (entries + 1) / 2
+    assert exact[entries, "linear", "round-robin"] == mean
+    assert exact[entries, "linear-cold", "round-robin"] == mean
+    for shape in ("linear", "linear-cold"):
+        assert exact[entries, shape, "miss"] == RETPOLINE + PAIR * entries + JUMP
+
+
+@pytest.mark.parametrize("shape, compares", [("hot1", 1), ("hot2", 2)])
+def test_a_short_chain_gives_up_early(exact, shape, compares):
+    for entries in ENTRIES[1:]:
+        assert exact[entries, shape, "first"] == DIRECT + PAIR
+        assert exact[entries, shape, "miss"] == RETPOLINE + PAIR * min(compares, entries) + JUMP
+
+
+def test_zipf_likes_the_hottest_first(exact):
+    for entries in ENTRIES[3:]:
+        assert (exact[entries, "linear", "zipf"] < exact[entries, "linear", "round-robin"] <
+                exact[entries, "linear-cold", "zipf"])
+
+
+def state(machine):
+    """What a bench must leave as it found it, but for counts of what happened."""
+    rows = machine.json("dispatch -j")
+    for row in rows:
+        for count in ("updates", "grace_periods", "generation"):
+            del row[count]
+    return rows, machine.run("calls bench"), machine.run("calls bench_sampled")
+
+
+def test_rows_and_fields(shell):
+    before = state(shell)
+    rows = shell.json("bench dispatch --entries 0,1,4 --calls 2000 -j", 60)
+    wanted = [(0, shape, "miss") for shape in ("direct", "indirect", "retpoline", "none")]
+    for entries in 1, 4:
+        for traffic in TRAFFICS:
+            direct = ["direct"] if traffic in CONSTANT or entries == 1 else []
+            for shape in direct + ["indirect", "retpoline"] + SHAPES:
+                wanted.append((entries, shape, traffic))
+    assert [(row["entries"], row["shape"], row["traffic"]) for row in rows] == wanted
+    for row in rows:
+        assert row.keys() == FIELDS and row["kind"] == "bench.dispatch"
+        assert row["mitigation"] == "retpoline" and row["n"] == 2 * BLOCK
+        assert row["min_ns"] <= row["p50_ns"] == row["ns"] <= row["p99_ns"] <= row["max_ns"]
+    assert state(shell) == before
+
+
+def test_the_thunk_is_named_by_its_mitigation(shell):
+    shell.run("mitigation lfence")
+    rows = shell.json("bench dispatch --entries 1 --shape tree --traffic miss --calls 1 -j")
+    shell.run("mitigation retpoline")
+    assert [row["shape"] for row in rows] == ["direct", "indirect", "thunk", "tree"]
+    assert {row["mitigation"] for row in rows} == {"lfence"}
+
+
+def test_ctrl_c_stops_it_and_everything_is_as_before(shell):
+    before = state(shell)
+    shell.send("bench dispatch --calls 100000 -j\r")
+    shell.wait('"entries":1,"shape":"tree"')
+    shell.send("\x03")
+    shell.wait("bench dispatch: stopped by Ctrl-C")
+    shell.wait_prompt()
+    assert state(shell) == before
+
+
+def test_an_empty_dispatcher_has_no_code(shell):
+    assert "calls go to __x86_indirect_thunk_rdx" in shell.run("dispatch bench --code")
+    assert shell.json("dispatch bench --code -j") == []
+    assert shell.json("dispatch bench -j") == []
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_shape_is_kept(shell, shape):
+    (row,) = shell.json(f"dispatch bench shape {shape} -j")
+    assert (row["kind"], row["name"], row["shape"]) == ("dispatch", "bench", shape)
+    shell.run("dispatch bench shape tree")
+    assert {row["shape"] for row in shell.json("dispatch -j")} == {"tree"}
+
+
+def test_names_and_shapes_are_completed(shell):
+    shell.send("dispatch ben\tsha\tlinear-\t\r")
+    shell.wait("dispatch bench shape linear-cold")
+    shell.wait_prompt()
+    (row,) = shell.json("dispatch bench shape tree -j")
+    assert row["shape"] == "tree"
