@@ -15,6 +15,7 @@ static uint8_t next_image[DISPATCHER_HALF_BYTES];
 
 /* What a dispatcher is to become. */
 struct wanted {
+    uint64_t caller; /* who asked, for the record */
     const struct dispatcher_set *set;
     enum dispatcher_shape shape;
     bool is_sampled;
@@ -123,18 +124,25 @@ static enum patch_status image_write(struct dispatcher *dispatcher, const struct
 }
 
 /* Sends the entry, or the sampler behind it, to @image: one batch. */
-static enum patch_status entry_switch(struct dispatcher *dispatcher, bool is_sampled,
+static enum patch_status entry_switch(struct dispatcher *dispatcher, const struct wanted *wanted,
                                       static_call_function *image, struct patch_error *error)
 {
     static_call_function *fallback = (static_call_function *)__x86_indirect_thunk_rdx;
     static_call_function *sampler = (static_call_function *)dispatcher->sampler;
     struct patch_change changes[] = {
-        static_call_change_to(dispatcher->entry, is_sampled ? sampler : image),
-        static_call_change_to(dispatcher->sampled, is_sampled ? image : fallback),
+        static_call_change_to(dispatcher->entry, wanted->is_sampled ? sampler : image),
+        static_call_change_to(dispatcher->sampled, wanted->is_sampled ? image : fallback),
     };
 
-    return patch_transaction(dispatcher->name, changes, sizeof(changes) / sizeof(changes[0]),
-                             error);
+    enum patch_status status = patch_lock_take();
+
+    if (status != PATCH_OK) {
+        return patch_error_set(error, status, dispatcher->name, 0);
+    }
+    status = patch_transaction_locked(dispatcher->name, wanted->caller, changes,
+                                      sizeof(changes) / sizeof(changes[0]), error);
+    platform_unlock();
+    return status;
 }
 
 /* Brings the text to @wanted. Whoever went through the entry before may still be in what it left;
@@ -161,7 +169,7 @@ static enum patch_status text_change(struct dispatcher *dispatcher, const struct
         return status;
     }
     dispatcher->needs_grace = true;
-    status = entry_switch(dispatcher, wanted->is_sampled, image, error);
+    status = entry_switch(dispatcher, wanted, image, error);
     if (status == PATCH_OK) {
         dispatcher->half = half;
         dispatcher->image_length = (uint32_t)length;
@@ -216,9 +224,10 @@ static bool target_is_in_reach(const struct dispatcher *dispatcher, dispatched_f
 }
 
 static enum patch_status update_locked(struct dispatcher *dispatcher, dispatched_function *from,
-                                       dispatched_function *to, struct patch_error *error)
+                                       dispatched_function *to, uint64_t caller,
+                                       struct patch_error *error)
 {
-    const struct wanted wanted = {&next_set, dispatcher->shape, dispatcher->is_sampled};
+    const struct wanted wanted = {caller, &next_set, dispatcher->shape, dispatcher->is_sampled};
     enum patch_status status = set_change(dispatcher, from, to);
 
     if (status != PATCH_OK) {
@@ -249,23 +258,26 @@ static enum patch_status update_locked(struct dispatcher *dispatcher, dispatched
     return PATCH_OK;
 }
 
-enum patch_status dispatcher_update(struct dispatcher *dispatcher, dispatched_function *from,
-                                    dispatched_function *to, struct patch_error *error)
+/* Never inlined, here and below: their return address says who asked. */
+__attribute__((noinline)) enum patch_status dispatcher_update(struct dispatcher *dispatcher,
+                                                              dispatched_function *from,
+                                                              dispatched_function *to,
+                                                              struct patch_error *error)
 {
     enum patch_status status = change_lock_take(dispatcher, error);
 
     if (status == PATCH_OK) {
-        status = update_locked(dispatcher, from, to, error);
+        status = update_locked(dispatcher, from, to, (uint64_t)__builtin_return_address(0), error);
         platform_change_unlock();
     }
     return status;
 }
 
 static enum patch_status set_form_locked(struct dispatcher *dispatcher,
-                                         const struct dispatcher_form *form,
+                                         const struct dispatcher_form *form, uint64_t caller,
                                          struct patch_error *error)
 {
-    const struct wanted wanted = {&next_set, form->shape, form->is_sampled};
+    const struct wanted wanted = {caller, &next_set, form->shape, form->is_sampled};
     enum patch_status status;
 
     if ((unsigned)form->shape >= DISPATCHER_SHAPE_COUNT) {
@@ -287,13 +299,14 @@ static enum patch_status set_form_locked(struct dispatcher *dispatcher,
     return status;
 }
 
-enum patch_status dispatcher_set_form(struct dispatcher *dispatcher,
-                                      const struct dispatcher_form *form, struct patch_error *error)
+__attribute__((noinline)) enum patch_status dispatcher_set_form(struct dispatcher *dispatcher,
+                                                                const struct dispatcher_form *form,
+                                                                struct patch_error *error)
 {
     enum patch_status status = change_lock_take(dispatcher, error);
 
     if (status == PATCH_OK) {
-        status = set_form_locked(dispatcher, form, error);
+        status = set_form_locked(dispatcher, form, (uint64_t)__builtin_return_address(0), error);
         platform_change_unlock();
     }
     return status;

@@ -27,21 +27,23 @@ HOST_TESTS := $(patsubst tests/host/%.c,%,$(wildcard tests/host/test_*.c))
 HOST_RECORDER := $(addprefix $(HOST)/,recorder.o watcher.o sites.o own_text.o single_step.o)
 HOST_KEYS := test_static_key test_static_key_changes test_static_call_transaction
 HOST_CALLS := $(filter test_static_call%,$(HOST_TESTS))
-HOST_XDP_CALLS := $(filter test_dispatcher test_dispatcher_auto test_live_dispatcher,$(HOST_TESTS))
+HOST_XDP_CALLS := $(filter test_dispatcher test_dispatcher_faults test_dispatcher_auto \
+    test_live_dispatcher,$(HOST_TESTS))
+HOST_PASSED := $(HOST_CALLS) $(HOST_XDP_CALLS)
 HOST_LIVE_TESTS := $(filter test_live% test_static_key_races test_static_call_races,$(HOST_TESTS))
 HOST_LIVE := $(addprefix $(HOST)/,live.o live_clock.o live_grace.o live_sites.o live_stop.o \
     live_text.o)
 
 # What is linked for a program: itself, what it needs besides patching/, and sections to define.
 # $(2): where objects are. Code that makes static calls goes through the link-time pass.
-host_object = $(2)/$(1)$(if $(filter $(HOST_CALLS) $(HOST_XDP_CALLS),$(1)),.partial.o $(2)/$(1).call_sites).o
+host_object = $(2)/$(1)$(if $(filter $(HOST_PASSED),$(1)),.partial.o $(2)/$(1).call_sites).o
 host_platform = $(if $(filter $(HOST_LIVE_TESTS),$(1)),$(HOST_LIVE),$(HOST_RECORDER)) \
     $(if $(filter $(HOST_KEYS),$(1)),$(HOST)/keys.o) \
     $(if $(filter test_lazy_call%,$(1)),$(HOST)/lazies.o) \
     $(if $(filter test_dispatcher_image%,$(1)),$(HOST)/dispatcher_listing.o) \
     $(if $(filter test_indirect_thunk% test_dispatcher_image_calls,$(1)),$(HOST)/thunk_call.o)
 host_sections = $(if $(filter $(HOST_KEYS) test_static_key% test_live,$(1)),$(HOST_KEY_SECTIONS)) \
-    $(if $(filter $(HOST_CALLS) $(HOST_XDP_CALLS),$(1)),$(HOST_CALL_SECTIONS)) \
+    $(if $(filter $(HOST_PASSED),$(1)),$(HOST_CALL_SECTIONS)) \
     $(if $(filter $(HOST_XDP_CALLS),$(1)),$(call section_bounds,dispatchers)) \
     $(if $(findstring lazy_call,$(1)),$(call section_bounds,lazy_calls)) \
     $(if $(filter test_static_call_table,$(1)),$(call section_bounds,static_call_choices))
@@ -100,6 +102,8 @@ $(BUILD)/host%.call_sites.o: $(BUILD)/host%.call_sites.asm
 
 .PRECIOUS: $(BUILD)/host%.partial.o $(BUILD)/host%.call_sites.asm $(BUILD)/host%.call_sites.o
 $(patsubst %,$(HOST)/%.partial.o,$(filter-out $(HOST_LIVE_TESTS),$(HOST_CALLS))): $(HOST)/calls.o
+$(HOST)/test_dispatcher.partial.o $(HOST)/test_dispatcher_faults.partial.o: $(HOST)/dispatched.o
+$(HOST)/test_dispatcher.partial.o $(HOST)/test_dispatcher_faults.partial.o: $(HOST)/dispatched.o
 
 define host_program
 $(HOST)/$(1): $(call host_object,$(1),$(HOST)) $(call host_platform,$(1)) $(HOST)/libpatching.a

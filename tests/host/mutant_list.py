@@ -27,6 +27,7 @@ THUNK_FORMS = (THUNKS, "every_thunk_is_what_its_mitigation_says")
 THUNK_RACES = ("test_indirect_thunk_races", "call_arrives_however_it_meets_a_switch")
 RINGS, ENTRIES = "test_trace_ring", "test_function_trace"
 KEPT = ("test_trace_entry", "traced_call_keeps_every_register_and_the_stack")
+DISPATCHER_FAULTS = "test_dispatcher_faults"
 LAZY, LAZY_CHANGES = "test_lazy_call", "test_lazy_call_changes"
 
 VANISHED = ("test_breakpoint", "vanished_int3_of_a_batch_in_flight_is_emulated")
@@ -431,4 +432,54 @@ MUTANTS = [
     Mutant("hash without its other half", "lazy_site.c",
            "if (there == address || there == 0) {", "if (true) {",
            "test_lazy_call_full", "sites_beyond_the_limit_stay_indirect_and_are_counted"),
+
+    # Dispatchers: halves and grace periods.
+    Mutant("spare half of an image written at once", "dispatcher.c",
+           "if (dispatcher->needs_grace && !grace_wait(dispatcher)) {", "if (false) {",
+           DISPATCHER_FAULTS, "two_updates_in_a_row_leave_a_parked_reader_its_code"),
+    Mutant("fallback taken for the end of a grace period", "dispatcher.c",
+           "    dispatcher->needs_grace = true;\n",
+           "    dispatcher->needs_grace = length != 0;\n",
+           DISPATCHER_FAULTS, "a_switch_to_the_fallback_and_back_leaves_it_too"),
+    Mutant("image written over the one in use", "dispatcher.c",
+           "            half = 1 - half;\n", "",
+           DISPATCHER_FAULTS, "two_updates_in_a_row_leave_a_parked_reader_its_code"),
+    Mutant("removal does not wait", "dispatcher.c",
+           "    if (!grace_wait(dispatcher)) {\n        return patch_error_set(error, "
+           "PATCH_ERR_STILL_INSIDE",
+           "    if (false) {\n        return patch_error_set(error, PATCH_ERR_STILL_INSIDE",
+           DISPATCHER_FAULTS, "a_reader_that_stays_in_a_removed_program_is_told"),
+    Mutant("left image not erased", "dispatcher.c", "    spare_erase(dispatcher);\n", "",
+           DISPATCHER_FAULTS, "a_removed_program_is_left_before_the_update_returns"),
+    Mutant("failed batch taken for one that nobody met", "dispatcher.c",
+           "    if (status == PATCH_OK) {\n        dispatcher->half = half;",
+           "    dispatcher->needs_grace = status == PATCH_OK;\n"
+           "    if (status == PATCH_OK) {\n        dispatcher->half = half;",
+           DISPATCHER_FAULTS, "a_batch_that_fails_leaves_somebody_in_the_new_image"),
+    Mutant("set changed although the text was not", "dispatcher.c",
+           "    status = text_change(dispatcher, &wanted, error);\n    if (status != PATCH_OK) {\n"
+           "        return status;\n    }\n    bytes_copy",
+           "    bytes_copy(&dispatcher->set, &next_set, sizeof(next_set));\n"
+           "    status = text_change(dispatcher, &wanted, error);\n    if (status != PATCH_OK) {\n"
+           "        return status;\n    }\n    bytes_copy",
+           DISPATCHER_FAULTS, "a_write_that_fails_changes_nothing"),
+    Mutant("far program taken where no image names it", "dispatcher.c",
+           "if (to != NULL && !target_is_in_reach(dispatcher, to)) {", "if (false) {",
+           "test_dispatcher", "far_programs_are_refused_in_every_shape"),
+    Mutant("same code patched again", "dispatcher.c",
+           "if (image_is_there(dispatcher, wanted)) {", "if (false) {",
+           "test_dispatcher", "a_shape_that_is_the_same_code_costs_nothing"),
+    Mutant("form of an older set accepted", "dispatcher.c",
+           "form->generation != UINT64_MAX &&", "false &&",
+           "test_dispatcher", "a_form_for_another_set_is_refused"),
+    Mutant("sampler goes on to the fallback", "dispatcher.c",
+           "wanted->is_sampled ? image : fallback", "fallback",
+           "test_dispatcher", "samplers_see_calls_and_pass_them_on"),
+    Mutant("targets sorted as unsigned numbers", "dispatcher_set.c",
+           "(int64_t)set->entries[place].target < (int64_t)target",
+           "set->entries[place].target < target",
+           "test_dispatcher_set", "add_and_remove_agree_with_a_model"),
+    Mutant("ranks of a removed target stay", "dispatcher_set.c",
+           "number > place ? number - 1 : number", "number",
+           "test_dispatcher_set", "add_and_remove_agree_with_a_model"),
 ]

@@ -13,9 +13,10 @@
 #include "tests/kernel/test.h"
 #include "tests/kernel/workers.h"
 
-#define PARKINGS 20
-#define FIRE_NS  500000000ull
-#define PROGRAMS (DISPATCHER_ENTRY_MAX + 2)
+#define PARKINGS    20
+#define FIRE_NS     500000000ull
+#define RIVAL_SPINS 5000
+#define PROGRAMS    (DISPATCHER_ENTRY_MAX + 2)
 
 DEFINE_XDP_CALL(test_subject);
 
@@ -107,6 +108,25 @@ static void read_the_last(void *argument)
     }
 }
 
+/* Lets the reader run until it has made a call, and until it is preempted again. */
+static void reader_run(void)
+{
+    uint64_t before = __atomic_load_n(&calls, __ATOMIC_RELAXED);
+
+    while (__atomic_load_n(&calls, __ATOMIC_RELAXED) == before) {
+        thread_yield();
+    }
+}
+
+/* The reader stands in a row of compares. A tree has other instructions there, at other places; it
+ * must not come to where the reader is, neither as the next image nor as the one behind that. */
+static bool image_changes(struct test *test, enum dispatcher_shape between)
+{
+    reader_run();
+    return (between == DISPATCHER_LINEAR || shape_set(test, between)) &&
+           shape_set(test, DISPATCHER_TREE) && shape_set(test, DISPATCHER_LINEAR);
+}
+
 /* The caller and the reader share a CPU: whenever the caller runs, the reader has been preempted.
  * Two updates in a row would write where it stands, unless the second waits for it. */
 static void parked_reader_keeps_its_code(struct test *test)
@@ -121,12 +141,7 @@ static void parked_reader_keeps_its_code(struct test *test)
     }
     reader = thread_create("parked reader", cpu_index(), read_the_last, NULL);
     for (unsigned i = 0; EXPECT(test, reader != NULL) && i < PARKINGS; i++) {
-        uint64_t before = calls;
-
-        while (__atomic_load_n(&calls, __ATOMIC_RELAXED) == before) {
-            thread_yield();
-        }
-        if (!update(test, program(0), NULL) || !update(test, NULL, program(0))) {
+        if (!image_changes(test, i % 2 == 0 ? DISPATCHER_HOT1 : DISPATCHER_LINEAR)) {
             break;
         }
     }
@@ -140,14 +155,15 @@ static void parked_reader_keeps_its_code(struct test *test)
 
 /* Two programs that take each other's place. Each says whether it may be run: what it is given as
  * instructions. */
-static struct rival {
+struct rival {
+    const struct xdp_program *program;
     bool is_gone; /* atomic */
-    uint64_t runs;
-} rivals[2];
+};
+static struct rival rivals[2];
 
 static unsigned rival_run(const struct rival *rival, unsigned result)
 {
-    for (unsigned i = 0; i < 100; i++) { /* long enough to be preempted in */
+    for (unsigned i = 0; i < RIVAL_SPINS; i++) { /* so that it is nearly always preempted in here */
         cpu_relax();
     }
     if (__atomic_load_n(&rival->is_gone, __ATOMIC_ACQUIRE)) {
@@ -172,49 +188,56 @@ static const struct xdp_program rival_programs[2] = {
     {"first", rival_first, &rivals[0]},
     {"second", rival_second, &rivals[1]},
 };
+static struct rival rivals[2] = {{&rival_programs[0], false}, {&rival_programs[1], false}};
 static const struct xdp_program *rival_published; /* atomic */
 
 static void call_the_published(void *argument)
 {
     (void)argument;
-    while (!workers_should_stop(&workers)) {
+    while (!__atomic_load_n(&stop_reader, __ATOMIC_RELAXED)) {
         /* Acquire: pairs with the release of the publisher; the program is alive as seen here. */
         const struct xdp_program *rival = __atomic_load_n(&rival_published, __ATOMIC_ACQUIRE);
 
         count_call(xdp_call(test_subject, rival, NULL) == (rival == &rival_programs[0] ? 1 : 2));
         thread_checkpoint();
-        thread_yield();
     }
 }
 
-static void rivals_change_places(struct test *test)
+/* The next one is published before it is in the dispatcher, so that the old one can leave it empty:
+ * that writes no image, and has nothing to wait for but those who are in the old program. */
+static bool rival_takes_over(struct test *test, struct rival *old, struct rival *next)
 {
-    uint64_t end_ns = clock_now_ns() + FIRE_NS;
-
-    for (unsigned i = 0; clock_now_ns() < end_ns; i++) {
-        const struct xdp_program *old = &rival_programs[i % 2];
-        const struct xdp_program *next = &rival_programs[(i + 1) % 2];
-
-        __atomic_store_n(&rivals[(i + 1) % 2].is_gone, false, __ATOMIC_RELEASE);
-        __atomic_store_n(&rival_published, next, __ATOMIC_RELEASE);
-        if (!EXPECT_EQUAL(test, xdp_call_update(test_subject, old, next, NULL), PATCH_OK)) {
-            return;
-        }
-        __atomic_store_n(&rivals[i % 2].is_gone, true, __ATOMIC_RELEASE);
+    __atomic_store_n(&next->is_gone, false, __ATOMIC_RELEASE);
+    __atomic_store_n(&rival_published, next->program, __ATOMIC_RELEASE);
+    if (!EXPECT_EQUAL(test, xdp_call_update(test_subject, old->program, NULL, NULL), PATCH_OK)) {
+        return false;
     }
+    __atomic_store_n(&old->is_gone, true, __ATOMIC_RELEASE);
+    return EXPECT_EQUAL(test, xdp_call_update(test_subject, NULL, next->program, NULL), PATCH_OK);
 }
 
+/* The caller and the reader share a CPU: whenever the caller runs, the reader has been preempted,
+ * in the program that is about to go. */
 static void removed_program_is_not_run_any_more(struct test *test)
 {
+    struct thread *reader;
+    bool done = true;
+
     wrong_results = 0;
+    stop_reader = false;
     rivals[0].is_gone = rivals[1].is_gone = false;
     rival_published = &rival_programs[0];
     if (!update(test, NULL, rival_first)) {
         return;
     }
-    if (EXPECT(test, workers_start(&workers, true, call_the_published, NULL))) {
-        rivals_change_places(test);
-        workers_join(&workers);
+    reader = thread_create("program reader", cpu_index(), call_the_published, NULL);
+    for (unsigned i = 0; EXPECT(test, reader != NULL) && done && i < PARKINGS; i++) {
+        reader_run();
+        done = rival_takes_over(test, &rivals[i % 2], &rivals[(i + 1) % 2]);
+    }
+    __atomic_store_n(&stop_reader, true, __ATOMIC_RELAXED);
+    if (reader != NULL) {
+        thread_join(reader);
     }
     EXPECT_EQUAL(test, wrong_results, 0);
     empty(test);

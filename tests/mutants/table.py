@@ -376,4 +376,15 @@ MUTANTS = [
            "if (static_branch_unlikely(&netstamp_needed)) {",
            "if (static_branch_unlikely(&netstamp_needed) || true) {",
            "net_path", "frames_are_stamped_only_while_somebody_wants_it"),
+    Mutant("image-rewritten-under-a-reader", "patching/dispatcher.c",
+           "if (dispatcher->needs_grace && !grace_wait(dispatcher)) {", "if (false) {",
+           "dispatcher", "parked_reader_keeps_its_code", may_die=True),
+    Mutant("image-of-one-half-only", "patching/dispatcher.c",
+           "            half = 1 - half;\n", "",
+           "dispatcher", "parked_reader_keeps_its_code", may_die=True),
+    Mutant("removed-program-not-waited-for", "patching/dispatcher.c",
+           "    if (!grace_wait(dispatcher)) {\n        return patch_error_set(error, "
+           "PATCH_ERR_STILL_INSIDE",
+           "    if (false) {\n        return patch_error_set(error, PATCH_ERR_STILL_INSIDE",
+           "dispatcher", "removed_program_is_not_run_any_more"),
 ]
