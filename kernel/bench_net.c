@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* `bench net`: what happens to the frames that somebody sends us: dropped at the hook, read from a
+/* `bench net`: what happens to the frames that somebody sends us: dropped by a program, read from a
  * socket, or echoed. It sends nothing by itself: tools/pktgen or another host does (`make
- * bench-net`). Invariant: hooks, ports, keys and mitigation are afterwards as before, Ctrl-C
+ * bench-net`). Invariant: programs, ports, keys and mitigation are afterwards as before, Ctrl-C
  * included. Called by: commands_bench.c. */
 #include "arch/clock.h"
 #include "kernel/bench.h"

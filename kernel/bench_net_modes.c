@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
-/* The modes of `bench net`: drop at the receive hook, sink in a socket that a thread reads, echo
+/* The modes of `bench net`: drop by a program, sink in a socket that a thread reads, echo
  * from the poll thread. Invariant: between begin() and end() each frame for the mode is counted
  * once. Called by: bench_net.c. */
 #include "kernel/bench_net.h"
 
 #include "arch/clock.h"
 #include "kernel/console.h"
+#include "kernel/net_command.h"
 #include "kernel/thread.h"
 #include "net/counters.h"
+#include "net/program.h"
 #include "net/udp.h"
 #include "net/udp_socket.h"
 
@@ -15,30 +17,31 @@
 #define SINK_BATCH   64
 #define SINK_LOOK_NS 100000000ull
 
-/* Only this file's frames: what else a device gets (ARP, say) goes on. */
-static net_receive_hook *hook_before;
-
-static unsigned hook_drop(struct packet *packet)
-{
-    (void)packet;
-    return NET_ACTION_DROP;
-}
-
+/* All frames, ARP's too. With a full dispatcher the program runs through the fallback. */
 static bool drop_begin(const struct bench_net_request *request)
 {
-    hook_before = request->device->hook;
-    net_device_set_hook(request->device, hook_drop);
-    return true;
+    struct patch_error error = {0};
+    enum net_program_status status;
+
+    if (net_command_has_program("bench net", request->device)) {
+        return false;
+    }
+    status = net_program_attach(request->device, NET_PROGRAM_ALL_QUEUES, net_program_find("drop"),
+                                &error);
+    if (status == NET_PROGRAM_PATCH) {
+        console_print("bench net: program drop: %s\n", patch_status_text(error.status));
+    }
+    return status == NET_PROGRAM_OK || status == NET_PROGRAM_FULL;
 }
 
 static void drop_end(const struct bench_net_request *request)
 {
-    net_device_set_hook(request->device, hook_before);
+    net_program_detach_all(request->device);
 }
 
 static uint64_t drop_packets(void)
 {
-    return net_counter_read(NET_DROP_HOOK);
+    return net_counter_read(NET_DROP_PROGRAM);
 }
 
 static struct sink {

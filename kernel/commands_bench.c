@@ -116,7 +116,7 @@ const struct shell_command command_bench = {
         "slow_calls: through the stub; time: from the first report to the last site patched, or\n"
         "of the one batch. --keep: the sites stay found: `sites bench_lazy_56` shows them.\n"
         "net: frames that another host sends (tools/pktgen; make bench-net), for N seconds from\n"
-        "the first one on: dropped at the receive hook, read from a socket on port P (9000) by a\n"
+        "the first one on: dropped by program drop, read from a socket on port P (9000) by a\n"
         "thread, or echoed from that port. packets: that the mode was done with; received: by\n"
         "the card. min, max: of intervals of 250 ms. cycles_per_packet: TSC ticks inside polls.\n"
         "--mitigation: each of them in turn. --memory: frames from memory instead of a card, N\n"

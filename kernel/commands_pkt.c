@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The shell command pkt: takes, echoes, sends and counts packets for a while, and says how many a
- * second. Invariant: when a verb returns, its port is closed, its hook is gone and its packets are
- * back. sink and echo are here, flood and count in files of their own. */
+ * second. Invariant: when a verb returns, its port is closed, its program is gone and its packets
+ * are back. sink and echo are here, flood and count in files of their own. */
 #include "arch/clock.h"
 #include "kernel/console.h"
 #include "kernel/heap.h"
@@ -307,7 +307,7 @@ const struct shell_command command_pkt = {
         "link down, or may not be given. flood: sends UDP datagrams to --port (9), each frame of\n"
         "--size bytes (60; without the check sequence) with its number in front and a right\n"
         "checksum; ring_full: how often it waited for room.\n"
-        "count: what the receive hook sees, by protocol, and lets pass.",
+        "count: what a program sees, by protocol, and lets pass.",
     .run = pkt_run,
     .complete = pkt_complete,
 };

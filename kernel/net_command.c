@@ -8,6 +8,7 @@
 #include "kernel/thread.h"
 #include "net/ipv4.h"
 #include "net/net_config.h"
+#include "net/program.h"
 
 #define ADDRESS_PATIENCE_NS 5000000000ull
 #define ADDRESS_LOOK_NS     10000000ull
@@ -113,6 +114,20 @@ bool net_command_route(struct shell_session *session, const char *command, uint3
                       command, text);
     }
     return *device != NULL;
+}
+
+bool net_command_has_program(const char *command, const struct net_device *device)
+{
+    for (unsigned queue = 0; queue < device->queue_count; queue++) {
+        const struct net_program *program = net_program_of(device, queue);
+
+        if (program != NULL) {
+            console_print("%s: %s has program %s on queue %u; `prog detach %s` takes it away\n",
+                          command, device->name, program->xdp.name, queue, device->name);
+            return true;
+        }
+    }
+    return false;
 }
 
 void net_command_complete_devices(struct shell_completion *completion)

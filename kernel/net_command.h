@@ -34,5 +34,8 @@ bool net_command_has_address(struct shell_session *session, const char *command)
 bool net_command_route(struct shell_session *session, const char *command, uint32_t destination,
                        struct net_device **device, uint32_t *next_hop);
 
+/* Whether a queue of @device has a program; says so, and how to detach it. */
+bool net_command_has_program(const char *command, const struct net_device *device);
+
 /* Offers the names of the devices. */
 void net_command_complete_devices(struct shell_completion *completion);

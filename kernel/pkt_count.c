@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* pkt count: frames by protocol, counted by the receive hook, which lets all pass. Invariant: a
- * counter has one writer, the poll thread of its queue. */
+/* pkt count: frames by protocol, counted by a program (net/program.h) that lets all pass.
+ * Invariant: a counter has one writer, the poll thread of its queue. */
 #include "arch/clock.h"
 #include "kernel/console.h"
 #include "kernel/net_command.h"
@@ -9,6 +9,7 @@
 #include "kernel/string.h"
 #include "net/ethernet.h"
 #include "net/ipv4.h"
+#include "net/program.h"
 #include "net/wire.h"
 
 #define SECONDS_UNLESS    10
@@ -22,8 +23,7 @@ static const char *const kind_names[KIND_COUNT] = {
     "arp", "icmp", "udp", "tcp", "ipv4 other", "ipv6", "other",
 };
 
-/* By queue: each written by its poll thread alone. Static, for a hook may still run when it has
- * been taken away. */
+/* By queue: each written by its poll thread alone. */
 static struct queue_tally {
     uint64_t frames[KIND_COUNT];
     uint64_t bytes[KIND_COUNT];
@@ -62,8 +62,10 @@ static void tally_add(uint64_t *counter, uint64_t value)
     __atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + value, __ATOMIC_RELAXED);
 }
 
-static unsigned count_and_pass(struct packet *packet)
+static unsigned count_and_pass(const void *context, const void *instructions)
 {
+    (void)instructions;
+    const struct packet *packet = context;
     struct queue_tally *tally = &tallies[packet->device->index][packet->queue];
     enum kind kind = kind_of_frame(packet->data, packet->length);
 
@@ -87,6 +89,8 @@ static struct queue_tally tally_read(const struct net_device *device)
     }
     return sum;
 }
+
+static struct net_program count_program;
 
 struct count_request {
     struct pkt_run *run;
@@ -143,11 +147,41 @@ static void request_print(const struct count_request *request, uint64_t elapsed_
     table_end(&table);
 }
 
-static void request_run(struct count_request *request, uint64_t seconds)
+static void detach(struct count_request *request, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        net_program_detach_all(request->devices[i]);
+    }
+}
+
+/* To all devices or none; says why it is none. */
+static bool attach(struct count_request *request)
+{
+    struct patch_error error = {0};
+
+    net_program_initialize(&count_program, "pkt count", count_and_pass, NULL);
+    for (unsigned i = 0; i < request->count; i++) {
+        enum net_program_status status =
+            net_program_attach(request->devices[i], NET_PROGRAM_ALL_QUEUES, &count_program, &error);
+
+        if (status != NET_PROGRAM_OK && status != NET_PROGRAM_FULL) {
+            console_print("%s: %s: %s\n", request->run->command, request->devices[i]->name,
+                          status == NET_PROGRAM_PATCH ? patch_status_text(error.status)
+                                                      : net_program_status_text(status));
+            detach(request, i);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool request_run(struct count_request *request, uint64_t seconds)
 {
     for (unsigned i = 0; i < request->count; i++) {
         request->before[i] = tally_read(request->devices[i]);
-        net_device_set_hook(request->devices[i], count_and_pass);
+    }
+    if (!attach(request)) {
+        return false;
     }
     pkt_run_begin(request->run, seconds);
     while (pkt_run_goes_on(request->run)) {
@@ -157,10 +191,9 @@ static void request_run(struct count_request *request, uint64_t seconds)
 
     uint64_t elapsed_ns = clock_now_ns() - request->run->began_ns;
 
-    for (unsigned i = 0; i < request->count; i++) {
-        net_device_set_hook(request->devices[i], NULL);
-    }
+    detach(request, request->count);
     request_print(request, elapsed_ns);
+    return true;
 }
 
 /* All devices, or the one named. Returns false after saying why there is none. */
@@ -183,12 +216,10 @@ static bool devices_choose(struct count_request *request, const char *name)
     return request->count != 0;
 }
 
-static bool hooks_are_free(const struct count_request *request)
+static bool devices_are_free(const struct count_request *request)
 {
     for (unsigned i = 0; i < request->count; i++) {
-        if (__atomic_load_n(&request->devices[i]->hook, __ATOMIC_RELAXED) != NULL) {
-            console_print("%s: %s has a receive hook already\n", request->run->command,
-                          request->devices[i]->name);
+        if (net_command_has_program(request->run->command, request->devices[i])) {
             return false;
         }
     }
@@ -207,9 +238,8 @@ enum command_result pkt_count_run(struct pkt_run *run, int argc, char **argv)
     if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 1)) {
         return COMMAND_USAGE;
     }
-    if (!devices_choose(&request, argc > 1 ? argv[1] : NULL) || !hooks_are_free(&request)) {
+    if (!devices_choose(&request, argc > 1 ? argv[1] : NULL) || !devices_are_free(&request)) {
         return COMMAND_FAILED;
     }
-    request_run(&request, seconds);
-    return pkt_run_result(run);
+    return request_run(&request, seconds) ? pkt_run_result(run) : COMMAND_FAILED;
 }

@@ -53,8 +53,8 @@ static inline bool mac_is_other_station(const uint8_t *mac, const uint8_t *own)
     return !mac_is_group(mac) && mac_number(mac) != 0 && !mac_is_equal(mac, own);
 }
 
-/* Takes a frame that the hook let pass, or (packet->device == NULL) one that this machine sends to
- * itself. Context: poll thread, or who sends to itself. */
+/* Takes a frame that the program let pass, or (packet->device == NULL) one that this machine sends
+ * to itself. Context: poll thread, or who sends to itself. */
 void ethernet_receive(struct packet *packet);
 
 /* Puts the header in front, where the caller knows that there is room for it. */

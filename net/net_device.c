@@ -13,6 +13,7 @@
 #include "kernel/thread.h"
 #include "net/housekeeping.h"
 #include "net/net_poll.h"
+#include "net/program.h"
 
 #define PAUSE_PATIENCE_NS 5000000000ull
 
@@ -166,6 +167,7 @@ static void stop_locked(struct net_device *device)
 
 void net_device_unregister(struct net_device *device)
 {
+    net_program_detach_all(device);
     mutex_lock(&list_mutex);
     stop_locked(device);
     for (unsigned i = 0; i < device->queue_count; i++) {
@@ -198,11 +200,6 @@ void net_device_fail(struct net_device *device, const char *why)
         log_error("%s at %s: %s; it is left alone now, `nic %s reset` may help",
                   device->operations->driver, device->location, why, device->name);
     }
-}
-
-void net_device_set_hook(struct net_device *device, net_receive_hook *hook)
-{
-    __atomic_store_n(&device->hook, hook, __ATOMIC_RELEASE); /* partner: net_receive() */
 }
 
 /* Waits until nobody is inside a transmit of the device; those that follow see is_stopped. */

@@ -35,9 +35,11 @@
 #define MAC_BYTES       6
 
 struct net_device;
+struct net_program;
 struct thread;
 
-/* What the hook says of a frame, before anyone has looked at it. Any other value: abort. */
+/* What a program (program.h) says of a frame, before any protocol has looked at it. Any other value
+ * counts as abort. */
 enum net_action {
     NET_ACTION_ABORT, /* a program went wrong: dropped, counted on its own */
     NET_ACTION_DROP,
@@ -45,9 +47,6 @@ enum net_action {
     NET_ACTION_TX,   /* back out of the queue it came from, as it is now */
     NET_ACTION_COUNT
 };
-
-/* Runs for each frame of a device. May change the frame, not free it. Context: the poll thread. */
-typedef unsigned net_receive_hook(struct packet *packet);
 
 struct net_device_operations {
     const char *driver; /* "virtio-net", "e1000", "e1000e" */
@@ -104,6 +103,7 @@ struct net_queue_counters {
     uint64_t poll_ticks;  /* TSC ticks in polls, while the key net_poll_timed is on */
     uint64_t received, received_bytes;
     uint64_t no_buffer; /* frames for which the pool had no fresh buffer: dropped, buffer reused */
+    uint64_t actions[NET_ACTION_COUNT]; /* frames by what the queue's program said of them */
     /* under transmit_lock: */
     uint64_t transmitted, transmitted_bytes;
     uint64_t transmit_full;   /* the ring had no room */
@@ -117,6 +117,8 @@ struct net_queue {
     uint32_t cpu; /* of its thread and of its interrupt */
     struct thread *thread;
     struct thread *clock_thread; /* NULL unless the device is polled by the clock */
+
+    const struct net_program *program; /* atomic, by program.c; NULL: none, all frames pass */
 
     bool is_scheduled; /* atomic: there is work to look for; set by interrupts, cleared by polls */
     struct wait_queue wait;
@@ -154,7 +156,6 @@ struct net_device {
     bool is_stopped; /* is being reset, or unregistered: nothing is sent */
     uint64_t link_changes;
     uint64_t resets;
-    net_receive_hook *hook; /* NULL: pass */
 
     /* IPv4 configuration, host byte order, 0: none; by net_config.c, read by anyone: */
     uint32_t ipv4_address;
@@ -176,6 +177,7 @@ uint32_t net_queue_choose_cpu(unsigned queues);
 bool net_device_register(struct net_device *device);
 
 /* Waits for its interrupt handlers, ends the poll threads, and takes the device out of the list.
+ * Its programs (program.h) are detached first.
  * For devices that tests make: a real one stays. Context: thread; nobody sends to it. */
 void net_device_unregister(struct net_device *device);
 
@@ -226,10 +228,6 @@ unsigned net_device_reclaim(struct net_device *device);
 /* Stops all queues, resets, starts them again. Returns false, having said why, if the device does
  * not come back. Context: thread. */
 bool net_device_reset(struct net_device *device);
-
-/* Changes the hook of a device, NULL: none; frames being looked at may still meet the old one.
- * Context: thread. */
-void net_device_set_hook(struct net_device *device, net_receive_hook *hook);
 
 /* Packets of the device's pool by where they are; free + receive_rings + transmit_rings + elsewhere
  * = total, and elsewhere is 0 when nothing is going on. Context: thread. */

@@ -1,52 +1,59 @@
 // SPDX-License-Identifier: MIT
-/* The first steps of a received frame; see receive.h. Invariant: a frame that the hook does not let
- * pass goes no further, whatever the hook returned. */
+/* The first steps of a received frame; see receive.h. Invariant: a frame that its queue's program
+ * does not let pass goes no further, whatever the program returned. */
 #include "net/receive.h"
 
 #include "net/counters.h"
 #include "net/ethernet.h"
 #include "net/net_device.h"
+#include "net/program.h"
 
 DEFINE_STATIC_KEY_FALSE(netstamp_needed);
 
-/* What a hook wants done with a frame. Takes the packet unless it passes: then returns true. */
-static bool action_is_pass(struct packet *packet, unsigned action)
+/* Does what the program wants done with a frame. Takes the packet unless it passes: then returns
+ * true. */
+static bool action_is_pass(struct net_queue *queue, struct packet *packet, unsigned action)
 {
     switch (action) {
     case NET_ACTION_PASS:
+        queue->counters.actions[NET_ACTION_PASS]++;
         return true;
     case NET_ACTION_DROP:
-        net_drop(packet, NET_DROP_HOOK);
+        queue->counters.actions[NET_ACTION_DROP]++;
+        net_drop(packet, NET_DROP_PROGRAM);
         return false;
     case NET_ACTION_TX:
-        net_count(NET_HOOK_TX);
+        queue->counters.actions[NET_ACTION_TX]++;
+        net_count(NET_PROGRAM_TX);
         net_device_transmit(packet->device, packet->queue, packet);
         return false;
     default:
-        net_drop(packet, NET_DROP_HOOK_ABORT);
+        queue->counters.actions[NET_ACTION_ABORT]++;
+        net_drop(packet, NET_DROP_PROGRAM_ABORT);
         return false;
     }
 }
 
-static void receive_stamped(struct packet *packet)
+static void receive_stamped(struct net_queue *queue, struct packet *packet)
 {
-    /* Acquire: pairs with the release in net_device_set_hook(); without it the hook could miss what
-     * was prepared for it. */
-    net_receive_hook *hook = __atomic_load_n(&packet->device->hook, __ATOMIC_ACQUIRE);
+    /* Acquire: pairs with the release in queue_set_program() of program.c; without it the program
+     * could miss what was prepared for it, its own code included. */
+    const struct net_program *program = __atomic_load_n(&queue->program, __ATOMIC_ACQUIRE);
 
-    if (hook == NULL || action_is_pass(packet, hook(packet))) {
+    if (program == NULL ||
+        action_is_pass(queue, packet, xdp_call(receive, &program->xdp, packet))) {
         ethernet_receive(packet);
     }
 }
 
 void net_receive(struct packet *packet)
 {
-    struct net_queue_counters *counters = &packet->device->queues[packet->queue].counters;
+    struct net_queue *queue = &packet->device->queues[packet->queue];
 
-    counters->received++;
-    counters->received_bytes += packet->length;
+    queue->counters.received++;
+    queue->counters.received_bytes += packet->length;
     packet_stamp(packet);
-    receive_stamped(packet);
+    receive_stamped(queue, packet);
 }
 
 void net_receive_own(struct packet *packet)

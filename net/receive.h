@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The way of a received frame: time stamp (if the key netstamp_needed is on), the device's hook,
+/* The way of a received frame: time stamp (if the key netstamp_needed is on), the queue's program,
  * ethernet, then one indirect call to the protocol of its type. Invariant: every frame given to
  * net_receive() ends in exactly one place: a counter of net/counters.h and its buffer free, a
  * transmit ring, or a socket's queue. */

@@ -36,7 +36,8 @@ FUZZ_NET_FILES := $(filter-out net/net_poll.c net/housekeeping.c net/net_start.c
     $(wildcard net/*.c)) kernel/format.c patching/status.c
 fuzz_packet_OBJECTS := $(patsubst %.c,$(FUZZ)/packet/%.o,$(FUZZ_NET_FILES) \
     $(addprefix tests/fuzz/,fuzz_packet.c packet_form.c) \
-    $(addprefix tests/host/,net_fake_kernel.c net_fake_device.c))
+    $(addprefix tests/host/,net_fake_kernel.c net_fake_device.c \
+        net_fake_dispatcher.c))
 FUZZ_PROGRAMS := $(FUZZ_TARGETS:%=$(FUZZ)/%)
 FUZZ_MAKE := --make "$(MAKE) -s -f tests/fuzz/fuzz.mk FUZZ_CC=$(FUZZ_CC) BUILD=$(BUILD)" \
     --build $(BUILD) --clang $(FUZZ_CC)

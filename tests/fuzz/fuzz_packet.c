@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Fuzzes net/: an input is a program of frames, hook actions, packets sent, pings and time that
- * passes, run by the real packet path over the fake kernel and card of tests/host. Invariant: no
- * packet is lost (the pool holds all but those that wait for ARP); each frame that is received ends
- * exactly once, as the counters tell it; what is sent has a right form. Built by fuzz.mk, with
+/* Fuzzes net/: an input is a program of frames, programs' actions, packets sent, pings and time
+ * that passes, run by the real packet path over the fake kernel and card of tests/host. Invariant:
+ * no packet is lost (the pool holds all but those that wait for ARP); each frame that is received
+ * ends exactly once, as the counters tell it; what is sent has a right form. Built by fuzz.mk, with
  * seeds by seeds.py. */
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +13,7 @@
 #include "net/icmp.h"
 #include "net/ipv4.h"
 #include "net/net_config.h"
+#include "net/program.h"
 #include "net/udp.h"
 #include "net/udp_socket.h"
 #include "net/wire.h"
@@ -24,6 +25,7 @@
 
 #define OPS_MAX         64
 #define OPS_IN_PING_MAX 4
+#define GENERATED       2 /* beside the five built-in programs */
 #define OWN_ADDRESS     0x0a000001u
 #define PEER_ADDRESS    0x0a000002u
 #define GATE_ADDRESS    0x0a0000feu
@@ -45,7 +47,7 @@ static struct net_device *device;
 static struct udp_socket *udp_socket;
 static struct input
     *ping_input; /* where a ping that waits takes its frames from; NULL: none does */
-static unsigned hook_action = NET_ACTION_PASS;
+static unsigned program_action = NET_ACTION_PASS;
 static unsigned checked; /* of net_fake_sent */
 
 static const uint32_t addresses[] = {
@@ -68,12 +70,35 @@ static uint16_t take_port(struct input *input)
     return choice < sizeof(ports) / sizeof(ports[0]) ? ports[choice] : (uint16_t)(choice * 251);
 }
 
-static unsigned hook(struct packet *packet)
+static unsigned obey(const void *context, const void *instructions)
 {
-    if (hook_action >= NET_ACTION_COUNT) {
-        packet->data[packet->length / 2] ^= 1; /* a hook may change what it likes */
+    const struct packet *packet = context;
+
+    (void)instructions;
+    if (program_action >= NET_ACTION_COUNT) {
+        packet->data[packet->length / 2] ^= 1; /* a program may change what it likes */
     }
-    return hook_action;
+    return program_action;
+}
+
+/* One that obeys the input, a built-in or a generated one, or none. */
+static void attach(unsigned number)
+{
+    static struct net_program obeys;
+    struct net_program *program = number == 0 ? &obeys : net_program_at(number - 1);
+
+    if (obeys.xdp.name == NULL) {
+        net_program_initialize(&obeys, "obeys", obey, NULL);
+    }
+    if (program == NULL) {
+        net_program_detach_all(device);
+    } else {
+        enum net_program_status status =
+            net_program_attach(device, NET_PROGRAM_ALL_QUEUES, program, NULL);
+
+        FUZZ_CHECK(status == NET_PROGRAM_OK || status == NET_PROGRAM_SAME, "%s: %s",
+                   program->xdp.name, net_program_status_text(status));
+    }
 }
 
 static uint64_t waiting_for_arp(void)
@@ -110,7 +135,7 @@ static uint64_t count_drops(void)
 {
     uint64_t drops = 0;
 
-    for (unsigned i = NET_DROP_HOOK; i < NET_COUNTER_COUNT; i++) {
+    for (unsigned i = NET_DROP_PROGRAM; i < NET_COUNTER_COUNT; i++) {
         drops += i == NET_DROP_NO_PACKET || i == NET_DROP_UDP_PORT
                      ? 0
                      : net_counter_read((enum net_counter)i);
@@ -163,19 +188,19 @@ static void check_none_lost(void)
     FUZZ_CHECK(held == waiting, "%u packets are not in the pool, %lu wait for ARP", held, waiting);
 }
 
-/* What was sent and not looked at yet, unless a hook has sent it, whatever it is. */
+/* What was sent and not looked at yet, unless a program has sent it, whatever it is. */
 static void check_sent(void)
 {
-    static uint64_t hook_sent;
-    bool is_by_hook = net_counter_read(NET_HOOK_TX) != hook_sent;
+    static uint64_t program_sent;
+    bool is_by_program = net_counter_read(NET_PROGRAM_TX) != program_sent;
 
     for (; checked < net_fake_sent_count && checked < NET_FAKE_SENT_MAX; checked++) {
-        if (!is_by_hook) {
+        if (!is_by_program) {
             packet_check_form(net_fake_sent[checked].bytes, net_fake_sent[checked].length,
                               device->mac);
         }
     }
-    hook_sent = net_counter_read(NET_HOOK_TX);
+    program_sent = net_counter_read(NET_PROGRAM_TX);
 }
 
 static void frame_receive(const uint8_t *bytes, uint32_t length)
@@ -186,7 +211,7 @@ static void frame_receive(const uint8_t *bytes, uint32_t length)
         return; /* all packets wait */
     }
     check_ends(&before, read_socket());
-    FUZZ_CHECK(hook_action != NET_ACTION_PASS || net_fake_sent_count == before.sent ||
+    FUZZ_CHECK(program_action != NET_ACTION_PASS || net_fake_sent_count == before.sent ||
                    packet_may_be_answered(bytes, length, device->mac),
                "a frame to a group, or from no single other station, was answered");
     check_sent();
@@ -277,10 +302,12 @@ static void op_turn_around(struct input *input)
     frame_receive(bytes, length);
 }
 
-static void op_hook(struct input *input)
+static void op_program(struct input *input)
 {
-    hook_action = (unsigned)input_take(input, 1) % 8;
-    net_device_set_hook(device, hook_action == NET_ACTION_PASS ? NULL : hook);
+    unsigned choice = (unsigned)input_take(input, 1);
+
+    program_action = choice % 8;
+    attach(choice / 8 % 8);
 }
 
 static void op_time(struct input *input)
@@ -372,7 +399,8 @@ static void op_dhcp(struct input *input)
 static void run_ops(struct input *input, unsigned most)
 {
     static void (*const ops[])(struct input * input) = {
-        op_frame, op_bytes, op_turn_around, op_hook, op_time, op_trouble, op_send, op_ping, op_dhcp,
+        op_frame,   op_bytes, op_turn_around, op_program, op_time,
+        op_trouble, op_send,  op_ping,        op_dhcp,
     };
 
     for (unsigned i = 0; i < most && !input_is_empty(input); i++) {
@@ -390,6 +418,12 @@ static void start_once(void)
         udp_socket = udp_socket_open(SOCKET_PORT, SOCKET_DEPTH, false);
         FUZZ_CHECK(device != NULL && udp_socket != NULL, "no device or no socket");
         net_fake_on_wait = frames_while_a_ping_waits;
+        for (uint32_t number = 0; number < GENERATED; number++) {
+            struct net_program *program;
+
+            FUZZ_CHECK(net_program_generate(number, &program, NULL) == NET_PROGRAM_OK,
+                       "gen%u is not generated", number);
+        }
     }
 }
 
@@ -399,8 +433,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct input input = {.bytes = data, .size = size};
 
     start_once();
-    hook_action = NET_ACTION_PASS;
-    net_device_set_hook(device, NULL);
+    program_action = NET_ACTION_PASS;
+    net_program_detach_all(device);
     op_trouble(&(struct input){.size = 0});
     arp_forget(NULL);
     net_fake_now_ns += 1000000000000;

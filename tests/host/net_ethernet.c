@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "net/net_device.h"
+#include "net/program.h"
 
 static void frames_of_impossible_length_are_dropped(void **state)
 {
@@ -116,34 +116,38 @@ static void types_without_a_protocol_are_dropped(void **state)
 
 static unsigned action;
 
-static unsigned hook(struct packet *packet)
+static unsigned program(const void *context, const void *instructions)
 {
+    (void)instructions;
+    const struct packet *packet = context;
     packet->data[packet->length - 1] ^= 0xff;
     return action;
 }
 
-static void hook_decides_before_anyone_looks(void **state)
+static void program_decides_before_anyone_looks(void **state)
 {
+    struct net_program obeys;
     struct frame frame, sent;
 
     (void)state;
     net_begin();
-    net_device_set_hook(nic, hook);
+    net_program_initialize(&obeys, "obeys", program, NULL);
+    assert_int_equal(net_program_attach(nic, NET_PROGRAM_ALL_QUEUES, &obeys, NULL), NET_PROGRAM_OK);
     frame_icmp(&frame, 8, 0, 100);
     action = NET_ACTION_DROP;
     receive(&frame);
-    expect_counted(NET_DROP_HOOK, -1);
+    expect_counted(NET_DROP_PROGRAM, -1);
     for (action = NET_ACTION_COUNT; action != NET_ACTION_ABORT; action *= 2) {
         receive(&frame);
-        expect_counted(NET_DROP_HOOK_ABORT, -1);
+        expect_counted(NET_DROP_PROGRAM_ABORT, -1);
     }
     receive(&frame);
-    expect_counted(NET_DROP_HOOK_ABORT, -1);
+    expect_counted(NET_DROP_PROGRAM_ABORT, -1);
     action = NET_ACTION_TX;
     sent = frame;
     sent.bytes[sent.length - 1] ^= 0xff;
     receive(&frame);
-    expect_counted(NET_HOOK_TX, -1);
+    expect_counted(NET_PROGRAM_TX, -1);
     expect_sent(0, sent.bytes, sent.length);
     assert_int_equal(net_fake_sent[0].queue, 1);
     action = NET_ACTION_PASS;
@@ -183,7 +187,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(frames_from_groups_are_dropped),
     cmocka_unit_test(frames_from_nobody_or_ourselves_are_dropped),
     cmocka_unit_test(types_without_a_protocol_are_dropped),
-    cmocka_unit_test(hook_decides_before_anyone_looks),
+    cmocka_unit_test(program_decides_before_anyone_looks),
     cmocka_unit_test(answers_that_cannot_be_sent_are_counted),
 };
 

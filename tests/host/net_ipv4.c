@@ -360,7 +360,7 @@ static uint64_t outcome_of(const struct frame *frame, uint32_t length, uint8_t b
         uint64_t more = net_counter_read((enum net_counter)i) - before[i];
 
         outcome = outcome * 31 + more;
-        drops += i >= NET_DROP_HOOK ? (unsigned)more : 0;
+        drops += i >= NET_DROP_PROGRAM ? (unsigned)more : 0;
     }
     assert_true(drops == 1 || (drops == 0 && net_fake_sent_count == 1));
     for (unsigned i = 0; i < net_fake_sent_count; i++) {

@@ -29,9 +29,9 @@ MUTANTS = [
            "net_ethernet", "frames_from_groups_are_dropped"),
     Mutant("frame dropped without being freed", "net/counters.c", "    packet_free(packet);\n", "",
            "net_ethernet", "frames_from_groups_are_dropped"),
-    Mutant("hook's own value passes", "net/receive.c",
-           "        net_drop(packet, NET_DROP_HOOK_ABORT);\n        return false;",
-           "        return true;", "net_ethernet", "hook_decides_before_anyone_looks"),
+    Mutant("program's own value passes", "net/receive.c",
+           "        net_drop(packet, NET_DROP_PROGRAM_ABORT);\n        return false;",
+           "        return true;", "net_ethernet", "program_decides_before_anyone_looks"),
     # IPv4.
     Mutant("header checksum not checked", "net/ipv4.c",
            "checksum_finish(checksum_add(0, header, *header_length)) != 0", "false",

@@ -4,7 +4,7 @@
 # tests/host/host.mk, whose `check` runs them and whose `mutant` builds mutants of net/.
 
 NET_HOST_TESTS := net_answers net_ethernet net_arp net_ipv4 net_ipv4_send net_icmp net_ping \
-    net_udp net_config
+    net_udp net_config net_program net_program_code
 
 NET_HOST := $(HOST)/net_objects
 NET_HOST_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -Itests/host/net_overlay -I. \
@@ -13,9 +13,11 @@ NET_HOST_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -Itests/host/net_over
 # The packet path; not the threads of queues, which tests are.
 NET_HOST_FILES := net/arp.c net/arp_table.c net/counters.c net/ethernet.c net/icmp.c \
     net/icmp_ping.c net/ipv4.c net/ipv4_send.c net/ipv4_text.c net/net_address.c net/net_config.c \
-    net/net_device.c net/net_transmit.c net/packet_pool.c net/receive.c net/udp.c net/wire.c \
-    kernel/format.c
-NET_HOST_HELPERS := $(addprefix $(NET_HOST)/tests/host/net_,fake_kernel.o fake_device.o frames.o)
+    net/net_device.c net/net_transmit.c net/packet_pool.c net/program.c net/program_code.c \
+    net/program_generate.c net/program_list.c net/program_reference.c net/programs_builtin.c \
+    net/receive.c net/udp.c net/wire.c kernel/format.c patching/status.c
+NET_HOST_HELPERS := $(addprefix $(NET_HOST)/tests/host/net_,fake_kernel.o fake_device.o \
+    fake_dispatcher.o frames.o)
 
 check: $(NET_HOST_TESTS:%=$(HOST)/%)
 
@@ -27,9 +29,12 @@ $(HOST)/libnet.a: $(NET_HOST_FILES:%.c=$(NET_HOST)/%.o)
 	@rm -f $@
 	@ar rcs $@ $^
 
+# Looks at generated code.
+$(HOST)/net_program_code: NET_HOST_LIBRARIES := -lZydis
+
 $(NET_HOST_TESTS:%=$(HOST)/%): $(HOST)/%: $(NET_HOST)/tests/host/%.o $(NET_HOST_HELPERS) \
     $(HOST)/libnet.a
-	@$(CC) $(NET_HOST_CFLAGS) $^ -lcmocka -o $@
+	@$(CC) $(NET_HOST_CFLAGS) $^ -lcmocka $(NET_HOST_LIBRARIES) -o $@
 
 # For mutants.py: program $(TEST) with $(MUTANT) before the library that holds the original.
 host-mutants: $(NET_HOST_TESTS:%=$(HOST)/%)
@@ -37,6 +42,6 @@ host-mutants: $(NET_HOST_TESTS:%=$(HOST)/%)
 net-mutant:
 	@$(CC) $(NET_HOST_CFLAGS) -w -c $(MUTANT) -o $(basename $(MUTANT)).o
 	@$(CC) $(NET_HOST_CFLAGS) $(NET_HOST)/tests/host/$(TEST).o $(basename $(MUTANT)).o \
-	    $(NET_HOST_HELPERS) $(HOST)/libnet.a -lcmocka -o $(basename $(MUTANT))
+	    $(NET_HOST_HELPERS) $(HOST)/libnet.a -lcmocka -lZydis -o $(basename $(MUTANT))
 
 -include $(wildcard $(NET_HOST)/*/*.d $(NET_HOST)/*/*/*.d)

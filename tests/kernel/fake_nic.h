@@ -19,6 +19,7 @@
 
 #include "kernel/spinlock.h"
 #include "net/net_device.h"
+#include "net/program.h"
 #include "tests/kernel/test.h"
 
 #define FAKE_RING       64u /* packets in each ring */
@@ -68,6 +69,7 @@ struct fake_queue {
 
 struct fake_nic {
     struct net_device device;
+    struct net_program program; /* of fake_nic_set_program() */
     struct fake_nic_options options;
     struct fake_queue queues[FAKE_QUEUES_MAX];
     /* atomic: */
@@ -85,6 +87,9 @@ struct fake_nic *fake_nic_add(const struct fake_nic_options *options);
 
 /* Waits for it to be at rest, expects every packet to be where it belongs, and takes it away. */
 void fake_nic_remove(struct test *test, struct fake_nic *nic);
+
+/* All queues run @function, without data, until the card goes; NULL: none. Context: thread. */
+void fake_nic_set_program(struct test *test, struct fake_nic *nic, dispatched_function *function);
 
 /* A frame arrives. Returns false if the ring has no buffer for it (lost_no_ring).
  * Context: any but NMI. */

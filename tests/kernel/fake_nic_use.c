@@ -23,6 +23,17 @@ bool wait_patiently(bool (*condition)(void *argument), void *argument)
     return true;
 }
 
+void fake_nic_set_program(struct test *test, struct fake_nic *nic, dispatched_function *function)
+{
+    net_program_detach_all(&nic->device);
+    if (function != NULL) {
+        net_program_initialize(&nic->program, "test", function, NULL);
+        EXPECT_EQUAL(test,
+                     net_program_attach(&nic->device, NET_PROGRAM_ALL_QUEUES, &nic->program, NULL),
+                     NET_PROGRAM_OK);
+    }
+}
+
 bool fake_nic_inject_patiently(struct fake_nic *nic, unsigned index, const uint8_t *frame,
                                uint32_t length)
 {

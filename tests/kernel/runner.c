@@ -12,7 +12,7 @@
 #include "kernel/string.h"
 #include "kernel/text_snapshot.h"
 #include "kernel/thread.h"
-#include "net/net_device.h"
+#include "net/program.h"
 #include "patching/breakpoint.h"
 #include "patching/indirect_thunk.h"
 #include "patching/static_key.h"
@@ -24,18 +24,34 @@ struct machine_state {
     size_t free_pages;
     size_t heap_blocks;
     size_t threads;
-    unsigned network_devices, receive_hooks;
+    unsigned network_devices, attached_queues, dispatched;
 };
 
-static unsigned receive_hooks_count(void)
+static unsigned attached_queues_count(void)
 {
     const struct net_device *device;
     unsigned count = 0;
 
     for (unsigned i = 0; (device = net_device_at(i)) != NULL; i++) {
-        count += __atomic_load_n(&device->hook, __ATOMIC_RELAXED) != NULL;
+        for (unsigned queue = 0; queue < device->queue_count; queue++) {
+            count += net_program_of(device, queue) != NULL;
+        }
     }
     return count;
+}
+
+/* References to entries, over all dispatchers. */
+static unsigned dispatched_count(void)
+{
+    struct dispatcher *dispatcher;
+    struct dispatcher_view view;
+    unsigned references = 0;
+
+    for (unsigned i = 0; (dispatcher = dispatcher_at(i)) != NULL; i++) {
+        dispatcher_look(dispatcher, &view);
+        references += view.references;
+    }
+    return references;
 }
 
 static struct machine_state machine_state_now(void)
@@ -48,7 +64,8 @@ static struct machine_state machine_state_now(void)
         .heap_blocks = heap_count().blocks,
         .threads = thread_count(),
         .network_devices = net_device_count(),
-        .receive_hooks = receive_hooks_count(),
+        .attached_queues = attached_queues_count(),
+        .dispatched = dispatched_count(),
     };
 }
 
@@ -132,7 +149,8 @@ static void suite_leaves_machine_as_found(struct test *test, const struct machin
     EXPECT_EQUAL(test, now.heap_blocks, before->heap_blocks);
     EXPECT_EQUAL(test, now.threads, before->threads);
     EXPECT_EQUAL(test, now.network_devices, before->network_devices);
-    EXPECT_EQUAL(test, now.receive_hooks, before->receive_hooks);
+    EXPECT_EQUAL(test, now.attached_queues, before->attached_queues);
+    EXPECT_EQUAL(test, now.dispatched, before->dispatched);
     EXPECT(test, every_ipi_arrives());
     patching_is_at_rest(test);
     uint64_t address = text_snapshot_difference();

@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: MIT
-/* Packets, devices, poll threads, the receive hook: on a card in memory (fake_nic.h), so
- * that every interrupt and every full ring comes exactly when a case wants it. All figures are
- * exact. */
+/* Packets, devices, poll threads, programs: on a card in memory (fake_nic.h), so that every
+ * interrupt and every full ring comes exactly when a case wants it. All figures are exact. */
 #include "arch/clock.h"
-#include "arch/percpu.h"
 #include "kernel/string.h"
 #include "kernel/thread.h"
 #include "net/counters.h"
-#include "net/net_device.h"
-#include "net/packet.h"
 #include "net/wire.h"
 #include "tests/kernel/fake_nic.h"
 #include "tests/kernel/net_frames.h"
@@ -98,61 +94,64 @@ static void pool_survives_all_cpus(struct test *test)
     packet_pool_destroy(pool_race.pool);
 }
 
-/* ---- the hook ---- */
+/* ---- programs ---- */
 
-static struct hook_log {
+static struct order_log {
     uint32_t seen;         /* frames */
     uint32_t out_of_order; /* word not that of the frame before plus one */
     uint32_t last;
-} hook_log;
+} order_log;
 
-static unsigned hook_checks_order(struct packet *packet)
+static unsigned program_checks_order(const void *context, const void *instructions)
 {
-    uint32_t word = frame_word(packet->data);
+    (void)instructions;
+    uint32_t word = frame_word(((const struct packet *)context)->data);
 
-    hook_log.out_of_order += word != hook_log.last + 1;
-    hook_log.last = word;
-    hook_log.seen++;
+    order_log.out_of_order += word != order_log.last + 1;
+    order_log.last = word;
+    order_log.seen++;
     return NET_ACTION_DROP;
 }
 
-static void frames_reach_the_hook_in_order(struct test *test)
+static void frames_reach_the_program_in_order(struct test *test)
 {
     struct fake_nic *nic = fake_nic_add(&(struct fake_nic_options){.queues = 1});
-    uint64_t dropped = net_counter_read(NET_DROP_HOOK);
+    uint64_t dropped = net_counter_read(NET_DROP_PROGRAM);
     const uint32_t frames = 3 * FAKE_RING + 1;
 
     if (!EXPECT(test, nic != NULL)) {
         return;
     }
-    hook_log = (struct hook_log){0};
-    net_device_set_hook(&nic->device, hook_checks_order);
+    order_log = (struct order_log){0};
+    fake_nic_set_program(test, nic, program_checks_order);
     for (uint32_t i = 1; i <= frames; i++) {
         EXPECT(test, fake_nic_inject_word(nic, 0, i));
     }
     EXPECT(test, fake_nic_settle(nic));
-    EXPECT_EQUAL(test, hook_log.seen, frames);
-    EXPECT_EQUAL(test, hook_log.out_of_order, 0);
+    EXPECT_EQUAL(test, order_log.seen, frames);
+    EXPECT_EQUAL(test, order_log.out_of_order, 0);
     EXPECT_EQUAL(test, fake_nic_received(nic), frames);
-    EXPECT_EQUAL(test, net_counter_read(NET_DROP_HOOK) - dropped, frames);
+    EXPECT_EQUAL(test, net_counter_read(NET_DROP_PROGRAM) - dropped, frames);
     fake_nic_remove(test, nic);
 }
 
-static unsigned hook_obeys_the_frame(struct packet *packet)
+static unsigned program_obeys_the_frame(const void *context, const void *instructions)
 {
-    return frame_word(packet->data);
+    (void)instructions;
+    return frame_word(((const struct packet *)context)->data);
 }
 
-/* The frame says what the hook returns. Every action ends in the counter of that action alone. */
-static void hook_actions_are_obeyed(struct test *test)
+/* The frame says what the program returns. Every action ends in the counter of that action alone.
+ */
+static void program_actions_are_obeyed(struct test *test)
 {
     static const struct {
         uint32_t action;
         enum net_counter counter;
     } rows[] = {
-        {NET_ACTION_ABORT, NET_DROP_HOOK_ABORT}, {NET_ACTION_DROP, NET_DROP_HOOK},
-        {NET_ACTION_PASS, NET_DROP_ETHERTYPE},   {NET_ACTION_TX, NET_HOOK_TX},
-        {NET_ACTION_COUNT, NET_DROP_HOOK_ABORT}, {UINT32_MAX, NET_DROP_HOOK_ABORT},
+        {NET_ACTION_ABORT, NET_DROP_PROGRAM_ABORT}, {NET_ACTION_DROP, NET_DROP_PROGRAM},
+        {NET_ACTION_PASS, NET_DROP_ETHERTYPE},      {NET_ACTION_TX, NET_PROGRAM_TX},
+        {NET_ACTION_COUNT, NET_DROP_PROGRAM_ABORT}, {UINT32_MAX, NET_DROP_PROGRAM_ABORT},
     };
     struct fake_nic *nic = fake_nic_add(&(struct fake_nic_options){.queues = 1});
     uint8_t frame[FRAME_BYTES_MIN];
@@ -160,7 +159,7 @@ static void hook_actions_are_obeyed(struct test *test)
     if (!EXPECT(test, nic != NULL)) {
         return;
     }
-    net_device_set_hook(&nic->device, hook_obeys_the_frame);
+    fake_nic_set_program(test, nic, program_obeys_the_frame);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         uint64_t before = net_counter_read(rows[i].counter);
         uint64_t captured = fake_nic_captured(nic);
@@ -183,9 +182,10 @@ static void hook_actions_are_obeyed(struct test *test)
 static struct fake_nic *chain_nic;
 
 /* Each frame brings the next, so that the ring is never empty before the last one. */
-static unsigned hook_brings_the_next(struct packet *packet)
+static unsigned program_brings_the_next(const void *context, const void *instructions)
 {
-    uint32_t word = frame_word(packet->data);
+    (void)instructions;
+    uint32_t word = frame_word(((const struct packet *)context)->data);
     uint8_t frame[FRAME_BYTES_MIN];
 
     if (word < CHAIN_FRAMES) {
@@ -206,7 +206,7 @@ static void polling_masks_interrupts(struct test *test)
     }
     chain_nic = nic;
     EXPECT(test, fake_nic_settle(nic)); /* behind the first poll, which turns interrupts on */
-    net_device_set_hook(&nic->device, hook_brings_the_next);
+    fake_nic_set_program(test, nic, program_brings_the_next);
 
     struct net_queue_counters before = nic->device.queues[0].counters;
 
@@ -465,7 +465,7 @@ static void two_devices_do_not_mix(struct test *test)
     EXPECT(test, net_device_find(first->device.name) == &first->device);
     EXPECT(test, net_device_find(second->device.name) == &second->device);
     EXPECT(test, strcmp(first->device.name, second->device.name) != 0);
-    net_device_set_hook(&second->device, hook_obeys_the_frame);
+    fake_nic_set_program(test, second, program_obeys_the_frame);
     for (uint32_t i = 0; i < 30; i++) {
         EXPECT(test, fake_nic_inject_word(first, 0, NET_ACTION_TX));
         EXPECT(test, fake_nic_inject_word(second, i % 2, NET_ACTION_TX));
@@ -484,8 +484,8 @@ static void two_devices_do_not_mix(struct test *test)
 static const struct test_case cases[] = {
     TEST_CASE(pool_hands_out_each_packet_once),
     TEST_CASE(pool_survives_all_cpus),
-    TEST_CASE(frames_reach_the_hook_in_order),
-    TEST_CASE(hook_actions_are_obeyed),
+    TEST_CASE(frames_reach_the_program_in_order),
+    TEST_CASE(program_actions_are_obeyed),
     TEST_CASE(polling_masks_interrupts),
     TEST_CASE(frame_before_interrupts_are_on_is_not_stuck),
     TEST_CASE(interrupt_before_sleep_is_not_lost),

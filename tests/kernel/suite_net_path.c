@@ -84,7 +84,7 @@ static uint64_t drops_since(const uint64_t before[NET_COUNTER_COUNT])
 {
     uint64_t sum = 0;
 
-    for (enum net_counter i = NET_DROP_HOOK; i < NET_COUNTER_COUNT; i++) {
+    for (enum net_counter i = NET_DROP_PROGRAM; i < NET_COUNTER_COUNT; i++) {
         sum += net_counter_read(i) - before[i];
     }
     return sum;

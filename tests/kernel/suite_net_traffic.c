@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Traffic on all CPUs while things change under it: keys and static calls on its path, resets,
- * links, hooks. Invariant checked at the end of each case: every frame that came in is in one
+ * links, programs. Invariant checked at the end of each case: every frame that came in is in one
  * count, every answer is right, every packet is back. */
 #include "arch/clock.h"
 #include "kernel/string.h"
@@ -110,14 +110,15 @@ static void traffic_inject(void *argument)
     }
 }
 
-/* @hook: NULL for none. */
-static bool traffic_start(struct test *test, uint16_t port, bool loses, net_receive_hook *hook)
+/* @program: NULL for none. */
+static bool traffic_start(struct test *test, uint16_t port, bool loses,
+                          dispatched_function *program)
 {
     traffic = (struct traffic){.port = port, .loses = loses};
     if (!EXPECT(test, net_station_open(&traffic.station, QUEUES, answer_check))) {
         return false;
     }
-    net_device_set_hook(&traffic.station.nic->device, hook);
+    fake_nic_set_program(test, traffic.station.nic, program);
     if (!EXPECT(test, workers_start(&traffic.workers, true, traffic_inject, NULL))) {
         net_station_close(test, &traffic.station);
         return false;
@@ -147,14 +148,16 @@ static __attribute__((noinline)) uint32_t add_one_differently(uint32_t value)
     return value - UINT32_MAX;
 }
 
-DEFINE_STATIC_CALL(test_net_hook, add_one);
+DEFINE_STATIC_CALL(test_net_program, add_one);
 
-static uint64_t hook_sum[QUEUES]; /* each by its poll thread */
+static uint64_t program_sum[QUEUES]; /* each by its poll thread */
 
 /* A static call on the path of each frame, whose two targets say the same. */
-static unsigned hook_through_a_static_call(struct packet *packet)
+static unsigned program_through_a_static_call(const void *context, const void *instructions)
 {
-    hook_sum[packet->queue] += static_call(test_net_hook)(0);
+    (void)instructions;
+    const struct packet *packet = context;
+    program_sum[packet->queue] += static_call(test_net_program)(0);
     return NET_ACTION_PASS;
 }
 
@@ -164,7 +167,7 @@ static enum patch_status flip_all(bool on)
     struct patch_change changes[] = {
         static_key_change_to(&netstamp_needed, on),
         static_key_change_to(static_key_find("sched_stats"), on),
-        static_call_change_to(static_call_find("test_net_hook"),
+        static_call_change_to(static_call_find("test_net_program"),
                               (static_call_function *)(on ? add_one_differently : add_one)),
     };
 
@@ -181,8 +184,8 @@ static void echo_survives_flipping_keys_and_calls(struct test *test)
     uint64_t full = net_counter_read(NET_DROP_TRANSMIT_FULL);
     uint32_t flips = 0;
 
-    hook_sum[0] = hook_sum[1] = 0;
-    if (!traffic_start(test, UDP_PORT_ECHO, false, hook_through_a_static_call)) {
+    program_sum[0] = program_sum[1] = 0;
+    if (!traffic_start(test, UDP_PORT_ECHO, false, program_through_a_static_call)) {
         return;
     }
 
@@ -203,7 +206,7 @@ static void echo_survives_flipping_keys_and_calls(struct test *test)
     EXPECT_EQUAL(test, received, traffic.injected);
     EXPECT_EQUAL(test, traffic.answered + net_counter_read(NET_DROP_TRANSMIT_FULL) - full,
                  received);
-    EXPECT_EQUAL(test, hook_sum[0] + hook_sum[1], received);
+    EXPECT_EQUAL(test, program_sum[0] + program_sum[1], received);
     net_station_close(test, &traffic.station);
 }
 

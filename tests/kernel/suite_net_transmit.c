@@ -159,8 +159,10 @@ static void senders_take_turns(struct test *test)
  * many: each CPU gets one. */
 static uint32_t answers_elsewhere; /* by poll threads */
 
-static unsigned hook_asks_where_to_answer(struct packet *packet)
+static unsigned program_asks_where_to_answer(const void *context, const void *instructions)
 {
+    (void)instructions;
+    const struct packet *packet = context;
     if (net_device_transmit_queue(packet->device) != packet->queue) {
         __atomic_fetch_add(&answers_elsewhere, 1, __ATOMIC_RELAXED);
     }
@@ -177,7 +179,7 @@ static void poll_threads_answer_on_their_own_queue(struct test *test)
         return;
     }
     answers_elsewhere = 0;
-    net_device_set_hook(&nic->device, hook_asks_where_to_answer);
+    fake_nic_set_program(test, nic, program_asks_where_to_answer);
     for (unsigned i = 0; i < queues; i++) {
         EXPECT(test, !is_taken[nic->device.queues[i].cpu]);
         is_taken[nic->device.queues[i].cpu] = true;

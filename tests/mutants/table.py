@@ -274,11 +274,11 @@ MUTANTS = [
     Mutant("dropped-frame-keeps-its-packet", "net/counters.c",
            "    net_count(reason);\n    packet_free(packet);\n",
            "    net_count(reason);\n    (void)packet;\n",
-           "net_device", "hook_actions_are_obeyed", may_die=True),
+           "net_device", "program_actions_are_obeyed", may_die=True),
     Mutant("dropped-frame-freed-twice", "net/counters.c",
            "    net_count(reason);\n    packet_free(packet);\n",
            "    net_count(reason);\n    packet_free(packet);\n    packet_free(packet);\n",
-           "net_device", "hook_actions_are_obeyed", may_die=True),
+           "net_device", "program_actions_are_obeyed", may_die=True),
     Mutant("poll-with-interrupts-on", "net/net_poll.c",
            "        queue->device->operations->interrupt_off(queue->device, queue->index);\n"
            "        net_queue_kick(queue);", "        net_queue_kick(queue);",
