@@ -273,9 +273,9 @@ __attribute__((noinline)) enum patch_status dispatcher_update(struct dispatcher 
     return status;
 }
 
-static enum patch_status set_form_locked(struct dispatcher *dispatcher,
-                                         const struct dispatcher_form *form, uint64_t caller,
-                                         struct patch_error *error)
+static enum patch_status form_change(struct dispatcher *dispatcher,
+                                     const struct dispatcher_form *form, uint64_t caller,
+                                     struct patch_error *error)
 {
     const struct wanted wanted = {caller, &next_set, form->shape, form->is_sampled};
     enum patch_status status;
@@ -299,6 +299,12 @@ static enum patch_status set_form_locked(struct dispatcher *dispatcher,
     return status;
 }
 
+__attribute__((noinline)) enum patch_status dispatcher_set_form_locked(
+    struct dispatcher *dispatcher, const struct dispatcher_form *form, struct patch_error *error)
+{
+    return form_change(dispatcher, form, (uint64_t)__builtin_return_address(0), error);
+}
+
 __attribute__((noinline)) enum patch_status dispatcher_set_form(struct dispatcher *dispatcher,
                                                                 const struct dispatcher_form *form,
                                                                 struct patch_error *error)
@@ -306,7 +312,7 @@ __attribute__((noinline)) enum patch_status dispatcher_set_form(struct dispatche
     enum patch_status status = change_lock_take(dispatcher, error);
 
     if (status == PATCH_OK) {
-        status = set_form_locked(dispatcher, form, (uint64_t)__builtin_return_address(0), error);
+        status = form_change(dispatcher, form, (uint64_t)__builtin_return_address(0), error);
         platform_change_unlock();
     }
     return status;

@@ -112,6 +112,11 @@ PATCH_MUST_CHECK enum patch_status dispatcher_set_form(struct dispatcher *dispat
                                                        const struct dispatcher_form *form,
                                                        struct patch_error *error);
 
+/* The same with the change lock held. */
+PATCH_MUST_CHECK enum patch_status dispatcher_set_form_locked(struct dispatcher *dispatcher,
+                                                              const struct dispatcher_form *form,
+                                                              struct patch_error *error);
+
 /* A consistent copy of what a dispatcher is. Context: thread, change lock not held. */
 struct dispatcher_view {
     const char *name;

@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: MIT
 /* Lets dispatchers choose their shape by measuring (policy: dispatcher_choice.h; mechanism:
  * trial.h). Invariant: while nothing is tried, the entry goes straight to the image and nothing is
- * counted; a trial that cannot go on (no traffic, an update, a batch that fails) leaves shape and
- * form as they were. Callers: the kernel's worker (kernel/dispatch_worker.c), benches, tests. */
+ * counted; a trial that cannot go on (no traffic, an update, a batch that fails) brings back the
+ * shape that was there before. What waits for traffic is a sampler: nobody pays for it until there
+ * is some, and no text is changed meanwhile.
+ *
+ * The order of entries by hotness is part of a trial: the first epoch ranks them for the trial, all
+ * epochs together for the image that is chosen. Between trials it is not changed: an order that
+ * matters no more is other traffic, which the watch sees.
+ * Callers: the kernel's worker (kernel/dispatch_worker.c), benches, tests. */
 #pragma once
 
 #include "patching/dispatcher.h"
@@ -28,5 +34,11 @@ bool dispatcher_auto_decision(struct dispatcher *dispatcher, uint64_t sequence,
                               struct dispatcher_decision *decision);
 uint64_t dispatcher_auto_decided(struct dispatcher *dispatcher);
 
-const char *dispatcher_reason_name(enum dispatcher_reason reason);
-const char *dispatcher_choice_state_name(enum dispatcher_choice_state state);
+struct dispatcher_auto_view {
+    enum dispatcher_choice_state state;
+    uint64_t decided;
+    uint64_t given_up;              /* trials without a decision */
+    uint64_t refused;               /* patches that failed, ... */
+    enum patch_status refused_with; /* ... the last of them so */
+};
+void dispatcher_auto_look(struct dispatcher *dispatcher, struct dispatcher_auto_view *view);

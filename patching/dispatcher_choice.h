@@ -100,6 +100,11 @@ enum dispatcher_phase {
 struct dispatcher_choice {
     enum dispatcher_choice_state state;
     uint64_t next_ns; /* when something is to be done */
+    /* dispatcher_auto.c's: */
+    bool is_recording; /* an epoch */
+    uint64_t epoch_end_ns;
+    uint64_t refused; /* patches */
+    enum patch_status refused_with;
     /* the rest is dispatcher_choice.c's: */
     struct dispatcher_wish wish;
     uint8_t hottest[DISPATCHER_ENTRY_MAX]; /* numbers of entries */

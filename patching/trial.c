@@ -127,3 +127,16 @@ uint64_t trial_cost(const struct trial_sample *samples, uint32_t count)
     }
     return sum * TRIAL_COST_UNIT / gaps;
 }
+
+uint64_t trial_overhead(struct trial *trial)
+{
+    enum { TIMES = 64 };
+
+    trial_start(trial, platform_cpu_index());
+    for (unsigned i = 0; i < TIMES; i++) {
+        trial_record(trial, 0);
+    }
+    uint32_t count = trial_stop(trial);
+
+    return count < 2 ? 0 : gaps_median(trial->samples, count - 1) * TRIAL_COST_UNIT;
+}

@@ -66,3 +66,7 @@ void trial_record(struct trial *trial, uint64_t target);
 enum { TRIAL_LIMIT_MEDIANS = 8 };
 #define TRIAL_COST_UNIT 256u
 uint64_t trial_cost(const struct trial_sample *samples, uint32_t count);
+
+/* What the recorder itself takes from one call to the next, the part that all costs have in common;
+ * in the same unit. Uses @trial, in which nobody records. Context: thread, stays on its CPU. */
+uint64_t trial_overhead(struct trial *trial);
