@@ -23,6 +23,7 @@ extern const struct bench benches[];
 
 enum command_result bench_calls_run(struct shell_session *session, int argc, char **argv);
 enum command_result bench_dispatch_run(struct shell_session *session, int argc, char **argv);
+enum command_result bench_grace_run(struct shell_session *session, int argc, char **argv);
 enum command_result bench_ipi_run(struct shell_session *session, int argc, char **argv);
 enum command_result bench_poke_run(struct shell_session *session, int argc, char **argv);
 enum command_result bench_lazy_run(struct shell_session *session, int argc, char **argv);

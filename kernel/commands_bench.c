@@ -22,6 +22,7 @@ const struct bench benches[] = {
      "            [--mitigation LIST] [-j]\n"
      "  bench net --memory [--packets N] [--mode LIST] [--mitigation LIST] [-j]",
      bench_net_run},
+    {"grace", "grace [-n N] [-j]", bench_grace_run},
     {"seeds", "seeds [-j]", bench_seeds_run},
     {NULL, NULL, NULL},
 };
@@ -75,7 +76,7 @@ static void bench_complete(struct shell_completion *completion, int argument, ch
 const struct shell_command command_bench = {
     .name = "bench",
     .summary = "measure: calls, dispatchers, IPIs, pokes, the seeds' figures beside ours",
-    .usage = "bench calls|dispatch|ipi|poke|lazy|net|seeds [--calls N] [--entries LIST] "
+    .usage = "bench calls|dispatch|ipi|poke|lazy|grace|net|seeds [--calls N] [--entries LIST] "
              "[--shape LIST] [--traffic LIST] [--sites LIST] [--protocol LIST] "
              "[--load idle|busy] [--busy N] [--flips N] [--placement quadword|across] [--strict] "
              "[--unsafe] [--hold int3|tail|first] [--hold-ms N] [-n N] [--keep] [--mode LIST] "
@@ -115,6 +116,8 @@ const struct shell_command command_bench = {
         "direct calls; another target for those, and for as many that the linker listed.\n"
         "slow_calls: through the stub; time: from the first report to the last site patched, or\n"
         "of the one batch. --keep: the sites stay found: `sites bench_lazy_56` shows them.\n"
+        "grace: waits until every thread was seen outside patched code, N times (200); busy: all\n"
+        "other CPUs compute, and pass a checkpoint in each round.\n"
         "net: frames that another host sends (tools/pktgen; make bench-net), for N seconds from\n"
         "the first one on: dropped by program drop, read from a socket on port P (9000) by a\n"
         "thread, or echoed from that port. packets: that the mode was done with; received: by\n"

@@ -8,6 +8,7 @@
 #include "arch/percpu.h"
 #include "kernel/console.h"
 #include "kernel/format.h"
+#include "kernel/grace_period.h"
 #include "kernel/heap.h"
 #include "kernel/options.h"
 #include "kernel/page_allocator.h"
@@ -133,6 +134,16 @@ static void thread_print_row(struct table *table, const struct thread *thread, c
     table_end_row(table);
 }
 
+static void grace_print(void)
+{
+    struct grace_statistics grace;
+
+    grace_statistics_read(&grace);
+    console_print("grace periods: %llu ended, %llu given up, longest wait %llu us\n",
+                  (unsigned long long)grace.periods, (unsigned long long)grace.given_up,
+                  (unsigned long long)(grace.longest_ns / 1000));
+}
+
 static enum command_result threads_run(struct shell_session *session, int argc, char **argv)
 {
     (void)session;
@@ -154,6 +165,9 @@ static enum command_result threads_run(struct shell_session *session, int argc, 
     }
     table_end(&table);
     heap_free(copies.rows);
+    if (!json) {
+        grace_print();
+    }
     if (!json && !static_key_is_enabled(&sched_stats)) {
         console_print("waiting times and preemptions are counted while a key is on: "
                       "key sched_stats on\n");

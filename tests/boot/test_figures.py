@@ -37,6 +37,7 @@ FIELDS = {
                      "total_ns"),
     "spin 1 1 -j": ("spin", "cpu left_ms interrupts"),
     "bench ipi -n 20 -j": ("bench.ipi", f"what peer n {HISTOGRAM}"),
+    "bench grace -n 20 -j": ("bench.grace", f"peers n {HISTOGRAM}"),
     "bench lazy --sites 1,56 -j": ("bench.lazy", "form sites cpus batches rounds ipis slow_calls "
                                    "reported overflowed time_ns"),
     "bench net --memory --packets 1000 -j": (

@@ -140,6 +140,7 @@ def test_help_prints_every_detail(shell, command):
     ("bench poke --load heavy", "heavy"),
     ("bench poke --flips 0", "0"),
     ("bench ipi -n many", "many"),
+    ("bench grace -n 0", "'0'"),
     ("bench lazy --sites 2", "2 is not among"),
     ("bench lazy --sites 257", "'257' is out of range"),
     ("exit now", "now"),

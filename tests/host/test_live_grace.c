@@ -18,7 +18,8 @@ enum {
     THREADS = 3,
     KEPT_IN_NS = 20000000,
     GIVE_UP_NS = 30000000,
-    VERSIONS = 300,
+    VERSIONS = 300, /* published, one after the other, in */
+    RING = 8,
     GOOD = 0x600d,
     POISON = 0xdead,
 };
@@ -149,9 +150,9 @@ struct version {
     uint64_t words[8];
 };
 
-static struct version versions[2];
-static struct version *published; /* atomic */
-static uint64_t poisoned_reads;   /* atomic */
+static struct version versions[RING]; /* a freed one stays poisoned for a while */
+static struct version *published;     /* atomic */
+static uint64_t poisoned_reads;       /* atomic */
 
 static void *read_versions(void *argument)
 {
@@ -190,10 +191,10 @@ static void no_reader_sees_a_version_that_a_period_has_freed(void **state)
         wait_for_flag(&inside);
     }
     for (unsigned i = 1; i <= VERSIONS; i++) {
-        version_fill(&versions[i % 2], GOOD);
-        __atomic_store_n(&published, &versions[i % 2], __ATOMIC_RELEASE);
+        version_fill(&versions[i % RING], GOOD);
+        __atomic_store_n(&published, &versions[i % RING], __ATOMIC_RELEASE);
         assert_true(platform_synchronize());
-        version_fill(&versions[(i + 1) % 2], POISON);
+        version_fill(&versions[(i - 1) % RING], POISON);
     }
     __atomic_store_n(&released, 1, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < THREADS; i++) {

@@ -26,6 +26,8 @@
 #define PATIENCE_NS      (5000 * MILLISECOND) /* for what comes soon or never */
 #define SHORT_TIMEOUT_MS 60
 #define TORTURE_NS       (300 * MILLISECOND)
+#define LONG_STAY_NS     (20 * MILLISECOND)
+#define SHORT_STAYS      16 /* one of them is long */
 #define PERIODS          10 /* of each of many callers */
 
 /* Of one case; atomic. */
@@ -379,17 +381,17 @@ static void computing_threads_of_the_kernel_pass_checkpoints(struct test *test)
     }
 }
 
-enum { VERSION_WORDS = 64, GOOD = 0x600d, POISON = 0xdead };
+enum { VERSIONS = 8, VERSION_WORDS = 64, GOOD = 0x600d, POISON = 0xdead };
 
 struct version {
     uint64_t words[VERSION_WORDS];
 };
 
 static struct torture {
-    struct workers workers[2]; /* two a CPU, so that they preempt one another */
-    struct version versions[2];
-    struct version *published; /* atomic */
-    uint64_t poisoned;         /* atomic: reads of a version that was freed */
+    struct workers workers[2];         /* two a CPU, so that they preempt one another */
+    struct version versions[VERSIONS]; /* a freed one stays poisoned for a while */
+    struct version *published;         /* atomic */
+    uint64_t poisoned;                 /* atomic: reads of a version that was freed */
 } torture;
 
 static void version_fill(struct version *version, uint64_t value)
@@ -399,16 +401,26 @@ static void version_fill(struct version *version, uint64_t value)
     }
 }
 
+static void version_read(const struct version *version)
+{
+    for (unsigned i = 0; i < VERSION_WORDS; i++) {
+        uint64_t word = __atomic_load_n(&version->words[i], __ATOMIC_RELAXED);
+        __atomic_fetch_add(&torture.poisoned, word != GOOD, __ATOMIC_RELAXED);
+        cpu_relax();
+    }
+}
+
+/* Some stay with a version for longer than a sync round takes, on a loaded host, too: else the
+ * round alone would do what the wait for threads is for. */
 static void read_versions(void *argument)
 {
-    while (!workers_should_stop(argument)) {
+    for (unsigned round = 0; !workers_should_stop(argument); round++) {
         const struct version *version = __atomic_load_n(&torture.published, __ATOMIC_ACQUIRE);
+        uint64_t end = clock_now_ns() + (round % SHORT_STAYS == 0 ? LONG_STAY_NS : 0);
 
-        for (unsigned i = 0; i < VERSION_WORDS; i++) {
-            uint64_t word = __atomic_load_n(&version->words[i], __ATOMIC_RELAXED);
-            __atomic_fetch_add(&torture.poisoned, word != GOOD, __ATOMIC_RELAXED);
-            cpu_relax();
-        }
+        do {
+            version_read(version);
+        } while (clock_now_ns() < end);
     }
 }
 
@@ -423,12 +435,12 @@ static void no_reader_sees_a_version_that_a_period_has_freed(struct test *test)
         workers_start(&torture.workers[1], true, read_versions, &torture.workers[1]);
 
     for (unsigned i = 1; is_complete && clock_now_ns() < end && !test_should_stop(test); i++) {
-        version_fill(&torture.versions[i % 2], GOOD);
-        __atomic_store_n(&torture.published, &torture.versions[i % 2], __ATOMIC_RELEASE);
+        version_fill(&torture.versions[i % VERSIONS], GOOD);
+        __atomic_store_n(&torture.published, &torture.versions[i % VERSIONS], __ATOMIC_RELEASE);
         if (!EXPECT(test, synchronize_tasks())) {
             break;
         }
-        version_fill(&torture.versions[(i + 1) % 2], POISON);
+        version_fill(&torture.versions[(i - 1) % VERSIONS], POISON);
     }
     workers_join(&torture.workers[0]);
     workers_join(&torture.workers[1]);
