@@ -14,11 +14,14 @@
 #define SHAPES          DISPATCHER_SHAPE_COUNT
 #define WAYS_DISPATCHED (1u << DISPATCH_WAY_THUNK | 1u << DISPATCH_WAY_DISPATCHED)
 
+#define UPDATES_MAX 1000000
+
 /* What is asked for, and where the bench is. */
 struct bench_dispatch {
     struct shell_session *session;
     struct dispatch_request request;
     const struct number_list *entries, *shapes, *traffics;
+    uint64_t updates; /* 0: rows are calls, not updates */
     struct table table;
     uint8_t numbers[DISPATCH_SEQUENCE];
     uint8_t hottest[DISPATCHER_ENTRY_MAX];
@@ -143,6 +146,10 @@ static bool traffic_run(struct bench_dispatch *bench, uint32_t entries,
 /* Without an entry all traffic is the same: misses. */
 static bool entries_run(struct bench_dispatch *bench, uint32_t entries)
 {
+    if (bench->updates != 0) {
+        return dispatch_updates_run(bench->session, bench->request.command, entries, bench->updates,
+                                    &bench->table);
+    }
     if (!dispatch_bench_fill(bench->request.command, entries)) {
         return false;
     }
@@ -164,7 +171,8 @@ static enum command_result rows_run(struct bench_dispatch *bench, bool json)
     }
     bool done = true;
 
-    table_begin(&bench->table, "bench.dispatch", json);
+    table_begin(&bench->table, bench->updates != 0 ? "bench.dispatch.update" : "bench.dispatch",
+                json);
     for (size_t i = 0; i < bench->entries->count && done; i++) {
         done = entries_run(bench, (uint32_t)bench->entries->values[i]);
     }
@@ -172,21 +180,35 @@ static enum command_result rows_run(struct bench_dispatch *bench, bool json)
     return dispatch_bench_end(bench->request.command) && done ? COMMAND_OK : COMMAND_FAILED;
 }
 
+/* An update adds one to what is there. */
+static bool updates_have_room(const struct number_list *entries)
+{
+    for (size_t i = 0; i < entries->count; i++) {
+        if (entries->values[i] == DISPATCHER_ENTRY_MAX) {
+            console_print("bench dispatch: --updates adds one more to --entries: %u at most\n",
+                          DISPATCHER_ENTRY_MAX - 1);
+            return false;
+        }
+    }
+    return true;
+}
+
 enum command_result bench_dispatch_run(struct shell_session *session, int argc, char **argv)
 {
     static struct bench_dispatch bench; /* one bench at a time: the shell's */
     static struct number_list entries, shapes, traffics;
-    uint64_t calls = 0;
+    uint64_t calls = 0, updates = 0;
     bool json = false;
     const struct option options[] = {
         OPTION_NUMBER_LIST("--entries", &entries, 0, DISPATCHER_ENTRY_MAX),
         OPTION_CHOICE_LIST("--shape", &shapes, shape_names()),
         OPTION_CHOICE_LIST("--traffic", &traffics, traffic_names()),
         OPTION_NUMBER("--calls", &calls, 1, DISPATCH_BLOCK * DISPATCH_BLOCKS_MAX),
+        OPTION_NUMBER("--updates", &updates, 1, UPDATES_MAX),
         OPTION_JSON(&json),
     };
 
-    entries = (struct number_list){8, {0, 1, 2, 4, 8, 16, 32, 64}};
+    entries = (struct number_list){0};
     shapes = (struct number_list){SHAPES, {0, 1, 2, 3, 4, 5, 6}};
     traffics = (struct number_list){DISPATCH_TRAFFIC_COUNT, {0, 1, 2, 3, 4, 5, 6}};
     if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 0)) {
@@ -195,7 +217,15 @@ enum command_result bench_dispatch_run(struct shell_session *session, int argc, 
     if (!bench_is_untraced(argv[0])) {
         return COMMAND_FAILED;
     }
+    if (entries.count == 0) {
+        entries = updates == 0 ? (struct number_list){8, {0, 1, 2, 4, 8, 16, 32, 64}}
+                               : (struct number_list){4, {0, 1, 16, 63}};
+    }
+    if (updates != 0 && !updates_have_room(&entries)) {
+        return COMMAND_FAILED;
+    }
     memset(&bench, 0, sizeof(bench));
+    bench.updates = updates;
     bench.session = session;
     bench.entries = &entries;
     bench.shapes = &shapes;

@@ -7,6 +7,7 @@
 
 #include "kernel/bench_dispatch_loops.h"
 #include "kernel/shell.h"
+#include "kernel/table.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -43,6 +44,12 @@ struct dispatch_request {
 bool dispatch_ways_measure(struct shell_session *session, const struct dispatch_request *request,
                            unsigned ways, const uint8_t numbers[DISPATCH_SEQUENCE],
                            struct dispatch_result results[DISPATCH_WAY_COUNT]);
+
+/* bench_dispatch_update.c: brings a program into the dispatcher of @entries and takes it out again,
+ * @updates times, other CPUs idle, then busy with calls; prints rows of what that took. Returns
+ * false, having said why after @command. Context: thread. */
+bool dispatch_updates_run(struct shell_session *session, const char *command, uint32_t entries,
+                          uint64_t updates, struct table *table);
 
 /* bench_dispatch_state.c: the dispatcher `bench`. Each returns false, having said why after
  * @command. Context: thread. */

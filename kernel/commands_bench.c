@@ -8,7 +8,9 @@
 
 const struct bench benches[] = {
     {"calls", "calls [--calls N] [-j]", bench_calls_run},
-    {"dispatch", "dispatch [--entries LIST] [--shape LIST] [--traffic LIST] [--calls N] [-j]",
+    {"dispatch",
+     "dispatch [--entries LIST] [--shape LIST] [--traffic LIST] [--calls N] [-j]\n"
+     "  bench dispatch --updates N [--entries LIST] [-j]",
      bench_dispatch_run},
     {"ipi", "ipi [-n N] [-j]", bench_ipi_run},
     {"poke",
@@ -97,6 +99,8 @@ const struct shell_command command_bench = {
         "and traffic; direct, indirect and the compiler's thunk in the same rounds: thunk_ns, for\n"
         "each row. instructions: exact, on average over the traffic. burst: 95 % as before; zipf:\n"
         "the k-th by 1/k; miss: of a program that is no entry.\n"
+        "--updates: a program comes into a dispatcher of so many entries and goes again, N times,\n"
+        "while the other CPUs are idle, then busy with calls; removals wait for a grace period.\n"
         "ipi: round trips; without -n, up to 1000 or 2 s a row.\n"
         "poke: flips that many sites (1 to 4096) as one batch and adds up the records; without\n"
         "--flips, up to 100 flips or 1 s a row, 2 flips at least, and a row that would take\n"

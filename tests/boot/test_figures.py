@@ -38,6 +38,9 @@ FIELDS = {
     "spin 1 1 -j": ("spin", "cpu left_ms interrupts"),
     "bench ipi -n 20 -j": ("bench.ipi", f"what peer n {HISTOGRAM}"),
     "bench grace -n 20 -j": ("bench.grace", f"peers n {HISTOGRAM}"),
+    "bench dispatch --updates 2 --entries 1 -j": (
+        "bench.dispatch.update", "change entries load cpus n ipis grace_periods min_ns p50_ns "
+        "p99_ns max_ns"),
     "bench lazy --sites 1,56 -j": ("bench.lazy", "form sites cpus batches rounds ipis slow_calls "
                                    "reported overflowed time_ns"),
     "bench net --memory --packets 1000 -j": (
