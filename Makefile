@@ -57,10 +57,11 @@ STATIC_CALL_FORM := $(patsubst $(STATIC_CALLS)=%,%,$(filter $(STATIC_CALLS)=%,$(
 $(if $(STATIC_CALL_FORM),,$(error STATIC_CALLS=$(STATIC_CALLS) is neither inline nor out-of-line))
 CFLAGS += -DSTATIC_CALL_FORM_DEFAULT=$(STATIC_CALL_FORM)
 
-# A stamp holds the tools, the flags and the list of objects; it changes only when one of them does.
+# A stamp holds the tools, the flags and the list of objects; it changes only when one of them does,
+# not with the way in which $(BUILD) is written.
 STAMP := $(BUILD)/flags.stamp
 STAMP_TEXT := $(CC) $(CFLAGS) $(ENTRY_CFLAGS) $(NOPATCH_OBJECTS) / $(NASM) $(ASFLAGS) / \
-    $(LD) $(LDFLAGS) / $(OBJECTS)
+    $(LD) $(LDFLAGS) / $(OBJECTS:$(BUILD)/%=%)
 .PHONY: force
 $(STAMP): force
 	@mkdir -p $(@D)
@@ -124,12 +125,13 @@ $(BUILD)/symbols%.o: $(BUILD)/symbols%.asm
 $(BUILD)/symbols.o: $(BUILD)/symbols.asm
 	@$(NASM) $(ASFLAGS) $< -o $@
 
-# The image exists only if it passes its checks.
-$(ELF): $(BUILD)/livetext.pass1 $(BUILD)/symbols.o tools/check_nopatch.py tools/check_image.py
+# The image exists only if it passes its checks. tests/mutants/run.py leaves them out.
+IMAGE_CHECKS := tools/check_nopatch.py tools/check_image.py
+$(ELF): $(BUILD)/livetext.pass1 $(BUILD)/symbols.o $(IMAGE_CHECKS)
 	@echo "  LD    $@"
 	@$(LD) $(LDFLAGS) $(LINKED) $(BUILD)/symbols.o -o $@
 	@$(PYTHON) tools/symbol_table.py $< --check $@
-	@for check in $(filter %.py,$^); do $(PYTHON) $$check $@ || { rm -f $@; exit 1; }; done
+	@for check in $(IMAGE_CHECKS); do $(PYTHON) $$check $@ || { rm -f $@; exit 1; }; done
 
 .PHONY: help setup run debug iso bench test lint format kernel-mutants clean
 help:
