@@ -13,6 +13,7 @@ build/boot-logs/NAME.log. Every wait has a limit.
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import time
@@ -128,6 +129,14 @@ class Machine:
         rows = [json.loads(line) for line in self.run(command, timeout).splitlines()]
         assert all(isinstance(row.get("kind"), str) for row in rows), rows
         return rows
+
+    def output_until(self, pattern, timeout):
+        """Returns all that comes up to the pattern, or, failing that, until QEMU or the time ends;
+        ^ in the pattern is the beginning of a line."""
+        self.child.expect([re.compile(pattern, re.M), pexpect.EOF, pexpect.TIMEOUT], timeout)
+        found = isinstance(self.child.after, str)
+        self.lost = not found
+        return self.child.before + (self.child.after if found else "")
 
     def exit(self, command="exit", timeout=None):
         """Leaves through `exit`; returns QEMU's exit status."""

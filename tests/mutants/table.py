@@ -2,19 +2,23 @@
 """The kernel's mutants: each breaks one thing that a named case of a named suite claims to detect.
 
 `search` must occur exactly once in `file`. With `may_die` the mutant also counts as noticed when
-the machine panics or does not end in time, because what it breaks may stop the case from reporting.
+the machine panics or does not end within `seconds`, because what it breaks may stop the case from
+reporting. The longest case takes ten; one that breaks into a hang for certain is not waited for
+longer than its case, a fraction of a second long, could ever take.
 """
 
 from collections import namedtuple
 
-Mutant = namedtuple("Mutant", "name file search replacement suite case may_die", defaults=(False,))
+Mutant = namedtuple("Mutant", "name file search replacement suite case may_die seconds",
+                    defaults=(False, 45))
+HANGS = {"may_die": True, "seconds": 15}
 
 INT3_WRITTEN = "return from[0] == INSN_INT3 || site_write_int3(window, pass->batch, site);"
 
 MUTANTS = [
     Mutant("handler-loses-the-call", "patching/breakpoint.c",
            "*(uint64_t *)registers->sp = next;", "*(uint64_t *)registers->sp = site->address;",
-           "breakpoint", "call_is_emulated_and_returns_behind_the_site", may_die=True),
+           "breakpoint", "call_is_emulated_and_returns_behind_the_site", **HANGS),
     Mutant("condition-ignored", "patching/breakpoint.c",
            "return holds != ((condition & 1) != 0);", "return holds || true;",
            "breakpoint", "conditional_jump_follows_the_flags"),
@@ -44,7 +48,7 @@ MUTANTS = [
            "threads", "wake_up_between_check_and_sleep_is_not_lost", may_die=True),
     Mutant("timed-out-waiter-stays-queued", "kernel/wait_queue.c",
            "        if (has_deadline) {", "        if (has_deadline && is_met) {",
-           "threads", "wake_ups_race_with_deadlines", may_die=True),
+           "threads", "wake_ups_race_with_deadlines", **HANGS),
     Mutant("woken-waiter-stays-among-sleepers", "kernel/scheduler.c",
            "        if (thread->is_in_sleepers) {", "        if (false) {",
            "threads", "wake_up_ends_a_deadline", may_die=True),
