@@ -57,18 +57,28 @@ drivers_e1000_reset_lies_CFLAGS := -Itests/host/net_overlay
 KERNEL_HOST_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -I. -fno-omit-frame-pointer \
     -fsanitize=address,undefined -fno-sanitize-recover=all
 
-KERNEL_HOST_HEADERS := $(wildcard kernel/*.h arch/*.h drivers/*.h net/*.h \
-    tests/host/*.h)
-
 check: $(KERNEL_HOST_TESTS:%=$(HOST)/%)
 
+# Each file is compiled once for all programs: plainly, and over the headers of net_overlay.
+kernel_host_folder = $(HOST)/kernel_$(if $($(1)_CFLAGS),overlay,plain)
+kernel_host_objects = $(addprefix $(kernel_host_folder)/,\
+    $(patsubst %.c,%.o,tests/host/$(1).c $($(1)_SOURCES)))
+
+$(HOST)/kernel_plain/%.o: %.c tests/host/kernel_tests.mk
+	@mkdir -p $(@D)
+	@$(CC) $(KERNEL_HOST_CFLAGS) -MMD -MP -c $< -o $@
+
+$(HOST)/kernel_overlay/%.o: %.c tests/host/kernel_tests.mk
+	@mkdir -p $(@D)
+	@$(CC) -Itests/host/net_overlay $(KERNEL_HOST_CFLAGS) -MMD -MP -c $< -o $@
+
 define kernel_host_program
-$(HOST)/$(1): tests/host/$(1).c $($(1)_SOURCES) $(KERNEL_HOST_HEADERS) kernel/string.c
-	@mkdir -p $$(@D)
-	@$$(CC) $$($(1)_CFLAGS) $$(KERNEL_HOST_CFLAGS) tests/host/$(1).c $($(1)_SOURCES) \
-	    -lcmocka -lZydis -o $$@
+$(HOST)/$(1): $(call kernel_host_objects,$(1))
+	@$$(CC) $$(KERNEL_HOST_CFLAGS) $$^ -lcmocka -lZydis -o $$@
 endef
 $(foreach test,$(KERNEL_HOST_TESTS),$(eval $(call kernel_host_program,$(test))))
+
+-include $(wildcard $(HOST)/kernel_*/*/*.d $(HOST)/kernel_*/*/*/*.d)
 
 # For mutants.py: program $(TEST) with $(MUTANT) in the place of $(ORIGINAL). Of the programs here,
 # those that own mutants:
@@ -80,5 +90,7 @@ host-mutants: $(addprefix $(HOST)/net_,address dhcp_client dhcp_message)
 mutant: $(if $(filter $(TEST),$(NET_HOST_TESTS)),net-mutant,\
     $(if $(filter $(TEST),$(KERNEL_HOST_TESTS)),kernel-mutant,patching-mutant))
 kernel-mutant:
-	@$(CC) $($(TEST)_CFLAGS) $(KERNEL_HOST_CFLAGS) -w tests/host/$(TEST).c $(MUTANT) \
-	    $(filter-out $(ORIGINAL),$($(TEST)_SOURCES)) -lcmocka -lZydis -o $(basename $(MUTANT))
+	@$(CC) $($(TEST)_CFLAGS) $(KERNEL_HOST_CFLAGS) -w -c $(MUTANT) -o $(basename $(MUTANT)).o
+	@$(CC) $(KERNEL_HOST_CFLAGS) $(basename $(MUTANT)).o \
+	    $(filter-out %/$(ORIGINAL:.c=.o),$(call kernel_host_objects,$(TEST))) \
+	    -lcmocka -lZydis -o $(basename $(MUTANT))
