@@ -17,6 +17,8 @@
 #include "kernel/run_queue.h"
 #include "kernel/string.h"
 #include "kernel/wait_queue.h"
+#include "tests/kernel/fake_nic.h"
+#include "tests/kernel/net_frames.h"
 #include "tests/kernel/test.h"
 #include "tests/kernel/workers.h"
 
@@ -121,17 +123,22 @@ static struct thread *start_inside(struct test *test, uint32_t cpu, void (*run)(
     return thread;
 }
 
-static void running_thread_inside_is_waited_for(struct test *test)
+static void expect_runner_waited_for(struct test *test, void (*run)(void *argument))
 {
     if (needs_second_cpu(test)) {
         return;
     }
-    struct thread *thread = start_inside(test, other_cpu(), stay_inside);
+    struct thread *thread = start_inside(test, other_cpu(), run);
 
     if (thread != NULL) {
         expect_waited_for(test);
         thread_join(thread);
     }
+}
+
+static void running_thread_inside_is_waited_for(struct test *test)
+{
+    expect_runner_waited_for(test, stay_inside);
 }
 
 /* The reader never blocks and has the CPU of this thread: so whenever this thread runs, the reader
@@ -271,15 +278,7 @@ static void pass_checkpoint_and_stay_inside(void *argument)
 
 static void checkpoint_before_the_call_does_not_count(struct test *test)
 {
-    if (needs_second_cpu(test)) {
-        return;
-    }
-    struct thread *thread = start_inside(test, other_cpu(), pass_checkpoint_and_stay_inside);
-
-    if (thread != NULL) {
-        expect_waited_for(test);
-        thread_join(thread);
-    }
+    expect_runner_waited_for(test, pass_checkpoint_and_stay_inside);
 }
 
 /* In the region; as soon as somebody waits for it, it waits itself, still in the region. */
@@ -331,11 +330,10 @@ static void thread_that_never_comes_out_is_named_and_given_up(struct test *test)
     if (thread == NULL) {
         return;
     }
-    grace_statistics_read(&before);
     uint64_t timeout_ms = grace_timeout_set_ms(SHORT_TIMEOUT_MS);
-    EXPECT(test, !synchronize_tasks());
+    grace_statistics_read(&before);
+    EXPECT(test, !synchronize_tasks() && flag_read(&scene.is_inside));
     grace_timeout_set_ms(timeout_ms);
-    EXPECT(test, flag_read(&scene.is_inside));
     EXPECT(test, log_has_error(sequence, "grace period: thread grace reader "));
     grace_statistics_read(&after);
     EXPECT(test, after.given_up > before.given_up);
@@ -378,6 +376,39 @@ static void computing_threads_of_the_kernel_pass_checkpoints(struct test *test)
     if (EXPECT(test, hold_readers_start())) {
         EXPECT(test, synchronize_tasks());
         hold_readers_stop();
+    }
+}
+
+static bool frames_never_end; /* atomic */
+
+static void inject_another(struct fake_nic *nic, unsigned queue)
+{
+    uint8_t frame[FRAME_BYTES_MIN];
+
+    if (flag_read(&frames_never_end)) {
+        frame_make(frame, 1);
+        flag_set(&scene.is_inside, fake_nic_inject(nic, queue, frame, sizeof(frame)));
+    }
+}
+
+/* Whenever the poll thread finds its ring empty, and would go to sleep, another frame is there: it
+ * polls on for ever, and each poll runs programs. */
+static void poll_thread_that_never_rests_passes_checkpoints(struct test *test)
+{
+    scene = (struct scene){0};
+    flag_set(&frames_never_end, true);
+    struct fake_nic *nic = fake_nic_add(
+        &(struct fake_nic_options){.queues = 1, .before_interrupt_on = inject_another});
+
+    if (EXPECT(test, nic != NULL)) {
+        EXPECT(test, fake_nic_inject_word(nic, 0, 1));
+        EXPECT(test, flag_comes(&scene.is_inside));
+        uint64_t timeout_ms = grace_timeout_set_ms(PATIENCE_NS / MILLISECOND);
+        for (unsigned i = 0; i < PERIODS && EXPECT(test, synchronize_tasks()); i++) {
+        }
+        grace_timeout_set_ms(timeout_ms);
+        flag_set(&frames_never_end, false);
+        fake_nic_remove(test, nic);
     }
 }
 
@@ -460,6 +491,7 @@ static const struct test_case cases[] = {
     TEST_CASE(thread_that_never_comes_out_is_named_and_given_up),
     TEST_CASE(all_cpus_may_wait_at_once),
     TEST_CASE(computing_threads_of_the_kernel_pass_checkpoints),
+    TEST_CASE(poll_thread_that_never_rests_passes_checkpoints),
     TEST_CASE(no_reader_sees_a_version_that_a_period_has_freed),
 };
 
