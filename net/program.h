@@ -40,6 +40,7 @@ struct net_program {
     struct xdp_program xdp; /* what receive.c needs */
     const char *summary;
     bool is_generated;
+    uint32_t bytes; /* of generated code */
     /* under the program lock: */
     uint32_t users;      /* queues it is attached to, and the reference by hand */
     uint32_t dispatched; /* references that the dispatcher has; all or none of them at rest */

@@ -14,24 +14,29 @@
 #define DATA_PAGES (sizeof(struct net_program_data) / PAGE_SIZE)
 _Static_assert(sizeof(struct net_program_data) % PAGE_SIZE == 0, "whole pages");
 
-/* The arena: NET_PROGRAM_GENERATED_MAX slots of PROGRAM_CODE_BYTES, a symbol each, so that whoever
- * prints an address can say whose it is. */
+/* The arena: NET_PROGRAM_GENERATED_MAX slots of PROGRAM_CODE_BYTES, each under a symbol of the
+ * program's name, so that whoever prints an address says whose it is. */
+#define SLOT(name)                                                                                 \
+    name ":\n\t"                                                                                   \
+         ".type " name ", @function\n\t"                                                           \
+         ".fill 128, 1, 0xcc\n\t"                                                                  \
+         ".size " name ", 128\n\t"
+/* clang-format off */
 __asm__(".pushsection .text.generated, \"ax\", @progbits\n\t"
-        ".balign 4096, 0xcc\n"
-        "program_arena:\n\t"
-        ".irpc tens, 0123456\n\t"
+        ".balign 4096, 0xcc\n\t"
+        ".irpc ones, 0123456789\n"
+        SLOT("gen\\ones")
+        ".endr\n\t"
+        ".irpc tens, 123456\n\t"
         ".irpc ones, 0123456789\n\t"
         ".if \\tens * 10 + \\ones < 64\n"
-        "program_gen_\\tens\\ones:\n\t"
-        ".type program_gen_\\tens\\ones, @function\n\t"
-        ".fill 128, 1, 0xcc\n\t"
-        ".size program_gen_\\tens\\ones, 128\n\t"
+        SLOT("gen\\tens\\ones")
         ".endif\n\t"
         ".endr\n\t"
         ".endr\n\t"
-        ".size program_arena, . - program_arena\n\t"
         ".popsection");
-extern uint8_t program_arena[NET_PROGRAM_GENERATED_MAX][PROGRAM_CODE_BYTES];
+/* clang-format on */
+extern uint8_t program_arena[NET_PROGRAM_GENERATED_MAX][PROGRAM_CODE_BYTES] __asm__("gen0");
 _Static_assert(NET_PROGRAM_GENERATED_MAX == 64 && PROGRAM_CODE_BYTES == 128,
                "the assembler text above says so");
 
@@ -66,7 +71,7 @@ struct net_program *program_generated_at(unsigned index)
 }
 
 /* Lists the program; its code is in the arena and its data are ready. */
-static void generated_list(uint32_t number, const struct net_program_data *data)
+static void generated_list(uint32_t number, size_t length, const struct net_program_data *data)
 {
     struct generated *new = &generated[number];
 
@@ -78,6 +83,7 @@ static void generated_list(uint32_t number, const struct net_program_data *data)
                 .instructions = data},
         .summary = "drops UDP to port 9000 + its number",
         .is_generated = true,
+        .bytes = (uint32_t)length,
     };
 }
 
@@ -94,7 +100,7 @@ static enum net_program_status generate_locked(uint32_t number, struct patch_err
         page_free_run(data, DATA_PAGES);
         return NET_PROGRAM_PATCH;
     }
-    generated_list(number, physical_to_virtual(data));
+    generated_list(number, length, physical_to_virtual(data));
     return NET_PROGRAM_OK;
 }
 

@@ -47,6 +47,10 @@ FIELDS = {
         "bench.net", "nic driver mode mitigation duration_ms packets rate_pps min_pps max_pps "
         "cycles_per_packet received interrupts polls interrupts_per_packet polls_per_packet "
         "doorbells"),
+    "prog -j": ("prog", "name code address bytes users entered in_dispatcher runs attached "
+                "summary"),
+    "prog enter gen9 -j; prog leave gen9": ("prog.change", "change what programs in_dispatcher "
+                                            "entries time_ns"),
     "bench poke --sites 1,8 --flips 2 -j": (
         "bench.poke", "protocol sites cpus load busy flips rounds_per_flip ipis_per_flip traps "
         f"handler_p50_ns stolen_ns stolen_max_ns wrong_passes placement {HISTOGRAM}"),

@@ -12,7 +12,7 @@ import pytest
 from machine import ALL_OK, ROOT, SOME_FAILED, Machine, loader_options
 
 COMMANDS = ("help ver cpus mem threads log cmdline ipi keys key sites plan pokes protocol calls"
-            " call mitigation dispatch trace net nic ping pkt test bench spin exit panic"
+            " call mitigation dispatch trace net nic ping pkt prog test bench spin exit panic"
             " reboot").split()
 UP, DOWN, LEFT, HOME, END = "\x1b[A", "\x1b[B", "\x1b[D", "\x1b[H", "\x1b[F"
 CTRL_C, BACKSPACE, TAB = "\x03", "\x7f", "\t"
