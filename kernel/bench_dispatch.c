@@ -3,6 +3,7 @@
  * see bench_dispatch.h. Called by: commands_bench.c. */
 #include "kernel/bench_dispatch.h"
 #include "kernel/bench.h"
+#include "kernel/bench_dispatch_state.h"
 #include "kernel/console.h"
 #include "kernel/options.h"
 #include "kernel/string.h"
@@ -20,6 +21,7 @@
 struct bench_dispatch {
     struct shell_session *session;
     struct dispatch_request request;
+    struct dispatch_state state;
     const struct number_list *entries, *shapes, *traffics;
     uint64_t updates; /* 0: rows are calls, not updates */
     struct table table;
@@ -88,15 +90,6 @@ static const char *const *traffic_names(void)
     return names;
 }
 
-/* Gives the dispatcher the shape that @row names. */
-static bool shape_make(struct bench_dispatch *bench, enum dispatcher_shape shape, struct row *row)
-{
-    const char *command = bench->request.command;
-
-    row->shape = shape_names()[shape];
-    return dispatch_bench_form(command, shape, row->entries, bench->hottest);
-}
-
 /* One shape; if it is the first one of its traffic, with the ways it is compared with. */
 static bool shape_run(struct bench_dispatch *bench, enum dispatcher_shape shape, struct row row,
                       bool is_first)
@@ -108,7 +101,8 @@ static bool shape_run(struct bench_dispatch *bench, enum dispatcher_shape shape,
     if (is_first) {
         ways |= 1u << DISPATCH_WAY_INDIRECT | (is_constant ? 1u << DISPATCH_WAY_DIRECT : 0);
     }
-    if (!shape_make(bench, shape, &row) ||
+    row.shape = dispatcher_shape_name(shape);
+    if (!dispatch_state_form(&bench->state, shape, bench->hottest, row.entries) ||
         !dispatch_ways_measure(bench->session, &bench->request, ways, bench->numbers, results)) {
         return false;
     }
@@ -147,10 +141,10 @@ static bool traffic_run(struct bench_dispatch *bench, uint32_t entries,
 static bool entries_run(struct bench_dispatch *bench, uint32_t entries)
 {
     if (bench->updates != 0) {
-        return dispatch_updates_run(bench->session, bench->request.command, entries, bench->updates,
+        return dispatch_updates_run(bench->session, &bench->state, entries, bench->updates,
                                     &bench->table);
     }
-    if (!dispatch_bench_fill(bench->request.command, entries)) {
+    if (!dispatch_state_fill(&bench->state, entries)) {
         return false;
     }
     if (entries == 0) {
@@ -166,7 +160,7 @@ static bool entries_run(struct bench_dispatch *bench, uint32_t entries)
 
 static enum command_result rows_run(struct bench_dispatch *bench, bool json)
 {
-    if (!dispatch_bench_begin(bench->request.command)) {
+    if (!dispatch_state_begin(&bench->state, bench->request.command, &dispatcher_bench)) {
         return COMMAND_FAILED;
     }
     bool done = true;
@@ -177,7 +171,7 @@ static enum command_result rows_run(struct bench_dispatch *bench, bool json)
         done = entries_run(bench, (uint32_t)bench->entries->values[i]);
     }
     table_end(&bench->table);
-    return dispatch_bench_end(bench->request.command) && done ? COMMAND_OK : COMMAND_FAILED;
+    return dispatch_state_end(&bench->state) && done ? COMMAND_OK : COMMAND_FAILED;
 }
 
 /* An update adds one to what is there. */

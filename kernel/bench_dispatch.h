@@ -47,22 +47,7 @@ bool dispatch_ways_measure(struct shell_session *session, const struct dispatch_
 
 /* bench_dispatch_update.c: brings a program into the dispatcher of @entries and takes it out again,
  * @updates times, other CPUs idle, then busy with calls; prints rows of what that took. Returns
- * false, having said why after @command. Context: thread. */
-bool dispatch_updates_run(struct shell_session *session, const char *command, uint32_t entries,
-                          uint64_t updates, struct table *table);
-
-/* bench_dispatch_state.c: the dispatcher `bench`. Each returns false, having said why after
- * @command. Context: thread. */
-
-/* Refuses if somebody else has entries in it. */
-bool dispatch_bench_begin(const char *command);
-
-/* Takes all entries out and brings back the shape; what it cannot it says. */
-bool dispatch_bench_end(const char *command);
-
-/* Makes programs 0 to @entries - 1 its entries. */
-bool dispatch_bench_fill(const char *command, uint32_t entries);
-
-/* Gives it a shape, with the numbers of the hottest entries first. */
-bool dispatch_bench_form(const char *command, enum dispatcher_shape shape, uint32_t entries,
-                         const uint8_t hottest[DISPATCHER_ENTRY_MAX]);
+ * false, having said why. Context: thread. */
+struct dispatch_state;
+bool dispatch_updates_run(struct shell_session *session, struct dispatch_state *state,
+                          uint32_t entries, uint64_t updates, struct table *table);

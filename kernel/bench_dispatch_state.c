@@ -1,99 +1,100 @@
 // SPDX-License-Identifier: MIT
-/* The dispatcher of `bench dispatch`: filled, shaped, and left as it was found. Invariant: a
- * failure is a message that names it; nobody else uses the dispatcher `bench`, or the bench does
- * not begin. Called by: bench_dispatch.c. */
-#include "kernel/bench_dispatch.h"
+/* A dispatcher for a bench: filled, shaped, and left as it was found. Invariant: a failure is a
+ * message that names it; nobody else uses the dispatcher, or the bench does not begin. Called by:
+ * bench_dispatch.c, bench_net_entries.c. */
+#include "kernel/bench_dispatch_state.h"
+
 #include "kernel/console.h"
 #include "kernel/patch_error_text.h"
 
-static uint32_t filled; /* entries that are ours */
-static enum dispatcher_shape shape_before;
-
-static bool is_done(const char *command, const char *what, enum patch_status status,
+static bool is_done(const struct dispatch_state *state, const char *what, enum patch_status status,
                     const struct patch_error *error)
 {
     char text[PATCH_ERROR_TEXT_MAX];
 
     if (status != PATCH_OK) {
-        console_print("%s: %s: %s\n", command, what, patch_error_text(error, text));
+        console_print("%s: %s: %s\n", state->command, what, patch_error_text(error, text));
     }
     return status == PATCH_OK;
 }
 
-bool dispatch_bench_begin(const char *command)
+bool dispatch_state_begin(struct dispatch_state *state, const char *command,
+                          struct dispatcher *dispatcher)
 {
-    static struct dispatcher_view view;
+    static struct dispatcher_view view; /* the shell's */
 
-    xdp_call_stats(bench, &view);
+    dispatcher_look(dispatcher, &view);
     if (view.count != 0) {
-        console_print("%s: the dispatcher bench has %u entries already; it must be empty\n",
-                      command, view.count);
+        console_print("%s: the dispatcher %s has %u entries already; it must be empty\n", command,
+                      view.name, view.count);
         return false;
     }
-    filled = 0;
-    shape_before = view.shape;
+    *state = (struct dispatch_state){
+        .command = command, .dispatcher = dispatcher, .shape_before = view.shape};
     return true;
 }
 
-static bool one_add(const char *command)
+static bool one_add(struct dispatch_state *state)
 {
     struct patch_error error = {0};
 
-    if (!is_done(command, "adding a program",
-                 xdp_call_update(bench, NULL, dispatch_program(filled), &error), &error)) {
+    if (!is_done(state, "adding a program",
+                 xdp_call_change(state->dispatcher, NULL, dispatch_program(state->filled), &error),
+                 &error)) {
         return false;
     }
-    filled++;
+    state->filled++;
     return true;
 }
 
 /* Our programs stay for ever: that a thread may still be inside one does no harm. */
-static bool one_remove(const char *command)
+static bool one_remove(struct dispatch_state *state)
 {
     struct patch_error error = {0};
-    enum patch_status status = xdp_call_update(bench, dispatch_program(filled - 1), NULL, &error);
+    enum patch_status status =
+        xdp_call_change(state->dispatcher, dispatch_program(state->filled - 1), NULL, &error);
 
-    if (status != PATCH_ERR_STILL_INSIDE &&
-        !is_done(command, "removing a program", status, &error)) {
+    if (status != PATCH_ERR_STILL_INSIDE && !is_done(state, "removing a program", status, &error)) {
         return false;
     }
-    filled--;
+    state->filled--;
     return true;
 }
 
-bool dispatch_bench_fill(const char *command, uint32_t entries)
+bool dispatch_state_fill(struct dispatch_state *state, uint32_t entries)
 {
     bool done = true;
 
-    while (done && filled < entries) {
-        done = one_add(command);
+    while (done && state->filled < entries) {
+        done = one_add(state);
     }
-    while (done && filled > entries) {
-        done = one_remove(command);
+    while (done && state->filled > entries) {
+        done = one_remove(state);
     }
     return done;
 }
 
-bool dispatch_bench_form(const char *command, enum dispatcher_shape shape, uint32_t entries,
-                         const uint8_t hottest[DISPATCHER_ENTRY_MAX])
+bool dispatch_state_form(struct dispatch_state *state, enum dispatcher_shape shape,
+                         const uint8_t *hottest, uint32_t count)
 {
     uint64_t targets[DISPATCHER_ENTRY_MAX];
     const struct dispatcher_form form = {
         .shape = shape,
-        .hottest = targets,
-        .hottest_count = entries,
+        .hottest = count != 0 ? targets : NULL,
+        .hottest_count = count,
         .generation = UINT64_MAX,
     };
     struct patch_error error = {0};
 
-    for (uint32_t i = 0; i < entries; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         targets[i] = (uint64_t)dispatch_program(hottest[i])->function;
     }
-    return is_done(command, dispatcher_shape_name(shape),
-                   dispatcher_set_form(&dispatcher_bench, &form, &error), &error);
+    return is_done(state, dispatcher_shape_name(shape),
+                   dispatcher_set_form(state->dispatcher, &form, &error), &error);
 }
 
-bool dispatch_bench_end(const char *command)
+bool dispatch_state_end(struct dispatch_state *state)
 {
-    return dispatch_bench_fill(command, 0) && dispatch_bench_form(command, shape_before, 0, NULL);
+    return dispatch_state_fill(state, 0) &&
+           dispatch_state_form(state, state->shape_before, NULL, 0);
 }

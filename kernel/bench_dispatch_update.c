@@ -8,6 +8,7 @@
 #include "arch/percpu.h"
 #include "kernel/bench.h"
 #include "kernel/bench_dispatch.h"
+#include "kernel/bench_dispatch_state.h"
 #include "kernel/console.h"
 #include "kernel/string.h"
 #include "kernel/table.h"
@@ -56,11 +57,11 @@ static uint64_t grace_periods(void)
 }
 
 /* Makes the dispatcher @entries long, and notes what that took. */
-static bool change_once(const char *command, struct change *change, uint32_t entries)
+static bool change_once(struct dispatch_state *state, struct change *change, uint32_t entries)
 {
     uint64_t ipis = sync_ipis_sent(), periods = grace_periods(), start_ns = clock_now_ns();
 
-    if (!dispatch_bench_fill(command, entries)) {
+    if (!dispatch_state_fill(state, entries)) {
         return false;
     }
     histogram_add(&change->ns, clock_now_ns() - start_ns);
@@ -89,36 +90,37 @@ static void row_print(struct table *table, const char *name, uint32_t entries, e
     table_end_row(table);
 }
 
-static bool updates_make(struct shell_session *session, const char *command, uint32_t entries,
-                         uint64_t updates)
+static bool updates_make(struct shell_session *session, struct dispatch_state *state,
+                         uint32_t entries, uint64_t updates)
 {
     histogram_reset(&additions.ns);
     histogram_reset(&removals.ns);
     additions.ipis = removals.ipis = 0;
     additions.grace_periods = removals.grace_periods = 0;
     for (uint64_t i = 0; i < updates; i++) {
-        if (!change_once(command, &additions, entries + 1) ||
-            !change_once(command, &removals, entries)) {
+        if (!change_once(state, &additions, entries + 1) ||
+            !change_once(state, &removals, entries)) {
             return false;
         }
         if (shell_interrupted(session)) {
-            console_print("%s: stopped by Ctrl-C\n", command);
+            console_print("%s: stopped by Ctrl-C\n", state->command);
             return false;
         }
     }
     return true;
 }
 
-static bool load_run(struct shell_session *session, struct table *table, const char *command,
-                     uint32_t entries, enum bench_load load, uint64_t updates)
+static bool load_run(struct shell_session *session, struct table *table,
+                     struct dispatch_state *state, uint32_t entries, enum bench_load load,
+                     uint64_t updates)
 {
     bool done;
 
     if (load == BENCH_LOAD_BUSY && !bench_load_start(load_work)) {
-        console_print("%s: no memory for threads on the other CPUs\n", command);
+        console_print("%s: no memory for threads on the other CPUs\n", state->command);
         return false;
     }
-    done = updates_make(session, command, entries, updates);
+    done = updates_make(session, state, entries, updates);
     if (load == BENCH_LOAD_BUSY) {
         bench_load_stop();
     }
@@ -129,17 +131,16 @@ static bool load_run(struct shell_session *session, struct table *table, const c
     return done;
 }
 
-bool dispatch_updates_run(struct shell_session *session, const char *command, uint32_t entries,
-                          uint64_t updates, struct table *table)
+bool dispatch_updates_run(struct shell_session *session, struct dispatch_state *state,
+                          uint32_t entries, uint64_t updates, struct table *table)
 {
-    if (!dispatch_bench_fill(command, entries)) {
+    if (!dispatch_state_fill(state, entries)) {
         return false;
     }
     memset(load_numbers, 0, sizeof(load_numbers));
     if (entries != 0) {
         dispatch_traffic_generate(DISPATCH_TRAFFIC_RANDOM, entries, load_numbers);
     }
-    return load_run(session, table, command, entries, BENCH_LOAD_IDLE, updates) &&
-           (cpu_count() == 1 ||
-            load_run(session, table, command, entries, BENCH_LOAD_BUSY, updates));
+    return load_run(session, table, state, entries, BENCH_LOAD_IDLE, updates) &&
+           (cpu_count() == 1 || load_run(session, table, state, entries, BENCH_LOAD_BUSY, updates));
 }
