@@ -12,7 +12,8 @@
 
 #define ROW_BUDGET_NS   15000000ull /* unless --calls was given */
 #define ROW_BLOCKS      100
-#define SHAPES          DISPATCHER_SHAPE_COUNT
+#define SHAPE_AUTO      DISPATCHER_SHAPE_COUNT
+#define SHAPES          (DISPATCHER_SHAPE_COUNT + 1)
 #define WAYS_DISPATCHED (1u << DISPATCH_WAY_THUNK | 1u << DISPATCH_WAY_DISPATCHED)
 
 #define UPDATES_MAX 1000000
@@ -33,6 +34,7 @@ struct row {
     uint32_t entries;
     enum dispatch_traffic traffic;
     const char *shape;
+    const char *chosen; /* NULL: nothing was to be chosen */
 };
 
 static void row_print(struct table *table, const struct row *row,
@@ -43,6 +45,11 @@ static void row_print(struct table *table, const struct row *row,
     table_text(table, "shape", 11, row->shape);
     table_text(table, "traffic", 11, dispatch_traffic_name(row->traffic));
     table_text(table, "mitigation", 10, mitigation_name(mitigation_current()));
+    if (row->chosen != NULL) {
+        table_text(table, "chosen", 11, row->chosen);
+    } else {
+        table_none(table, "chosen", 11);
+    }
     if (result->is_counted) {
         table_thousandths(table, "instructions", 0, result->thousandths);
     } else {
@@ -77,6 +84,7 @@ static const char *const *shape_names(void)
     for (enum dispatcher_shape shape = 0; shape < DISPATCHER_SHAPE_COUNT; shape++) {
         names[shape] = dispatcher_shape_name(shape);
     }
+    names[SHAPE_AUTO] = "auto";
     return names;
 }
 
@@ -90,6 +98,19 @@ static const char *const *traffic_names(void)
     return names;
 }
 
+/* Gives the dispatcher the shape that @row names. */
+static bool shape_make(struct bench_dispatch *bench, enum dispatcher_shape shape, struct row *row)
+{
+    row->shape = shape_names()[shape];
+    if (shape != SHAPE_AUTO) {
+        return dispatch_state_form(&bench->state, shape, bench->hottest, row->entries);
+    }
+    bool done = dispatch_state_choose(&bench->state, bench->session, &shape);
+
+    row->chosen = dispatcher_shape_name(shape);
+    return done;
+}
+
 /* One shape; if it is the first one of its traffic, with the ways it is compared with. */
 static bool shape_run(struct bench_dispatch *bench, enum dispatcher_shape shape, struct row row,
                       bool is_first)
@@ -101,14 +122,13 @@ static bool shape_run(struct bench_dispatch *bench, enum dispatcher_shape shape,
     if (is_first) {
         ways |= 1u << DISPATCH_WAY_INDIRECT | (is_constant ? 1u << DISPATCH_WAY_DIRECT : 0);
     }
-    row.shape = dispatcher_shape_name(shape);
-    if (!dispatch_state_form(&bench->state, shape, bench->hottest, row.entries) ||
+    if (!shape_make(bench, shape, &row) ||
         !dispatch_ways_measure(bench->session, &bench->request, ways, bench->numbers, results)) {
         return false;
     }
     for (enum dispatch_way way = DISPATCH_WAY_DIRECT; is_first && way < DISPATCH_WAY_DISPATCHED;
          way++) {
-        const struct row other = {row.entries, row.traffic, way_name(way)};
+        const struct row other = {row.entries, row.traffic, way_name(way), NULL};
 
         if ((ways & 1u << way) != 0) {
             row_print(&bench->table, &other, &results[way], &results[DISPATCH_WAY_THUNK]);
@@ -203,7 +223,7 @@ enum command_result bench_dispatch_run(struct shell_session *session, int argc, 
     };
 
     entries = (struct number_list){0};
-    shapes = (struct number_list){SHAPES, {0, 1, 2, 3, 4, 5, 6}};
+    shapes = (struct number_list){SHAPES, {0, 1, 2, 3, 4, 5, 6, 7}};
     traffics = (struct number_list){DISPATCH_TRAFFIC_COUNT, {0, 1, 2, 3, 4, 5, 6}};
     if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 0)) {
         return COMMAND_USAGE;
@@ -232,4 +252,4 @@ enum command_result bench_dispatch_run(struct shell_session *session, int argc, 
     };
     return rows_run(&bench, json);
 }
-_Static_assert(SHAPES == 7 && DISPATCH_TRAFFIC_COUNT == 7, "the default lists say so");
+_Static_assert(SHAPES == 8 && DISPATCH_TRAFFIC_COUNT == 7, "the default lists say so");

@@ -4,8 +4,15 @@
  * bench_dispatch.c, bench_net_entries.c. */
 #include "kernel/bench_dispatch_state.h"
 
+#include "arch/clock.h"
 #include "kernel/console.h"
+#include "kernel/grace_period.h"
 #include "kernel/patch_error_text.h"
+#include "patching/dispatcher_auto.h"
+
+#define CHOICE_PATIENCE_NS 10000000000ull
+#define CHOICE_BUDGET      100000u /* patches a second: the bench waits for them */
+#define CHOICE_BLOCK       64u     /* calls between two looks at whether something is due */
 
 static bool is_done(const struct dispatch_state *state, const char *what, enum patch_status status,
                     const struct patch_error *error)
@@ -16,6 +23,14 @@ static bool is_done(const struct dispatch_state *state, const char *what, enum p
         console_print("%s: %s: %s\n", state->command, what, patch_error_text(error, text));
     }
     return status == PATCH_OK;
+}
+
+static bool auto_set(struct dispatch_state *state, bool is_on)
+{
+    struct patch_error error = {0};
+
+    return is_done(state, is_on ? "choosing by itself" : "choosing no more",
+                   dispatcher_auto_set(state->dispatcher, is_on, &error), &error);
 }
 
 bool dispatch_state_begin(struct dispatch_state *state, const char *command,
@@ -30,8 +45,12 @@ bool dispatch_state_begin(struct dispatch_state *state, const char *command,
         return false;
     }
     *state = (struct dispatch_state){
-        .command = command, .dispatcher = dispatcher, .shape_before = view.shape};
-    return true;
+        .command = command,
+        .dispatcher = dispatcher,
+        .shape_before = view.shape,
+        .was_auto = dispatcher_auto_is_on(dispatcher),
+    };
+    return !state->was_auto || auto_set(state, false);
 }
 
 static bool one_add(struct dispatch_state *state)
@@ -93,8 +112,62 @@ bool dispatch_state_form(struct dispatch_state *state, enum dispatcher_shape sha
                    dispatcher_set_form(state->dispatcher, &form, &error), &error);
 }
 
+/* Whether there is a decision behind number @decided, and it has been carried out. */
+static bool is_chosen(const struct dispatch_state *state, uint64_t decided,
+                      enum dispatcher_shape *chosen)
+{
+    static struct dispatcher_view view;
+    struct dispatcher_decision decision;
+
+    if (!dispatcher_auto_decision(state->dispatcher, decided + 1, &decision)) {
+        return false;
+    }
+    dispatcher_look(state->dispatcher, &view);
+    *chosen = decision.after;
+    return view.shape == decision.after && !view.is_sampled;
+}
+
+/* Calls until there is a decision, and does what is due for it: a worker that does it, too, finds
+ * it done. */
+static bool decision_wait(struct dispatch_state *state, struct shell_session *session,
+                          enum dispatcher_shape *chosen)
+{
+    uint64_t decided = dispatcher_auto_decided(state->dispatcher);
+    uint64_t deadline = clock_now_ns() + CHOICE_PATIENCE_NS;
+
+    while (!is_chosen(state, decided, chosen)) {
+        (void)dispatcher_auto_step(state->dispatcher, clock_now_ns());
+        dispatch_loop_dispatched(CHOICE_BLOCK);
+        thread_checkpoint();
+        if (shell_interrupted(session)) {
+            console_print("%s: stopped by Ctrl-C\n", state->command);
+            return false;
+        }
+        if (clock_now_ns() > deadline) {
+            console_print("%s: no shape was chosen within %llu s\n", state->command,
+                          CHOICE_PATIENCE_NS / 1000000000);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool dispatch_state_choose(struct dispatch_state *state, struct shell_session *session,
+                           enum dispatcher_shape *chosen)
+{
+    dispatcher_auto_set_budget(CHOICE_BUDGET);
+
+    bool done = auto_set(state, true) && decision_wait(state, session, chosen);
+
+    done = auto_set(state, false) && done;
+    dispatcher_auto_set_budget(DISPATCHER_BUDGET_DEFAULT);
+    return done;
+}
+
 bool dispatch_state_end(struct dispatch_state *state)
 {
-    return dispatch_state_fill(state, 0) &&
-           dispatch_state_form(state, state->shape_before, NULL, 0);
+    bool done =
+        dispatch_state_fill(state, 0) && dispatch_state_form(state, state->shape_before, NULL, 0);
+
+    return (!state->was_auto || auto_set(state, true)) && done;
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernel/bench_dispatch_loops.h"
+#include "kernel/shell.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,13 +15,14 @@ struct dispatch_state {
     struct dispatcher *dispatcher;
     uint32_t filled; /* entries that are ours: programs 0 to filled - 1 */
     enum dispatcher_shape shape_before;
+    bool was_auto;
 };
 
 /* Refuses if somebody else has entries in @dispatcher. */
 bool dispatch_state_begin(struct dispatch_state *state, const char *command,
                           struct dispatcher *dispatcher);
 
-/* Takes our entries out and brings back the shape. */
+/* Takes our entries out and brings back the shape, or automatic choice. */
 bool dispatch_state_end(struct dispatch_state *state);
 
 /* Makes programs 0 to @entries - 1 its entries, besides those that others may have brought. */
@@ -29,3 +31,8 @@ bool dispatch_state_fill(struct dispatch_state *state, uint32_t entries);
 /* Gives it a shape, with the @count programs of those numbers in @hottest first. */
 bool dispatch_state_form(struct dispatch_state *state, enum dispatcher_shape shape,
                          const uint8_t *hottest, uint32_t count);
+
+/* Lets it choose while dispatch_loop_dispatched() calls the sequence: the dispatcher bench. Then it
+ * stays with that shape, @chosen. */
+bool dispatch_state_choose(struct dispatch_state *state, struct shell_session *session,
+                           enum dispatcher_shape *chosen);

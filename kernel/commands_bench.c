@@ -98,7 +98,7 @@ const struct shell_command command_bench = {
         "dispatch: a call of one of many programs, by entries (0 to 64) of the dispatcher, shape\n"
         "and traffic; direct, indirect and the compiler's thunk in the same rounds: thunk_ns, for\n"
         "each row. instructions: exact, on average over the traffic. burst: 95 % as before; zipf:\n"
-        "the k-th by 1/k; miss: of a program that is no entry.\n"
+        "the k-th by 1/k; miss: of a program that is no entry. auto: what it has chosen.\n"
         "--updates: a program comes into a dispatcher of so many entries and goes again, N times,\n"
         "while the other CPUs are idle, then busy with calls; removals wait for a grace period.\n"
         "ipi: round trips; without -n, up to 1000 or 2 s a row.\n"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The `dispatch` command: dispatchers, their entries, and what they are made of. Invariant: what is
  * shown of one dispatcher belongs together, though others may change it meanwhile; what is refused
- * changes nothing and says why. */
+ * changes nothing and says why. The other verbs are in dispatch_code.c and dispatch_log.c. */
 #include "kernel/console.h"
 #include "kernel/dispatch_command.h"
 #include "kernel/nearest_word.h"
@@ -11,8 +11,11 @@
 #include "kernel/string.h"
 #include "kernel/symbols.h"
 #include "kernel/table.h"
+#include "patching/dispatcher_auto.h"
 
 #define WORD_SHAPE "shape"
+#define WORD_LOG   "log"
+#define WORD_AUTO  "auto"
 
 static struct dispatcher *find(const char *name)
 {
@@ -39,14 +42,17 @@ static void row_print(struct table *table, struct dispatcher *dispatcher)
 {
     static struct dispatcher_view view; /* the shell's */
     const struct dispatcher_statistics *statistics = &view.statistics;
+    struct dispatcher_auto_view choice;
     char fallback[SYMBOL_TEXT_MAX];
 
     dispatcher_look(dispatcher, &view);
+    dispatcher_auto_look(dispatcher, &choice);
     table_row(table);
     table_text(table, "name", 8, view.name);
     table_number(table, "entries", 7, view.count);
     table_number(table, "references", 10, view.references);
     table_text(table, "shape", 11, dispatcher_shape_name(view.shape));
+    table_text(table, "auto", 8, dispatcher_choice_state_name(choice.state));
     table_number(table, "image_bytes", 11, view.image_length);
     table_number(table, "sampled_hits", 12, statistics->sampled_hits);
     table_number(table, "sampled_misses", 14, statistics->sampled_misses);
@@ -135,6 +141,8 @@ static enum dispatcher_shape shape_of(const char *name)
         console_print(" %s", dispatcher_shape_name(shape));
         nearest_word_consider(&nearest, dispatcher_shape_name(shape));
     }
+    console_print(" " WORD_AUTO);
+    nearest_word_consider(&nearest, WORD_AUTO);
     if (nearest.best != NULL) {
         console_print("; did you mean '%s'?", nearest.best);
     }
@@ -144,13 +152,15 @@ static enum dispatcher_shape shape_of(const char *name)
 
 static enum command_result shape_run(struct dispatcher *dispatcher, const char *word, bool json)
 {
+    bool is_auto = strcmp(word, WORD_AUTO) == 0;
     struct dispatcher_form form = {.generation = UINT64_MAX};
     struct patch_error error = {0};
 
-    if ((form.shape = shape_of(word)) == DISPATCHER_SHAPE_COUNT) {
+    if (!is_auto && (form.shape = shape_of(word)) == DISPATCHER_SHAPE_COUNT) {
         return COMMAND_USAGE;
     }
-    if (dispatcher_set_form(dispatcher, &form, &error) != PATCH_OK) {
+    if (dispatcher_auto_set(dispatcher, is_auto, &error) != PATCH_OK ||
+        (!is_auto && dispatcher_set_form(dispatcher, &form, &error) != PATCH_OK)) {
         return refusal_print(dispatcher, word, &error);
     }
     one_print(dispatcher, json);
@@ -160,12 +170,20 @@ static enum command_result shape_run(struct dispatcher *dispatcher, const char *
 /* `dispatch NAME VERB ...`. */
 static enum command_result verb_run(struct dispatcher *dispatcher, int argc, char **argv, bool json)
 {
+    if (strcmp(argv[2], WORD_LOG) == 0) {
+        if (argc > 3) {
+            console_print("dispatch: " WORD_LOG " takes nothing behind it, not '%s'\n", argv[3]);
+            return COMMAND_USAGE;
+        }
+        dispatch_log_print(dispatcher, json);
+        return COMMAND_OK;
+    }
     if (strcmp(argv[2], WORD_SHAPE) != 0) {
-        console_print("dispatch: '%s' is not " WORD_SHAPE "\n", argv[2]);
+        console_print("dispatch: '%s' is neither " WORD_SHAPE " nor " WORD_LOG "\n", argv[2]);
         return COMMAND_USAGE;
     }
     if (argc == 3) {
-        console_print("dispatch: " WORD_SHAPE " needs the name of one\n");
+        console_print("dispatch: " WORD_SHAPE " needs the name of one, or " WORD_AUTO "\n");
         return COMMAND_USAGE;
     }
     return shape_run(dispatcher, argv[3], json);
@@ -213,17 +231,20 @@ static void dispatch_complete(struct shell_completion *completion, int argument,
         }
     } else if (argument == 2) {
         shell_completion_offer(completion, WORD_SHAPE);
+        shell_completion_offer(completion, WORD_LOG);
     } else if (argument == 3 && strcmp(argv[2], WORD_SHAPE) == 0) {
         for (enum dispatcher_shape shape = 0; shape < DISPATCHER_SHAPE_COUNT; shape++) {
             shell_completion_offer(completion, dispatcher_shape_name(shape));
         }
+        shell_completion_offer(completion, WORD_AUTO);
     }
 }
 
 const struct shell_command command_dispatch = {
     .name = "dispatch",
     .summary = "dispatchers: indirect calls made as compares and direct jumps",
-    .usage = "dispatch [NAME] [--code] [-j]; dispatch NAME shape SHAPE [-j]",
+    .usage = "dispatch [NAME] [--code] [-j]; dispatch NAME shape SHAPE|auto [-j]; "
+             "dispatch NAME log [-j]",
     .example = "dispatch bench shape linear",
     .details =
         "dispatch: all of them. references: users of the entries; image_bytes: of the code in\n"
@@ -233,7 +254,9 @@ const struct shell_command command_dispatch = {
         "dispatch NAME: its entries by address; rank 1 is called most often, as far as known.\n"
         "--code: the code in use, disassembled, with the names of its targets.\n"
         "shape: tree, tree4 (leaves of up to 4), linear (hottest first), linear-cold (hottest\n"
-        "last), hot1, hot2 (the hottest alone), none (the fallback alone).",
+        "last), hot1, hot2 (the hottest alone), none (the fallback alone); auto: measures them\n"
+        "on live traffic and takes the best. log: what auto has decided, and why: what a call\n"
+        "cost in each shape, the time between two calls included.",
     .run = dispatch_run,
     .complete = dispatch_complete,
 };

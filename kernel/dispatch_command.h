@@ -14,3 +14,6 @@ const char *dispatch_target_text(uint64_t address, char text[SYMBOL_TEXT_MAX]);
 /* dispatch_code.c: the code in use, an instruction a row. Returns false, having said why, if it
  * changed all the time. Context: thread. */
 bool dispatch_code_print(struct dispatcher *dispatcher, bool json);
+
+/* dispatch_log.c: the decisions of automatic choice that are remembered. Context: thread. */
+void dispatch_log_print(struct dispatcher *dispatcher, bool json);

@@ -10,14 +10,15 @@ import pytest
 
 from machine import ALL_OK, Machine, icount
 
-FIELDS = {"kind", "entries", "shape", "traffic", "mitigation", "instructions", "ns",
+FIELDS = {"kind", "entries", "shape", "traffic", "mitigation", "chosen", "instructions", "ns",
           "thunk_ns", "n", "min_ns", "p50_ns", "p99_ns", "max_ns"}
 SHAPES = ["tree", "tree4", "linear", "linear-cold", "hot1", "hot2", "none"]
+ALL = SHAPES + ["auto"]
 TRAFFICS = ["first", "last", "round-robin", "burst", "zipf", "random", "miss"]
 CONSTANT = {"first", "last", "miss"}
 ENTRIES = [0, 1, 2, 16, 64]
 EXACT = ("bench dispatch --entries 0,1,2,16,64 --traffic first,last,round-robin,zipf,miss "
-         f"--shape {','.join(SHAPES)} --calls 5000 -j")
+         f"--shape {','.join(ALL)} --calls 5000 -j")
 BLOCK = 1024
 LOOP_ENTRY = 24  # instructions, at most: entering and leaving the loop; a block shares them
 DIRECT, RETPOLINE = 3, 6  # call, mov, ret; and the thunk's call, mov, ret
@@ -98,11 +99,24 @@ def test_zipf_likes_the_hottest_first(exact):
                 exact[entries, "linear-cold", "zipf"])
 
 
+def test_auto_takes_the_shape_that_runs_fewest_instructions(exact_rows, exact):
+    """Instructions are time here; the margin for a change is the policy's."""
+    for row in exact_rows:
+        if row["shape"] == "auto":
+            entries, traffic = row["entries"], row["traffic"]
+            best = min(exact[entries, shape, traffic] for shape in SHAPES)
+            assert row["chosen"] in SHAPES
+            assert row["instructions"] == exact[entries, row["chosen"], traffic]
+            assert row["instructions"] <= best + 3, row
+        else:
+            assert row["chosen"] is None
+
+
 def state(machine):
     """What a bench must leave as it found it, but for counts of what happened."""
     rows = machine.json("dispatch -j")
     for row in rows:
-        for count in ("updates", "grace_periods", "generation"):
+        for count in ("updates", "grace_periods", "generation", "sampled_hits", "sampled_misses"):
             del row[count]
     return rows, machine.run("calls bench"), machine.run("calls bench_sampled")
 
@@ -114,7 +128,7 @@ def test_rows_and_fields(shell):
     for entries in 1, 4:
         for traffic in TRAFFICS:
             direct = ["direct"] if traffic in CONSTANT or entries == 1 else []
-            for shape in direct + ["indirect", "retpoline"] + SHAPES:
+            for shape in direct + ["indirect", "retpoline"] + ALL:
                 wanted.append((entries, shape, traffic))
     assert [(row["entries"], row["shape"], row["traffic"]) for row in rows] == wanted
     for row in rows:
@@ -153,7 +167,35 @@ def test_the_shape_is_kept(shell, shape):
     (row,) = shell.json(f"dispatch bench shape {shape} -j")
     assert (row["kind"], row["name"], row["shape"]) == ("dispatch", "bench", shape)
     shell.run("dispatch bench shape tree")
-    assert {row["shape"] for row in shell.json("dispatch -j")} == {"tree"}
+    (row,) = [row for row in shell.json("dispatch -j") if row["name"] == "bench"]
+    assert row["shape"] == "tree"
+
+
+def test_auto_is_switched_on_and_off(shell):
+    (row,) = shell.json("dispatch bench shape auto -j")
+    assert row["auto"] == "watching"
+    (row,) = shell.json("dispatch bench shape tree -j")
+    assert (row["auto"], row["shape"]) == ("off", "tree")
+
+
+def test_a_decision_is_logged(shell):
+    shell.run("bench dispatch --entries 8 --shape auto --traffic miss --calls 1", 60)
+    *_, row = shell.json("dispatch bench log -j")
+    assert (row["kind"], row["name"], row["entries"]) == ("dispatch.decision", "bench", 8)
+    assert row["reason"] == "first" and row["samples"] > 0 and row["patches"] > 0
+    assert row["before"] in SHAPES and row["after"] in SHAPES
+    assert {f"{shape}_ns" for shape in SHAPES} < row.keys()
+
+
+@pytest.mark.parametrize("line, culprit", [
+    ("dispatch bench shape liner", "'liner' is not one of tree"),
+    ("dispatch bench shape tree --code", "dispatch NAME --code"),
+    ("dispatch bench log all", "takes nothing behind it, not 'all'"),
+    ("bench dispatch --traffic rush", "'rush'"),
+    ("bench dispatch extra", "extra"),
+])
+def test_bad_input_is_named(shell, line, culprit):
+    assert culprit in shell.run(line)
 
 
 def test_names_and_shapes_are_completed(shell):

@@ -29,7 +29,7 @@ FIELDS = {
                     "summary limits"),
     "mitigation -j": ("mitigation", "name current thunks sites rounds ipis summary"),
     "mitigation --thunks -j": ("mitigation.thunk", "name address bytes instruction target"),
-    "dispatch -j": ("dispatch", "name entries references shape image_bytes sampled_hits "
+    "dispatch -j": ("dispatch", "name entries references shape auto image_bytes sampled_hits "
                     "sampled_misses updates grace_periods refused fallback generation"),
     "trace -j": ("trace", "functions on recording records_per_cpu recorded overwritten ipi"),
     "trace list mutex_lock -j": ("trace.function", "function addr state"),
