@@ -190,6 +190,7 @@ def test_a_decision_is_logged(shell):
 @pytest.mark.parametrize("line, culprit", [
     ("dispatch bench shape liner", "'liner' is not one of tree"),
     ("dispatch bench shape tree --code", "dispatch NAME --code"),
+    ("dispatch bench shap", "'shap'"),
     ("dispatch bench log all", "takes nothing behind it, not 'all'"),
     ("bench dispatch --traffic rush", "'rush'"),
     ("bench dispatch extra", "extra"),

@@ -87,7 +87,6 @@ def test_help_prints_every_detail(shell, command):
     ("mitigation --thunk", "--thunk"),
     ("dispatch nosuch", "'nosuch'; `dispatch` lists them"),
     ("dispatch bnch", "did you mean 'bench'?"),
-    ("dispatch bench shap", "'shap'"),
     ("dispatch bench shape", "needs the name of one"),
     ("dispatch bench shape liner", "did you mean 'linear'?"),
     ("dispatch bench shape tree tree", "tree"),
