@@ -4,7 +4,7 @@
  * by: bench_dispatch_measure.c, by their addresses; tests/silicon. */
 #include "kernel/bench_dispatch_loops.h"
 
-DEFINE_XDP_CALL(bench);
+DEFINE_XDP_CALL(bench, .is_by_hand = true);
 
 /* In assembler: no entry that can be traced, nothing but the least that a program can be. */
 #define PROGRAM_BYTES 16

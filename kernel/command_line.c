@@ -26,6 +26,7 @@ static const char *const known_names[] = {
     "mitigation",
     "sync_timeout_ms",
     "grace_timeout_ms",
+    "dispatch",
     "static_call_updates",
     "ip",
     "gw",

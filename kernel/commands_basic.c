@@ -212,6 +212,7 @@ const struct shell_command command_cmdline = {
         "thunks, idle=halt|poll what a CPU does that has nothing to run, sync_timeout_ms=N\n"
         "how long a flip waits for a CPU that does not answer before it is given up (10000),\n"
         "grace_timeout_ms=N how long one waits for threads to leave old code (10000),\n"
+        "dispatch=auto|SHAPE how dispatchers call programs: what is fastest, or one shape,\n"
         "static_call_updates=N makes the races of suite static_call that long.",
     .run = cmdline_run,
 };

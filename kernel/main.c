@@ -17,6 +17,7 @@
 #include "kernel/command_line.h"
 #include "kernel/console.h"
 #include "kernel/cross_call.h"
+#include "kernel/dispatch_worker.h"
 #include "kernel/grace_period.h"
 #include "kernel/idle.h"
 #include "kernel/log.h"
@@ -138,6 +139,7 @@ static void first_thread(void *argument)
     pci_initialize();
     nics_attach();
     patch_worker_start();
+    dispatch_worker_start();
     net_initialize(command_line_get("ip"), command_line_get("gw"));
     shell_run();
 }

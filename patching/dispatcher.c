@@ -227,7 +227,7 @@ static enum patch_status update_locked(struct dispatcher *dispatcher, dispatched
                                        dispatched_function *to, uint64_t caller,
                                        struct patch_error *error)
 {
-    const struct wanted wanted = {caller, &next_set, dispatcher->shape, dispatcher->is_sampled};
+    struct wanted wanted = {caller, &next_set, dispatcher->shape, dispatcher->is_sampled};
     enum patch_status status = set_change(dispatcher, from, to);
 
     if (status != PATCH_OK) {
@@ -242,11 +242,13 @@ static enum patch_status update_locked(struct dispatcher *dispatcher, dispatched
         bytes_copy(&dispatcher->set, &next_set, sizeof(next_set)); /* the references */
         return PATCH_OK;
     }
+    wanted.is_sampled &= next_set.count != 0; /* an empty one is as at boot */
     status = text_change(dispatcher, &wanted, error);
     if (status != PATCH_OK) {
         return status;
     }
     bytes_copy(&dispatcher->set, &next_set, sizeof(next_set));
+    dispatcher->is_sampled = wanted.is_sampled;
     dispatcher->generation++;
     if (from == NULL || dispatcher_set_find(&next_set, (uint64_t)from) < next_set.count) {
         return PATCH_OK;

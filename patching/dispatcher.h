@@ -66,6 +66,7 @@ struct dispatcher {
     dispatcher_function *sampler;
     uint8_t *image; /* two halves of DISPATCHER_HALF_BYTES, generated text */
     struct trial *trial;
+    bool is_by_hand; /* no automatic choice until somebody switches it on */
     /* under the change lock: */
     struct dispatcher_set set;
     enum dispatcher_shape shape;

@@ -28,8 +28,9 @@ struct xdp_program {
     extern struct dispatcher dispatcher_##call_name
 
 /* Two static calls: NAME, the entry, and NAME_sampled, where a trial's sampler goes on. Both go to
- * the fallback at first. The images are int3 until they are generated. */
-#define DEFINE_XDP_CALL(call_name)                                                                 \
+ * the fallback at first. The images are int3 until they are generated. `.is_by_hand = true` may
+ * follow: benches and tests do not want automatic choice. */
+#define DEFINE_XDP_CALL(call_name, ...)                                                            \
     DECLARE_XDP_CALL(call_name);                                                                   \
     DEFINE_STATIC_CALL(call_name, __x86_indirect_thunk_rdx);                                       \
     DEFINE_STATIC_CALL_FORM(call_name##_sampled, __x86_indirect_thunk_rdx, STATIC_CALL_INLINE);    \
@@ -54,6 +55,7 @@ struct xdp_program {
         .sampler = dispatcher_sampler_##call_name,                                                 \
         .image = dispatcher_image_##call_name,                                                     \
         .trial = &dispatcher_trial_##call_name,                                                    \
+        ##__VA_ARGS__,                                                                             \
     };                                                                                             \
     static struct dispatcher *const dispatcher_pointer_##call_name                                 \
         __attribute__((used, section("dispatchers"))) = &dispatcher_##call_name

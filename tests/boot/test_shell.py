@@ -289,7 +289,7 @@ def test_grub_shows_no_error(loader):
     ("fliptable=on", "fliptable"), ("loglevel=shout", "shout"), ("cpus=many", "many"),
     ("protocol=magic", "magic"), ("sync_timeout_ms=0", "sync_timeout_ms"),
     ("grace_timeout_ms=0", "grace_timeout_ms"), ("cpus=0", "cpus"), ('loglevel="info', "quote"),
-    ("=5 ,;| \x01 run", "=5"), ("a" * 3000, "aaa"),
+    ("=5 ,;| \x01 run", "=5"), ("a" * 3000, "aaa"), ("dispatch=bush", "bush"),
 ], ids=lambda text: text[:12])
 def test_nonsense_on_the_kernel_command_line_is_named(command_line, culprit):
     """A warning names it, and the machine boots as if it were not there."""

@@ -18,7 +18,7 @@
 #define RIVAL_SPINS 5000
 #define PROGRAMS    (DISPATCHER_ENTRY_MAX + 2)
 
-DEFINE_XDP_CALL(test_subject);
+DEFINE_XDP_CALL(test_subject, .is_by_hand = true);
 
 static struct dispatcher *const subject = &dispatcher_test_subject;
 
