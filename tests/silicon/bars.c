@@ -7,10 +7,18 @@
 #include "tests/silicon/options.h"
 #include "tests/silicon/report.h"
 
+#include <math.h>
+
 #define FLAT_PERCENT_MOST 20.0
 #define QWORD_RATIO_LEAST 2.5
 #define UPDATES_LEAST     10000000ull
 #define NAIVE_LEAST       1000000ull
+
+#define SPREAD_PERCENT_MOST    15.0
+#define RETPOLINE_RATIO_LEAST  3.0
+#define BEST_PERCENT_MOST      10.0
+#define RETPOLINE_PERCENT_MOST 5.0
+#define FULL_MISS_PERCENT_MOST 2.0
 
 struct bars bars;
 
@@ -49,7 +57,11 @@ static void bar_row(const char *bar, const char *limit, double value, enum verdi
 {
     report_text("bar", bar);
     report_text("limit", limit);
-    report_real("measured", value);
+    if (isnan(value)) {
+        report_none("measured");
+    } else {
+        report_real("measured", value);
+    }
     if (verdict == NOT_MEASURED) {
         report_no_truth("holds");
     } else {
@@ -58,11 +70,66 @@ static void bar_row(const char *bar, const char *limit, double value, enum verdi
     report_row();
 }
 
+/* NAN: not known. */
+static double spread_percent(double least, double most)
+{
+    return least > 0 ? (most / least - 1) * 100 : NAN;
+}
+
+/* @value: NAN if it is not known. */
+static void dispatch_row(const char *bar, const char *limit, double value, bool holds)
+{
+    bool is_known = !isnan(value) && !bars.dispatch.has_gaps;
+
+    bar_row(bar, limit, value, is_known ? verdict_of_cost(holds) : NOT_MEASURED);
+}
+
+static void spread_row(const char *bar, double least, double most)
+{
+    double percent = spread_percent(least, most);
+
+    dispatch_row(bar, "within 15 %", percent, percent <= SPREAD_PERCENT_MOST);
+}
+
+static void worst_row(const char *bar, const char *limit, const struct dispatch_worst *worst,
+                      double most)
+{
+    dispatch_row(bar, limit, worst->entries != 0 ? worst->percent : NAN, worst->percent <= most);
+}
+
+static void worst_note(const char *bar, const struct dispatch_worst *worst, double most)
+{
+    if (worst->percent > most) {
+        report_note("%s: the worst row is %s, %u entries", bar,
+                    dispatch_traffic_name(worst->traffic), worst->entries);
+    }
+}
+
+static void dispatch_report(const struct dispatch_bars *dispatch)
+{
+    static const char best[] = "auto over best shape";
+    static const char retpoline[] = "auto over retpoline";
+    double ratio = dispatch->retpoline_ratio;
+
+    spread_row("hit, constant, 1..16", dispatch->constant_least, dispatch->constant_most);
+    spread_row("hit, in turn, 1..16", dispatch->in_turn_least, dispatch->in_turn_most);
+    dispatch_row("retpoline over both", "3 times", ratio > 0 ? ratio : NAN,
+                 ratio >= RETPOLINE_RATIO_LEAST);
+    worst_row(best, "at most 10 %", &dispatch->best, BEST_PERCENT_MOST);
+    worst_row(retpoline, "at most 5 %", &dispatch->retpoline, RETPOLINE_PERCENT_MOST);
+    worst_row("full, miss, auto", "at most 2 %", &dispatch->full_miss, FULL_MISS_PERCENT_MOST);
+    worst_note(best, &dispatch->best, BEST_PERCENT_MOST);
+    worst_note(retpoline, &dispatch->retpoline, RETPOLINE_PERCENT_MOST);
+}
+
 void bars_report(void)
 {
-    if (bars.batch_was_measured || bars.naive_updates > 0 || bars.batch_updates > 0 ||
-        bars.qword_updates > 0) {
+    if (bars.dispatch.rows > 0 || bars.batch_was_measured || bars.naive_updates > 0 ||
+        bars.batch_updates > 0 || bars.qword_updates > 0) {
         report_begin("silicon.bar", "Bars");
+    }
+    if (bars.dispatch.rows > 0) {
+        dispatch_report(&bars.dispatch);
     }
     if (bars.batch_was_measured) {
         bar_row("int3-batch, 1..256", "within 20 %", bars.flat_percent,

@@ -24,8 +24,9 @@ static const struct {
     const char *name;
     void (*run)(void);
 } measurements[] = {
-    {"sync", measure_sync}, {"batch", measure_batch},     {"calls", measure_calls},
-    {"keys", measure_keys}, {"handler", measure_handler}, {"broken", measure_broken},
+    {"sync", measure_sync},         {"batch", measure_batch}, {"calls", measure_calls},
+    {"dispatch", measure_dispatch}, {"keys", measure_keys},   {"handler", measure_handler},
+    {"broken", measure_broken},
 };
 
 enum { MEASUREMENTS = sizeof(measurements) / sizeof(measurements[0]) };

@@ -3,17 +3,47 @@
  * and no executor behind. Called by: main.c. */
 #pragma once
 
+#include "kernel/bench_dispatch_traffic.h"
 #include "tests/host/live_sites.h"
 
 void measure_sync(void);
 void measure_batch(void);
 void measure_calls(void);
+void measure_dispatch(void);
 void measure_keys(void);
 void measure_handler(void);
 void measure_broken(void);
 
 /* Says which of the project's bars hold here: yes, no, or not measured in full. */
 void bars_report(void);
+
+/* Figures of one row of the table of dispatchers, net ns a call; negative: not measured. */
+struct dispatch_figures {
+    enum dispatch_traffic traffic;
+    uint32_t entries;
+    double retpoline, automatic, best; /* best: of the shapes */
+};
+
+/* Takes a row into bars.dispatch. */
+void dispatch_bars_add(const struct dispatch_figures *figures);
+
+/* The row in which automatic choice was farthest above what it is compared with. */
+struct dispatch_worst {
+    double percent;   /* may be negative */
+    uint32_t entries; /* 0: there is no such row */
+    enum dispatch_traffic traffic;
+};
+
+/* Of the rows so far. Least and most: of automatic choice with 1..16 entries, 0: none. */
+struct dispatch_bars {
+    uint32_t rows;
+    bool has_gaps;                        /* a figure was not measured */
+    double constant_least, constant_most; /* first, last */
+    double in_turn_least, in_turn_most;   /* round robin */
+    double retpoline_ratio;               /* of both: retpoline over automatic, the least */
+    struct dispatch_worst best, retpoline;
+    struct dispatch_worst full_miss; /* over the retpoline, 64 entries, all miss */
+};
 
 /* What bars_report() wants to know; 0 or less: not measured. */
 struct bars {
@@ -26,6 +56,7 @@ struct bars {
     uint64_t qword_updates;
     uint64_t qword_bad;
     bool batch_was_measured; /* the two figures of cost */
+    struct dispatch_bars dispatch;
 };
 extern struct bars bars;
 

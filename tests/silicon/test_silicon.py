@@ -8,6 +8,7 @@ swallowed. Could miss a figure that is wrong but plausible. Called by: pytest (s
 """
 
 import collections
+import functools
 import json
 import os
 import pathlib
@@ -35,6 +36,8 @@ FIELDS = {
     "silicon.batch": {"protocol", "sites", "rounds", "steps_p50_ns", "prepare_p50_ns",
                       "traps_per_flip", "bad", "elsewhere_p50_ns"} | DISTRIBUTION,
     "silicon.call": {"what", "p50_cycles"} | DISTRIBUTION,
+    "silicon.dispatch": {"entries", "traffic", "shape", "chosen", "mitigation", "n", "discarded",
+                         "ns", "cycles"},
     "silicon.key": {"what", "p50_cycles"} | DISTRIBUTION,
     "silicon.handler": {"what", "sites"} | DISTRIBUTION,
     "silicon.broken": {"protocol", "placement", "updates", "discarded", "executions", "traps",
@@ -145,6 +148,30 @@ def test_calls_keys_and_handlers_are_complete(rows):
         (what, sites) for what in ("handler alone", "with kernel and signal") for sites in (1, 256)}
 
 
+SHAPES = ["tree", "tree4", "linear", "linear-cold", "hot1", "hot2", "none"]
+TRAFFIC = ["first", "last", "round-robin", "burst", "zipf", "random", "miss"]
+
+
+def test_dispatchers_are_complete(rows):
+    found = collections.defaultdict(set)
+    for row in rows["silicon.dispatch"]:
+        found[row["entries"], row["traffic"]].add(row["shape"])
+        assert row["mitigation"] == ("none" if row["shape"] in ("direct", "indirect")
+                                     else "retpoline"), row
+        assert (row["chosen"] in SHAPES) if row["shape"] == "auto" else row["chosen"] == "", row
+        assert (row["n"] == 0) == (row["ns"] is None) == (row["cycles"] is None), row
+    assert set(found) == {(entries, traffic) for entries in (1, 16) for traffic in TRAFFIC}
+    for (_, traffic), shapes in found.items():
+        assert shapes - {"auto"} == {"indirect", "retpoline", *SHAPES} | (
+            {"direct"} if traffic == "first" else set())
+
+
+@needs_two_cpus
+def test_automatic_choice_decides_for_every_row(rows):
+    assert [row["text"] for row in rows["silicon.note"] if row["text"].startswith("dispatch:")] == []
+    assert len([row for row in rows["silicon.dispatch"] if row["shape"] == "auto"]) == 14
+
+
 @pytest.mark.parametrize("options, culprit", [
     (["--fast"], "unknown option '--fast'"),
     (["-j", "batch"], "unknown option 'batch'"),
@@ -200,20 +227,30 @@ int main(int count, char **words)
 """
 
 
+def compiled(tmp_path_factory, main):
+    """The program of @main and the sources that judge bars."""
+    folder = tmp_path_factory.mktemp("bars")
+    (folder / "main.c").write_text(main, encoding="ascii")
+    sources = [ROOT / name for name in (
+        "tests/silicon/bars.c", "tests/silicon/dispatch_bars.c", "tests/silicon/report.c",
+        "tests/silicon/options.c", "kernel/bench_dispatch_traffic.c")]
+    subprocess.run(["cc", "-std=gnu11", "-I.", folder / "main.c", *sources, "-lm", "-o",
+                    folder / "bars"], cwd=ROOT, check=True, timeout=TIME_LIMIT_S)
+    return folder / "bars"
+
+
+def verdicts_of(program, *figures):
+    """What @program, compiled above, says of @figures."""
+    done = subprocess.run([program, *map(str, figures)], text=True, timeout=10,
+                          stdout=subprocess.PIPE, check=True)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    return [row["holds"] for row in found if row["kind"] == "silicon.bar"]
+
+
 @pytest.fixture(scope="session", name="bars")
 def bars_of_given_figures(tmp_path_factory):
     """A function: the verdicts of bars.c on the figures given."""
-    folder = tmp_path_factory.mktemp("bars")
-    (folder / "main.c").write_text(BARS_MAIN, encoding="ascii")
-    sources = [ROOT / "tests/silicon" / name for name in ("bars.c", "report.c", "options.c")]
-    subprocess.run(["cc", "-std=gnu11", "-I.", folder / "main.c", *sources, "-lm", "-o",
-                    folder / "bars"], cwd=ROOT, check=True, timeout=TIME_LIMIT_S)
-
-    def judge(*figures):
-        done = subprocess.run([folder / "bars", *map(str, figures)], text=True, timeout=10,
-                              stdout=subprocess.PIPE, check=True)
-        return [json.loads(line)["holds"] for line in done.stdout.splitlines()]
-    return judge
+    return functools.partial(verdicts_of, compiled(tmp_path_factory, BARS_MAIN))
 
 
 WHOLE, FEW = 10_000_000, 9_999_999
@@ -230,6 +267,64 @@ NAIVE_WHOLE, NAIVE_FEW = 1_000_000, 999_999
 ])
 def test_bar_not_measured_in_full_neither_holds_nor_fails(bars, figures, verdicts):
     assert bars(*figures) == verdicts
+
+
+DISPATCH_MAIN = """
+#include "tests/silicon/measure.h"
+#include "tests/silicon/options.h"
+
+#include <stdlib.h>
+
+int main(int count, char **words)
+{
+    options.json = true;
+    options.quick = words[1][0] == 'q';
+    for (int i = 2; i + 4 < count; i += 5) {
+        dispatch_bars_add(&(struct dispatch_figures){
+            .traffic = atoi(words[i]),
+            .entries = atoi(words[i + 1]),
+            .retpoline = atof(words[i + 2]),
+            .automatic = atof(words[i + 3]),
+            .best = atof(words[i + 4]),
+        });
+    }
+    bars_report();
+    return 0;
+}
+"""
+FIRST, LAST, IN_TURN, RANDOM, MISS = 0, 1, 2, 5, 6
+
+
+@pytest.fixture(scope="session", name="dispatch_bars")
+def dispatch_bars_of_given_figures(tmp_path_factory):
+    """A function: the verdicts of bars.c on rows of (traffic, entries, retpoline, auto, best)."""
+    program = compiled(tmp_path_factory, DISPATCH_MAIN)
+
+    def judge(mode, *figures):
+        return verdicts_of(program, mode, *[value for row in figures for value in row])
+    return judge
+
+
+GOOD = [(FIRST, 1, 13, 4, 4), (LAST, 16, 14, 4.5, 4.5), (IN_TURN, 1, 12.1, 4, 4),
+        (IN_TURN, 16, 15, 4.5, 4.5), (MISS, 64, 40, 40.7, 40), (RANDOM, 64, 40, 41.9, 40)]
+
+
+@pytest.mark.parametrize("figures, verdicts", [
+    (GOOD, [True] * 6),
+    (GOOD + [(LAST, 8, 15, 4.7, 4.7)], [False, True, True, True, True, True]),
+    (GOOD + [(LAST, 32, 15, 4.7, 4.7)], [True] * 6),
+    (GOOD + [(IN_TURN, 8, 15, 4.7, 4.7)], [True, False, True, True, True, True]),
+    (GOOD + [(FIRST, 8, 11.9, 4, 4)], [True, True, False, True, True, True]),
+    (GOOD[:4], [True, True, True, True, True, None]),
+    (GOOD + [(RANDOM, 2, 40, 20, 18)], [True, True, True, False, True, True]),
+    (GOOD + [(RANDOM, 32, 40, 42.1, 42)], [True, True, True, True, False, True]),
+    (GOOD + [(MISS, 64, 40, 40.9, 40)], [True, True, True, True, True, False]),
+    (GOOD + [(FIRST, 2, 12, -1, 4)], [None] * 6),
+    ([], []),
+])
+def test_dispatch_bars_judge_the_worst_row(dispatch_bars, figures, verdicts):
+    assert dispatch_bars("whole", *figures) == verdicts
+    assert dispatch_bars("quick", *figures) == [None] * len(verdicts)
 
 
 @needs_two_cpus
