@@ -11,6 +11,7 @@
 #include "patching/indirect_thunk.h"
 
 #define ROW_BUDGET_NS   15000000ull /* unless --calls was given */
+#define CHOICE_BLOCK    64u
 #define ROW_BLOCKS      100
 #define SHAPE_AUTO      DISPATCHER_SHAPE_COUNT
 #define SHAPES          (DISPATCHER_SHAPE_COUNT + 1)
@@ -98,6 +99,14 @@ static const char *const *traffic_names(void)
     return names;
 }
 
+/* Calls between two looks at whether something is due for a choice. */
+static bool calls_drive(void *context)
+{
+    (void)context;
+    dispatch_loop_dispatched(CHOICE_BLOCK);
+    return true;
+}
+
 /* Gives the dispatcher the shape that @row names. */
 static bool shape_make(struct bench_dispatch *bench, enum dispatcher_shape shape, struct row *row)
 {
@@ -105,7 +114,7 @@ static bool shape_make(struct bench_dispatch *bench, enum dispatcher_shape shape
     if (shape != SHAPE_AUTO) {
         return dispatch_state_form(&bench->state, shape, bench->hottest, row->entries);
     }
-    bool done = dispatch_state_choose(&bench->state, bench->session, &shape);
+    bool done = dispatch_state_choose(&bench->state, bench->session, calls_drive, NULL, &shape);
 
     row->chosen = dispatcher_shape_name(shape);
     return done;

@@ -12,7 +12,6 @@
 
 #define CHOICE_PATIENCE_NS 10000000000ull
 #define CHOICE_BUDGET      100000u /* patches a second: the bench waits for them */
-#define CHOICE_BLOCK       64u     /* calls between two looks at whether something is due */
 
 static bool is_done(const struct dispatch_state *state, const char *what, enum patch_status status,
                     const struct patch_error *error)
@@ -93,23 +92,30 @@ bool dispatch_state_fill(struct dispatch_state *state, uint32_t entries)
     return done;
 }
 
-bool dispatch_state_form(struct dispatch_state *state, enum dispatcher_shape shape,
-                         const uint8_t *hottest, uint32_t count)
+bool dispatch_state_form_targets(struct dispatch_state *state, enum dispatcher_shape shape,
+                                 const uint64_t *hottest, uint32_t count)
 {
-    uint64_t targets[DISPATCHER_ENTRY_MAX];
     const struct dispatcher_form form = {
         .shape = shape,
-        .hottest = count != 0 ? targets : NULL,
+        .hottest = hottest,
         .hottest_count = count,
         .generation = UINT64_MAX,
     };
     struct patch_error error = {0};
 
+    return is_done(state, dispatcher_shape_name(shape),
+                   dispatcher_set_form(state->dispatcher, &form, &error), &error);
+}
+
+bool dispatch_state_form(struct dispatch_state *state, enum dispatcher_shape shape,
+                         const uint8_t *hottest, uint32_t count)
+{
+    uint64_t targets[DISPATCHER_ENTRY_MAX];
+
     for (uint32_t i = 0; i < count; i++) {
         targets[i] = (uint64_t)dispatch_program(hottest[i])->function;
     }
-    return is_done(state, dispatcher_shape_name(shape),
-                   dispatcher_set_form(state->dispatcher, &form, &error), &error);
+    return dispatch_state_form_targets(state, shape, targets, count);
 }
 
 /* Whether there is a decision behind number @decided, and it has been carried out. */
@@ -127,9 +133,10 @@ static bool is_chosen(const struct dispatch_state *state, uint64_t decided,
     return view.shape == decision.after && !view.is_sampled;
 }
 
-/* Calls until there is a decision, and does what is due for it: a worker that does it, too, finds
- * it done. */
+/* Makes traffic until there is a decision, and does what is due for it: a worker that does it, too,
+ * finds it done. */
 static bool decision_wait(struct dispatch_state *state, struct shell_session *session,
+                          bool (*drive)(void *context), void *context,
                           enum dispatcher_shape *chosen)
 {
     uint64_t decided = dispatcher_auto_decided(state->dispatcher);
@@ -137,7 +144,9 @@ static bool decision_wait(struct dispatch_state *state, struct shell_session *se
 
     while (!is_chosen(state, decided, chosen)) {
         (void)dispatcher_auto_step(state->dispatcher, clock_now_ns());
-        dispatch_loop_dispatched(CHOICE_BLOCK);
+        if (!drive(context)) {
+            return false;
+        }
         thread_checkpoint();
         if (shell_interrupted(session)) {
             console_print("%s: stopped by Ctrl-C\n", state->command);
@@ -153,11 +162,12 @@ static bool decision_wait(struct dispatch_state *state, struct shell_session *se
 }
 
 bool dispatch_state_choose(struct dispatch_state *state, struct shell_session *session,
+                           bool (*drive)(void *context), void *context,
                            enum dispatcher_shape *chosen)
 {
     dispatcher_auto_set_budget(CHOICE_BUDGET);
 
-    bool done = auto_set(state, true) && decision_wait(state, session, chosen);
+    bool done = auto_set(state, true) && decision_wait(state, session, drive, context, chosen);
 
     done = auto_set(state, false) && done;
     dispatcher_auto_set_budget(DISPATCHER_BUDGET_DEFAULT);
@@ -166,8 +176,8 @@ bool dispatch_state_choose(struct dispatch_state *state, struct shell_session *s
 
 bool dispatch_state_end(struct dispatch_state *state)
 {
-    bool done =
-        dispatch_state_fill(state, 0) && dispatch_state_form(state, state->shape_before, NULL, 0);
+    bool done = dispatch_state_fill(state, 0) &&
+                dispatch_state_form_targets(state, state->shape_before, NULL, 0);
 
     return (!state->was_auto || auto_set(state, true)) && done;
 }

@@ -32,7 +32,12 @@ bool dispatch_state_fill(struct dispatch_state *state, uint32_t entries);
 bool dispatch_state_form(struct dispatch_state *state, enum dispatcher_shape shape,
                          const uint8_t *hottest, uint32_t count);
 
-/* Lets it choose while dispatch_loop_dispatched() calls the sequence: the dispatcher bench. Then it
- * stays with that shape, @chosen. */
+/* The same with targets; hottest NULL, count 0: in the order that there is. */
+bool dispatch_state_form_targets(struct dispatch_state *state, enum dispatcher_shape shape,
+                                 const uint64_t *hottest, uint32_t count);
+
+/* Lets it choose while drive(@context) makes calls, a few thousand at most at a time, until it
+ * returns false. Then the dispatcher stays with that shape, @chosen. */
 bool dispatch_state_choose(struct dispatch_state *state, struct shell_session *session,
+                           bool (*drive)(void *context), void *context,
                            enum dispatcher_shape *chosen);

@@ -6,6 +6,7 @@
 #include "arch/clock.h"
 #include "kernel/bench.h"
 #include "kernel/bench_net.h"
+#include "kernel/bench_net_entries.h"
 #include "kernel/bench_net_memory.h"
 #include "kernel/console.h"
 #include "kernel/options.h"
@@ -18,7 +19,8 @@
 #include "patching/indirect_thunk.h"
 #include "patching/static_key.h"
 
-#define INTERVAL_NS 250000000ull
+#define INTERVAL_NS     250000000ull
+#define SHAPE_NOT_GIVEN UINT64_MAX
 
 /* Sums over the queues of the device, and what the mode counts. */
 struct net_sample {
@@ -121,9 +123,30 @@ static int64_t thousandths(uint64_t count, uint64_t of)
     return of == 0 ? 0 : (int64_t)(count * 1000 / of);
 }
 
+/* The dispatcher of a row. */
+struct dispatch_form {
+    bool is_given;   /* --entries */
+    unsigned choice; /* bench_net_entry_words[] */
+    enum dispatcher_shape wanted, shape;
+};
+
+static void form_print(struct table *table, const struct dispatch_form *form)
+{
+    if (!form->is_given) {
+        table_none(table, "entries", 7);
+        table_none(table, "traffic", 7);
+        table_none(table, "shape", 11);
+        return;
+    }
+    table_number(table, "entries", 7, bench_net_entry_count(form->choice));
+    table_text(table, "traffic", 7,
+               form->choice == BENCH_NET_FULL || form->choice == BENCH_NET_NONE ? "miss" : "hit");
+    table_text(table, "shape", 11, dispatcher_shape_name(form->shape));
+}
+
 static void row_print(struct table *table, const struct bench_net_request *request,
-                      const struct bench_net_mode *mode, const struct net_sample samples[2],
-                      const struct histogram *rates)
+                      const struct bench_net_mode *mode, const struct dispatch_form *form,
+                      const struct net_sample samples[2], const struct histogram *rates)
 {
     const struct net_queue_counters *first = &samples[0].queues, *last = &samples[1].queues;
     uint64_t packets = samples[1].packets - samples[0].packets;
@@ -134,6 +157,7 @@ static void row_print(struct table *table, const struct bench_net_request *reque
     table_text(table, "driver", 10, request->device->operations->driver);
     table_text(table, "mode", 5, mode->name);
     table_text(table, "mitigation", 10, mitigation_name(mitigation_current()));
+    form_print(table, form);
     table_number(table, "duration_ms", 11, duration_ns / 1000000);
     table_number(table, "packets", 9, packets);
     table_number(table, "rate_pps", 8, packets * 1000000000 / duration_ns);
@@ -154,18 +178,20 @@ static void row_print(struct table *table, const struct bench_net_request *reque
 
 static enum command_result mode_run(struct shell_session *session, struct table *table,
                                     const struct bench_net_request *request,
-                                    const struct bench_net_mode *mode)
+                                    const struct bench_net_mode *mode, struct dispatch_form *form)
 {
     static struct histogram rates; /* one bench at a time: the shell's */
     struct net_sample samples[2];
     bool done;
 
     rates = (struct histogram){0};
-    if (!mode->begin(request)) {
+    if ((form->is_given && !bench_net_entries_fill(form->choice)) || !mode->begin(request)) {
         return COMMAND_FAILED; /* it has said why */
     }
-    done = (request->packets != 0 ? samples_run_memory : samples_run)(session, request, mode,
-                                                                      samples, &rates);
+    done = !form->is_given || bench_net_entries_shape(session, request, mode, form->choice,
+                                                      form->wanted, &form->shape);
+    done = done && (request->packets != 0 ? samples_run_memory
+                                          : samples_run)(session, request, mode, samples, &rates);
     mode->end(request);
     if (!done) {
         if (shell_interrupted(session)) {
@@ -173,22 +199,53 @@ static enum command_result mode_run(struct shell_session *session, struct table 
         }
         return COMMAND_FAILED;
     }
-    row_print(table, request, mode, samples, &rates);
+    row_print(table, request, mode, form, samples, &rates);
     return COMMAND_OK;
 }
 
-/* Every mode under every mitigation asked for. */
-static enum command_result rows_run(struct shell_session *session, bool json,
-                                    const struct bench_net_request *request,
-                                    const struct number_list *modes,
-                                    const struct number_list *mitigations)
+/* What rows there are to be. */
+struct rows {
+    bool json;
+    struct number_list modes, mitigations;
+    struct number_list entries; /* of bench_net_entry_words[]; none: the dispatcher as it is */
+    uint64_t shape;
+};
+
+/* A mode with every number of entries asked for. */
+static enum command_result entries_run(struct shell_session *session, struct table *table,
+                                       const struct bench_net_request *request,
+                                       const struct bench_net_mode *mode, const struct rows *rows)
 {
+    struct dispatch_form form = {.is_given = rows->entries.count != 0,
+                                 .wanted = (enum dispatcher_shape)rows->shape};
+    enum command_result result = COMMAND_OK;
+
+    if (!form.is_given) {
+        return mode_run(session, table, request, mode, &form);
+    }
+    if (!bench_net_entries_begin("bench net")) {
+        return COMMAND_FAILED;
+    }
+    for (size_t i = 0; i < rows->entries.count && result == COMMAND_OK; i++) {
+        form.choice = (unsigned)rows->entries.values[i];
+        result = mode_run(session, table, request, mode, &form);
+    }
+    return bench_net_entries_end() ? result : COMMAND_FAILED;
+}
+
+/* Every mode under every mitigation asked for. */
+static enum command_result rows_run(struct shell_session *session,
+                                    const struct bench_net_request *request,
+                                    const struct rows *rows)
+{
+    const struct number_list *modes = &rows->modes, *mitigations = &rows->mitigations;
+
     static struct table table;
     enum mitigation before = mitigation_current();
     enum command_result result = COMMAND_OK;
     struct patch_error error;
 
-    table_begin(&table, "bench.net", json);
+    table_begin(&table, "bench.net", rows->json);
     for (size_t i = 0; i < mitigations->count && result == COMMAND_OK; i++) {
         if (mitigation_set((enum mitigation)mitigations->values[i], &error) != PATCH_OK) {
             console_print("bench net: mitigation %s: %s\n",
@@ -197,7 +254,8 @@ static enum command_result rows_run(struct shell_session *session, bool json,
             result = COMMAND_FAILED;
         }
         for (size_t k = 0; k < modes->count && result == COMMAND_OK; k++) {
-            result = mode_run(session, &table, request, &bench_net_modes[modes->values[k]]);
+            result =
+                entries_run(session, &table, request, &bench_net_modes[modes->values[k]], rows);
         }
     }
     if (mitigation_set(before, &error) != PATCH_OK) {
@@ -245,10 +303,9 @@ static struct net_device *device_choose(const char *name)
 }
 
 /* With the polls' time being added up. */
-static enum command_result rows_run_timed(struct shell_session *session, bool json,
+static enum command_result rows_run_timed(struct shell_session *session,
                                           const struct bench_net_request *request,
-                                          const struct number_list *modes,
-                                          const struct number_list *mitigations)
+                                          const struct rows *rows)
 {
     enum command_result result;
 
@@ -256,7 +313,7 @@ static enum command_result rows_run_timed(struct shell_session *session, bool js
         console_print("bench net: polls cannot be timed: a CPU does not answer\n");
         return COMMAND_FAILED;
     }
-    result = rows_run(session, json, request, modes, mitigations);
+    result = rows_run(session, request, rows);
     if (static_key_decrement(&net_poll_timed) != PATCH_OK) {
         console_print("bench net: polls are still timed: a CPU does not answer\n");
         result = COMMAND_FAILED;
@@ -264,20 +321,45 @@ static enum command_result rows_run_timed(struct shell_session *session, bool js
     return result;
 }
 
+/* --entries is about the one mode that is a program. */
+static bool rows_check(struct rows *rows)
+{
+    bool has_entries = rows->entries.count != 0, has_shape = rows->shape != SHAPE_NOT_GIVEN;
+
+    if (has_shape && !has_entries) {
+        console_print("bench net: --shape: of a dispatcher with which --entries?\n");
+        return false;
+    }
+    if (has_entries && (rows->modes.count > 1 ||
+                        (rows->modes.count == 1 && rows->modes.values[0] != BENCH_NET_DROP))) {
+        console_print("bench net: --entries goes with --mode drop alone\n");
+        return false;
+    }
+    if (!has_shape) {
+        rows->shape = DISPATCHER_TREE;
+    }
+    if (rows->modes.count == 0) {
+        rows->modes = (struct number_list){.count = has_entries ? 1 : BENCH_NET_MODES,
+                                           .values = {BENCH_NET_DROP, 1, 2}};
+    }
+    return true;
+}
+
 enum command_result bench_net_run(struct shell_session *session, int argc, char **argv)
 {
-    struct number_list modes = {.count = BENCH_NET_MODES, .values = {0, 1, 2}};
-    struct number_list mitigations = {.count = 1, .values = {mitigation_current()}};
+    static struct rows rows; /* one bench at a time: the shell's */
     const char *nic = NULL;
     uint64_t seconds = 5, port = 9000, patience_s = 10, packets = 100000;
-    bool json = false, memory = false;
+    bool memory = false;
     const struct option options[] = {
-        OPTION_JSON(&json),
+        OPTION_JSON(&rows.json),
         OPTION_FLAG("--memory", &memory),
         OPTION_NUMBER("--packets", &packets, 1, 100000000),
         OPTION_TEXT("--nic", &nic),
-        OPTION_CHOICE_LIST("--mode", &modes, mode_names()),
-        OPTION_CHOICE_LIST("--mitigation", &mitigations, mitigation_names()),
+        OPTION_CHOICE_LIST("--mode", &rows.modes, mode_names()),
+        OPTION_CHOICE_LIST("--mitigation", &rows.mitigations, mitigation_names()),
+        OPTION_CHOICE_LIST("--entries", &rows.entries, bench_net_entry_words),
+        OPTION_CHOICE("--shape", &rows.shape, bench_net_shape_words()),
         OPTION_NUMBER("--seconds", &seconds, 1, 3600),
         OPTION_NUMBER("--port", &port, 1, 65535),
         OPTION_NUMBER("--wait", &patience_s, 1, 3600),
@@ -285,7 +367,9 @@ enum command_result bench_net_run(struct shell_session *session, int argc, char 
     struct bench_net_request request;
     enum command_result result;
 
-    if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 0)) {
+    rows = (struct rows){.shape = SHAPE_NOT_GIVEN};
+    rows.mitigations = (struct number_list){.count = 1, .values = {mitigation_current()}};
+    if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 0) || !rows_check(&rows)) {
         return COMMAND_USAGE;
     }
     if (!bench_is_untraced(argv[0])) {
@@ -305,7 +389,7 @@ enum command_result bench_net_run(struct shell_session *session, int argc, char 
         request.packets = packets;
         request.reader_cpu = request.device->queues[0].cpu;
     }
-    result = rows_run_timed(session, json, &request, &modes, &mitigations);
+    result = rows_run_timed(session, &request, &rows);
     if (memory) {
         bench_net_memory_stop(request.device);
     }

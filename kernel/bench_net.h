@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #define BENCH_NET_MODES 3
+#define BENCH_NET_DROP  0 /* among them */
 
 struct bench_net_request {
     struct net_device *device;

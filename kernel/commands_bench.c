@@ -21,8 +21,8 @@ const struct bench benches[] = {
     {"lazy", "lazy [--sites 1,56,256] [--keep] [-j]", bench_lazy_run},
     {"net",
      "net [--mode drop,sink,echo] [--seconds N] [--nic NAME] [--port P] [--wait S]\n"
-     "            [--mitigation LIST] [-j]\n"
-     "  bench net --memory [--packets N] [--mode LIST] [--mitigation LIST] [-j]",
+     "            [--mitigation LIST] [--entries 0,1,2,4,8,16,32,64,full] [--shape SHAPE] [-j]\n"
+     "  bench net --memory [--packets N] [--mode LIST] [--mitigation LIST] [--entries LIST] [-j]",
      bench_net_run},
     {"grace", "grace [-n N] [-j]", bench_grace_run},
     {"seeds", "seeds [-j]", bench_seeds_run},
@@ -128,6 +128,8 @@ const struct shell_command command_bench = {
         "the card. min, max: of intervals of 250 ms. cycles_per_packet: TSC ticks inside polls.\n"
         "--mitigation: each of them in turn. --memory: frames from memory instead of a card, N\n"
         "(100000) of them, as fast as they are done with: no host, exact with ACCEL=icount.\n"
+        "--entries: drop, the program in a dispatcher with so many entries; 0: through the\n"
+        "fallback alone; full: the same, behind 64 others; --shape: tree, if not given.\n"
         "Counts are exact; times compare only within one run, and with more busy CPUs (the\n"
         "patcher is one) than the host has cores they are the host's time slices: --busy 1 for\n"
         "two cores. With ACCEL=icount all CPUs take turns on one clock: stolen holds the turns of\n"

@@ -49,6 +49,7 @@ EXCEPTIONS = {
     "kernel/commands_basic.c": ("drivers/",),
     "kernel/bench_net.h": ("net/",),
     "kernel/bench_net.c": ("net/",),
+    "kernel/bench_net_entries.c": ("net/",),
     "kernel/bench_net_memory.c": ("net/",),
     "kernel/bench_net_memory.h": ("net/",),
     "kernel/bench_net_modes.c": ("net/",),

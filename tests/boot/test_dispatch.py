@@ -6,6 +6,8 @@ single steps are two witnesses of one number, and two boots give the same table.
 mode only the counts are asserted.
 """
 
+import json
+
 import pytest
 
 from machine import ALL_OK, Machine, icount
@@ -205,3 +207,52 @@ def test_names_and_shapes_are_completed(shell):
     shell.wait_prompt()
     (row,) = shell.json("dispatch bench shape tree -j")
     assert row["shape"] == "tree"
+
+
+NET_WORDS = ["0", "1", "2", "4", "8", "16", "32", "64", "full"]
+NET = f"bench net --memory --packets 20000 --entries {','.join(NET_WORDS)} -j"
+
+
+def json_rows(text):
+    """A full dispatcher is logged as well."""
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+@pytest.fixture(scope="module")
+def net_rows():
+    """Seed 3's table, exactly: rows by the word of --entries, for both ways to choose a shape."""
+    with Machine("bench-net-entries-icount", cpus=2, **icount()) as machine:
+        machine.wait_prompt()
+        tables = {shape: json_rows(machine.run(f"{NET} --shape {shape}", 120))
+                  for shape in ("tree", "auto")}
+        before = state(machine)
+        assert {row["entries"] for row in before[0]} == {0}
+        assert machine.exit() == ALL_OK
+    for rows in tables.values():
+        assert [row["entries"] for row in rows] == [0, 1, 2, 4, 8, 16, 32, 64, 64]
+        assert [row["traffic"] for row in rows] == ["miss"] + ["hit"] * 7 + ["miss"]
+    return {shape: dict(zip(NET_WORDS, rows)) for shape, rows in tables.items()}
+
+
+def test_a_packet_pays_for_each_level_of_the_tree(net_rows):
+    """Against the fallback alone: the thunk saved, a level more for each doubling."""
+    rows = net_rows["tree"]
+    for level, word in enumerate(NET_WORDS[1:-1]):
+        more = rows[word]["cycles_per_packet"] - rows["0"]["cycles_per_packet"]
+        assert more == DIRECT - RETPOLINE + PAIR * (level + 1)
+    assert rows["full"]["cycles_per_packet"] > rows["64"]["cycles_per_packet"]
+
+
+def test_a_full_dispatcher_that_chose_by_itself_costs_what_none_costs(net_rows):
+    """The bar is 2 %; the seed's is 1 %."""
+    rows = net_rows["auto"]
+    assert rows["full"]["rate_pps"] >= 0.98 * rows["0"]["rate_pps"]
+
+
+@pytest.mark.parametrize("line, culprit", [
+    ("bench net --memory --mode sink --entries 1", "--entries goes with --mode drop alone"),
+    ("bench net --memory --shape tree", "of a dispatcher with which --entries?"),
+    ("bench net --memory --entries 3", "'3'"),
+])
+def test_bad_words_of_bench_net_are_named(shell, line, culprit):
+    assert culprit in shell.run(line)

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+/* `bench net --entries`: the program of mode drop in a dispatcher with others, as in seed 3's
+ * table. Invariant: the dispatcher receive is empty before and afterwards, and has the shape it
+ * had. Called by: bench_net.c, bench_seed_dispatch.c. */
+#pragma once
+
+#include "kernel/bench_net.h"
+#include "kernel/shell.h"
+#include "patching/dispatcher_image.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* For --entries, ended by NULL: 0: the program runs through the fallback alone; full: so it does
+ * behind 64 others. And for --shape: all shapes and auto, which is number DISPATCHER_SHAPE_COUNT.
+ */
+enum {
+    BENCH_NET_NONE, /* "0" */
+    BENCH_NET_FULL = 8,
+    BENCH_NET_ENTRIES,
+};
+extern const char *const bench_net_entry_words[BENCH_NET_ENTRIES + 1];
+const char *const *bench_net_shape_words(void);
+
+/* How many entries choice @choice has, the program that drops included if it is one. */
+uint32_t bench_net_entry_count(unsigned choice);
+
+/* Each returns false, having said why. Context: thread. Before all rows, and after them: */
+bool bench_net_entries_begin(const char *command);
+bool bench_net_entries_end(void);
+
+/* Before the mode begins: brings in the others of @choice. */
+bool bench_net_entries_fill(unsigned choice);
+
+/* When the mode has begun: gives the dispatcher the shape, or lets it choose one for its traffic;
+ * *@chosen is what it has then. */
+bool bench_net_entries_shape(struct shell_session *session, const struct bench_net_request *request,
+                             const struct bench_net_mode *mode, unsigned choice,
+                             enum dispatcher_shape shape, enum dispatcher_shape *chosen);
