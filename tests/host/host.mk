@@ -102,8 +102,7 @@ $(BUILD)/host%.call_sites.o: $(BUILD)/host%.call_sites.asm
 
 .PRECIOUS: $(BUILD)/host%.partial.o $(BUILD)/host%.call_sites.asm $(BUILD)/host%.call_sites.o
 $(patsubst %,$(HOST)/%.partial.o,$(filter-out $(HOST_LIVE_TESTS),$(HOST_CALLS))): $(HOST)/calls.o
-$(HOST)/test_dispatcher.partial.o $(HOST)/test_dispatcher_faults.partial.o: $(HOST)/dispatched.o
-$(HOST)/test_dispatcher.partial.o $(HOST)/test_dispatcher_faults.partial.o: $(HOST)/dispatched.o
+$(patsubst %,$(HOST)/%.partial.o,$(filter test_dispatcher%,$(HOST_XDP_CALLS))): $(HOST)/dispatched.o
 
 define host_program
 $(HOST)/$(1): $(call host_object,$(1),$(HOST)) $(call host_platform,$(1)) $(HOST)/libpatching.a
