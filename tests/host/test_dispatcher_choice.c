@@ -2,184 +2,13 @@
 /* The policy of dispatchers, against worlds made of numbers: what each shape costs, how noisy
  * measuring is, who is called. Why it detects: the world knows the true costs, and counts patches
  * itself. Could miss: noise of another form than these. */
-#include "patching/dispatcher_budget.h"
-#include "patching/dispatcher_choice.h"
+#include "tests/host/dispatcher_world.h"
 #include "tests/host/host_test.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define MILLISECOND 1000000ull
-#define SECOND      1000000000ull
-
-enum {
-    RECORDER_TICKS = 36, /* in each gap */
-    EPOCH_NS = 300000,   /* full buffers */
-    SEEDS = 40,
-};
-
-/* Costs in ticks, from the silicon column of the project's reference figures and worked out from
- * them: tree, tree4, linear, linear-cold, hot1, hot2, none. */
-struct traffic {
-    const char *name;
-    uint32_t entries;
-    double costs[DISPATCHER_SHAPE_COUNT];
-    double shares[DISPATCHER_ENTRY_MAX]; /* of calls; the rest are misses */
-};
-
-static const struct traffic constant_first = {
-    "constant first, 64", 64, {4.2, 4.2, 4, 26, 4, 4.5, 34}, {1.0}};
-static const struct traffic constant_last = {
-    "constant last, 64", 64, {7.4, 6.9, 4, 26, 4, 4.5, 34}, {[63] = 1.0}};
-static const struct traffic robin_16 = {"round robin, 16",
-                                        16,
-                                        {7.6, 7, 9.7, 9.7, 34, 33, 38},
-                                        {1 / 16.0, 1 / 16.0, 1 / 16.0, 1 / 16.0, 1 / 16.0, 1 / 16.0,
-                                         1 / 16.0, 1 / 16.0, 1 / 16.0, 1 / 16.0, 1 / 16.0, 1 / 16.0,
-                                         1 / 16.0, 1 / 16.0, 1 / 16.0, 1 / 16.0}};
-static const struct traffic burst_16 = {
-    "bursts, 16", 16, {9.8, 9.3, 9.4, 12, 30, 28, 38}, {0.95, 0.05}};
-static const struct traffic zipf_8 = {
-    "Zipf, 8", 8, {34, 31, 35, 27, 33, 33, 34}, {0.37, 0.18, 0.12, 0.09, 0.07, 0.06, 0.06, 0.05}};
-static const struct traffic random_4 = {
-    "random, 4", 4, {33, 28, 28, 28, 33, 30, 34}, {0.25, 0.25, 0.25, 0.25}};
-static const struct traffic random_64 = {
-    "random, 64", 64, {81, 70, 51, 51, 36, 37, 34}, {0.3, 0.3, 0.3, 0.1}};
-static const struct traffic all_miss = {"misses, 64", 64, {12, 12, 60, 60, 35, 36, 34}, {0}};
-static const struct traffic one = {"one", 1, {4, 4, 4, 4, 4, 4, 34}, {1.0}};
-static const struct traffic two = {"two", 2, {7, 5, 5, 5.2, 20, 5, 34}, {0.5, 0.5}};
-
-static const struct traffic *const traffics[] = {
-    &constant_first, &constant_last, &robin_16, &burst_16, &zipf_8,
-    &random_4,       &random_64,     &all_miss, &one,      &two,
-};
-
-struct world {
-    struct dispatcher_choice choice;
-    struct dispatcher_budget budget;
-    struct dispatcher_situation situation;
-    const struct traffic *traffic;
-    double noise;    /* each epoch is off by up to this share, either way */
-    double spikes;   /* share of epochs that take twice as long */
-    bool is_silent;  /* nobody calls */
-    bool is_refused; /* no patch succeeds */
-    uint64_t random;
-    uint64_t patches, epochs;
-};
-
-static double fraction(struct world *world)
-{
-    return (double)(next_random(&world->random) >> 11) / (double)(1ull << 53);
-}
-
-static struct world world_make(const struct traffic *traffic, uint64_t seed)
-{
-    struct world world = {
-        .situation = {.now_ns = SECOND, .entries = traffic->entries, .generation = 1},
-        .traffic = traffic,
-        .random = seed * 2 + 1,
-    };
-
-    for (int i = 0; i < 8; i++) {
-        next_random(&world.random);
-    }
-    dispatcher_budget_set(&world.budget, 50, SECOND);
-    dispatcher_choice_switch(&world.choice, true, SECOND);
-    return world;
-}
-
-static void world_enter(struct world *world, const struct traffic *traffic)
-{
-    world->traffic = traffic;
-    if (world->situation.entries != traffic->entries) {
-        world->situation.entries = traffic->entries;
-        world->situation.generation++;
-    }
-}
-
-static double true_cost(const struct world *world, enum dispatcher_shape shape)
-{
-    return world->traffic->costs[shape];
-}
-
-static struct dispatcher_epoch epoch_make(struct world *world)
-{
-    double off = 1 + world->noise * (2 * fraction(world) - 1);
-    struct dispatcher_epoch epoch = {.cpu = 1, .overhead = RECORDER_TICKS * TRIAL_COST_UNIT};
-
-    if (world->is_silent) {
-        return epoch;
-    }
-    off *= fraction(world) < world->spikes ? 2 : 1;
-    epoch.cost = (uint64_t)((RECORDER_TICKS + true_cost(world, world->situation.shape)) * off *
-                            TRIAL_COST_UNIT);
-    epoch.census.total = TRIAL_SAMPLES;
-    for (uint32_t i = 0; i < TRIAL_SAMPLES; i++) {
-        double at = fraction(world);
-        uint32_t entry = 0;
-
-        while (entry < world->traffic->entries && at >= world->traffic->shares[entry]) {
-            at -= world->traffic->shares[entry++];
-        }
-        epoch.census.calls[entry % DISPATCHER_ENTRY_MAX] += entry < world->traffic->entries;
-        epoch.census.misses += entry == world->traffic->entries;
-    }
-    return epoch;
-}
-
-/* Brings the dispatcher to the wish, if the budget allows. */
-static bool world_form(struct world *world)
-{
-    struct dispatcher_choice *choice = &world->choice;
-    struct dispatcher_situation *now = &world->situation;
-
-    if (dispatcher_budget_when(&world->budget, choice->wish.is_sampled ? 2 : 1, now->now_ns) >
-        now->now_ns) {
-        return false;
-    }
-    dispatcher_budget_take(&world->budget, now->now_ns);
-    world->patches++;
-    if (world->is_refused) {
-        dispatcher_choice_refused(choice, now->now_ns);
-        return false;
-    }
-    now->shape = choice->wish.shape;
-    now->is_sampled = choice->wish.is_sampled;
-    dispatcher_choice_formed(choice, true);
-    return true;
-}
-
-static void world_step(struct world *world)
-{
-    struct dispatcher_choice *choice = &world->choice;
-    struct dispatcher_situation *now = &world->situation;
-
-    now->now_ns += world->is_silent ? 100 * EPOCH_NS : EPOCH_NS;
-    dispatcher_choice_look(choice, now);
-    if (dispatcher_choice_wants_patch(choice, now) && !world_form(world)) {
-        return;
-    }
-    if (choice->wish.is_sampled && choice->state != DISPATCHER_CHOICE_OFF) {
-        struct dispatcher_epoch epoch = epoch_make(world);
-
-        world->epochs++;
-        dispatcher_choice_measured(choice, now, &epoch);
-    }
-}
-
-static void world_run(struct world *world, uint64_t ns)
-{
-    uint64_t end = world->situation.now_ns + ns;
-
-    while (world->situation.now_ns < end) {
-        world_step(world);
-        if (!world->situation.is_sampled && world->choice.next_ns > world->situation.now_ns) {
-            uint64_t next = world->choice.next_ns - 1;
-
-            world->situation.now_ns = next < end ? next : end;
-        }
-    }
-}
+enum { SEEDS = 40 };
 
 static const struct dispatcher_decision *last_decision(const struct world *world)
 {
@@ -197,21 +26,11 @@ static bool has_decided_by(const struct world *world, enum dispatcher_reason rea
     return has;
 }
 
-static double best_cost(const struct traffic *traffic)
-{
-    double best = traffic->costs[0];
-
-    for (int shape = 1; shape < DISPATCHER_SHAPE_COUNT; shape++) {
-        best = traffic->costs[shape] < best ? traffic->costs[shape] : best;
-    }
-    return best;
-}
-
 /* That it ends within a tenth of the best, at rest, whatever it began with. */
 static void expect_best(const struct world *world)
 {
-    double is = true_cost(world, world->situation.shape);
-    double best = best_cost(world->traffic);
+    double is = world_true_cost(world);
+    double best = traffic_best_cost(world->traffic);
 
     if (world->situation.is_sampled || is > best * 1.1) {
         fail_msg("%s: ends with %s%s: %.1f; best: %.1f", world->traffic->name,
@@ -250,8 +69,8 @@ static void spoiled_epochs_do_not_decide(void **state)
             world.noise = 0.005;
             world.spikes = 1 / 30.0;
             world_run(&world, SECOND / 2);
-            assert_true(true_cost(&world, world.situation.shape) <=
-                        best_cost(traffics[i]) + 0.15 * RECORDER_TICKS);
+            assert_true(world_true_cost(&world) <=
+                        traffic_best_cost(traffics[i]) + 0.15 * RECORDER_TICKS);
         }
     }
 }
@@ -298,9 +117,9 @@ static void never_worse_than_none_as_measured(void **state)
         struct world world = world_make(&traffic, seed);
 
         for (int shape = 0; shape < DISPATCHER_SHAPE_COUNT; shape++) {
-            traffic.costs[shape] = 30 + 10 * fraction(&world);
+            traffic.costs[shape] = 30 + 10 * world_fraction(&world);
         }
-        world.noise = 0.1 * fraction(&world);
+        world.noise = 0.1 * world_fraction(&world);
         world.situation.shape = seed % DISPATCHER_SHAPE_COUNT;
         world_run(&world, SECOND);
 
@@ -316,14 +135,14 @@ static void learns_anew_after_a_phase_change(void **state)
 {
     (void)state;
     for (unsigned seed = 0; seed < SEEDS; seed++) {
-        struct world world = world_make(&constant_first, seed);
+        struct world world = world_make(&traffic_constant_first, seed);
 
         world.noise = 0.005;
         world_run(&world, 3 * SECOND);
-        world_enter(&world, &random_64);
+        world_enter(&world, &traffic_random_64);
         world_run(&world, 5 * SECOND); /* the calmest watch, and a trial */
         expect_best(&world);
-        world_enter(&world, &constant_last);
+        world_enter(&world, &traffic_constant_last);
         world_run(&world, 5 * SECOND);
         expect_best(&world);
         assert_int_equal(world.choice.hottest[0], 63);
@@ -334,8 +153,8 @@ static void learns_anew_after_a_phase_change(void **state)
 /* The same targets, in another order: shares stay, costs do not. */
 static void another_cost_is_another_traffic(void **state)
 {
-    struct traffic tidy = random_64;
-    struct world world = world_make(&random_64, 7);
+    struct traffic tidy = traffic_random_64;
+    struct world world = world_make(&traffic_random_64, 7);
 
     (void)state;
     for (int shape = 0; shape < DISPATCHER_NONE; shape++) {
@@ -351,12 +170,12 @@ static void another_cost_is_another_traffic(void **state)
 
 static void changed_programs_are_tried_at_once(void **state)
 {
-    struct world world = world_make(&constant_first, 3);
+    struct world world = world_make(&traffic_constant_first, 3);
 
     (void)state;
     world.noise = 0.005;
     world_run(&world, 30 * SECOND);
-    world_enter(&world, &zipf_8);
+    world_enter(&world, &traffic_zipf_8);
     world_run(&world, SECOND / 2);
     assert_int_equal(last_decision(&world)->reason, DISPATCHER_REASON_PROGRAMS);
     assert_int_equal(last_decision(&world)->generation, 2);
@@ -366,7 +185,7 @@ static void changed_programs_are_tried_at_once(void **state)
 /* In the middle of each trial the entries change: what was chosen stays, until one is let end. */
 static void programs_that_change_during_a_trial_end_it(void **state)
 {
-    struct world world = world_make(&random_4, 5);
+    struct world world = world_make(&traffic_random_4, 5);
 
     (void)state;
     world_run(&world, SECOND / 2);
@@ -427,7 +246,7 @@ static void budget_holds_whatever_happens(void **state)
 
 static void without_traffic_it_waits_and_costs_nothing(void **state)
 {
-    struct world world = world_make(&robin_16, 1);
+    struct world world = world_make(&traffic_robin_16, 1);
 
     (void)state;
     world.is_silent = true;
@@ -449,7 +268,7 @@ static void without_traffic_it_waits_and_costs_nothing(void **state)
 /* The CPU that was measured stops calling in the middle of a trial. */
 static void silence_in_a_trial_brings_the_old_shape_back(void **state)
 {
-    struct world world = world_make(&robin_16, 1);
+    struct world world = world_make(&traffic_robin_16, 1);
 
     (void)state;
     do {
@@ -468,7 +287,7 @@ static void silence_in_a_trial_brings_the_old_shape_back(void **state)
 
 static void refused_patches_end_a_trial_for_a_while(void **state)
 {
-    struct world world = world_make(&robin_16, 1);
+    struct world world = world_make(&traffic_robin_16, 1);
 
     (void)state;
     do {
@@ -498,14 +317,14 @@ static void without_entries_nothing_is_tried(void **state)
     world_run(&world, 10 * SECOND);
     assert_int_equal(world.patches, 0);
     assert_true(world.choice.next_ns == UINT64_MAX);
-    world_enter(&world, &two);
+    world_enter(&world, &traffic_two);
     world_run(&world, SECOND);
     expect_best(&world);
 }
 
 static void off_means_off(void **state)
 {
-    struct world world = world_make(&two, 1);
+    struct world world = world_make(&traffic_two, 1);
 
     (void)state;
     world_run(&world, SECOND / 2);
@@ -513,7 +332,7 @@ static void off_means_off(void **state)
 
     uint64_t patches = world.patches;
 
-    world_enter(&world, &random_64);
+    world_enter(&world, &traffic_random_64);
     world_run(&world, 100 * SECOND);
     assert_int_equal(world.patches, patches);
 }
@@ -557,12 +376,13 @@ static void census_tells_other_traffic_from_chance(void **state)
     for (unsigned seed = 0; seed < SEEDS; seed++) {
         for (unsigned i = 0; i < ARRAY_COUNT(traffics); i++) {
             struct world world = world_make(traffics[i], seed);
-            struct dispatcher_epoch a = epoch_make(&world);
-            struct dispatcher_epoch b = epoch_make(&world);
+            struct dispatcher_epoch a = world_epoch(&world);
+            struct dispatcher_epoch b = world_epoch(&world);
 
             assert_false(dispatcher_census_differs(&a.census, &b.census));
-            world.traffic = traffics[i] == &all_miss ? &constant_first : &all_miss;
-            b = epoch_make(&world);
+            world.traffic =
+                traffics[i] == &traffic_all_miss ? &traffic_constant_first : &traffic_all_miss;
+            b = world_epoch(&world);
             assert_true(dispatcher_census_differs(&a.census, &b.census));
         }
     }
