@@ -6,6 +6,7 @@
 
 #include "arch/clock.h"
 #include "kernel/console.h"
+#include "kernel/dispatch_worker.h"
 #include "kernel/grace_period.h"
 #include "kernel/patch_error_text.h"
 #include "patching/dispatcher_auto.h"
@@ -49,7 +50,12 @@ bool dispatch_state_begin(struct dispatch_state *state, const char *command,
         .shape_before = view.shape,
         .was_auto = dispatcher_auto_is_on(dispatcher),
     };
-    return !state->was_auto || auto_set(state, false);
+    dispatch_worker_hold();
+    if (state->was_auto && !auto_set(state, false)) {
+        dispatch_worker_release();
+        return false;
+    }
+    return true;
 }
 
 static bool one_add(struct dispatch_state *state)
@@ -133,8 +139,7 @@ static bool is_chosen(const struct dispatch_state *state, uint64_t decided,
     return view.shape == decision.after && !view.is_sampled;
 }
 
-/* Makes traffic until there is a decision, and does what is due for it: a worker that does it, too,
- * finds it done. */
+/* Makes traffic until there is a decision, and does what is due for it, as the worker would. */
 static bool decision_wait(struct dispatch_state *state, struct shell_session *session,
                           bool (*drive)(void *context), void *context,
                           enum dispatcher_shape *chosen)
@@ -179,5 +184,7 @@ bool dispatch_state_end(struct dispatch_state *state)
     bool done = dispatch_state_fill(state, 0) &&
                 dispatch_state_form_targets(state, state->shape_before, NULL, 0);
 
-    return (!state->was_auto || auto_set(state, true)) && done;
+    done = (!state->was_auto || auto_set(state, true)) && done;
+    dispatch_worker_release();
+    return done;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* A dispatcher that a bench fills with the programs of bench_dispatch_loops.h. Invariant: at the
- * end it is empty, and has the shape it had. Each function returns false, having said why; context:
- * thread. Callers: bench_dispatch.c, bench_net_entries.c. */
+ * end it is empty, and has the shape it had;
+ * the worker that lets dispatchers choose is held meanwhile. Each function returns false, having
+ * said why; context: thread. Callers: bench_dispatch.c, bench_net_entries.c. */
 #pragma once
 
 #include "kernel/bench_dispatch_loops.h"
