@@ -32,10 +32,14 @@ static void program_link(struct net_program *program)
     }
 }
 
-static void program_unlink(struct net_program *program)
+/* Forgets a program that nobody uses and that has no reference left. */
+static void program_unlink_idle(struct net_program *program)
 {
     struct net_program **at = &linked;
 
+    if (program->users != 0 || program->dispatched != 0) {
+        return;
+    }
     while (*at != program) {
         at = &(*at)->next;
     }
@@ -95,9 +99,7 @@ enum patch_status program_settle(struct net_program *program, bool *has_left,
     } else {
         status = references_remove(program, has_left, error);
     }
-    if (program->users == 0 && program->dispatched == 0) {
-        program_unlink(program);
-    }
+    program_unlink_idle(program);
     return status;
 }
 
@@ -108,6 +110,7 @@ void program_settle_all(void)
     for (struct net_program *program = linked; program != NULL; program = next) {
         next = program->next;
         if (program->dispatched == program->users) {
+            program_unlink_idle(program); /* one that was not attached after all */
             continue;
         }
 

@@ -43,6 +43,7 @@ static void end(void)
     xdp_call_stats(receive, &view);
     assert_int_equal(view.count, 0);
     assert_int_equal(first.users + second.users, 0);
+    assert_false(first.is_linked || second.is_linked);
     assert_int_equal(first.dispatched + second.dispatched, 0);
     net_end();
 }

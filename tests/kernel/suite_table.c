@@ -8,7 +8,7 @@ extern const struct test_suite suite_breakpoint, suite_static_key, suite_hold, s
     suite_mitigation;
 extern const struct test_suite suite_lazy_call, suite_single_step, suite_static_call, suite_trace,
     suite_torture, suite_net_device, suite_net_transmit, suite_net_path, suite_net_socket,
-    suite_net_traffic, suite_dispatcher, suite_dispatcher_auto;
+    suite_net_traffic, suite_dispatcher, suite_dispatcher_auto, suite_program;
 
 const struct test_suite *const test_suites[] = {
     &suite_memory,
@@ -33,6 +33,7 @@ const struct test_suite *const test_suites[] = {
     &suite_net_traffic,
     &suite_dispatcher,
     &suite_dispatcher_auto,
+    &suite_program,
     &suite_torture,
     NULL,
 };
