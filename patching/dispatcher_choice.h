@@ -10,10 +10,11 @@
  * A trial: one epoch tells who is hot. Then rounds; shapes that are the same code for so many
  * entries are tried once; from the second round on, those that are hopeless are left out. The cost
  * of a shape is the median of its epochs. The best one is taken if it is better than the current
- * one in most rounds, and on median by a margin: 3 % of the cost without the recorder's own, and
- * twice the noise that the epochs show; twice that in a trial that nothing but time has called
- * for. If the current one is worse than `none`, dispatching does harm, and the best one is
- * taken without that.
+ * one in most rounds, and on median by a margin: 3 % of the cost without the recorder's own. In a
+ * trial that nothing but time has called for, by twice that, or four times the noise that the
+ * epochs show; elsewhere the current one is just what came before, and noise as a margin would keep
+ * it. If the current one is worse than `none`, dispatching does harm, and the best one is taken
+ * without that.
  *
  * When: at once if entries came or went, or if the watch sees other traffic (dispatcher_census.h)
  * or another cost (by 1/4) twice in a row; else after 1 s, doubled up to 64 s as long as the answer

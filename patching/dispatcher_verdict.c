@@ -135,7 +135,9 @@ enum dispatcher_shape dispatcher_verdict_shape(const struct dispatcher_trial *tr
     if (current > none + margin_of(trial, none)) {
         return best; /* dispatching does harm: no matter how noisy */
     }
-    margin = (margin > noise ? margin : noise) << trial->is_routine;
+    if (trial->is_routine) {
+        margin = 2 * (margin > noise ? margin : noise);
+    }
     return saved > margin && wins_most_rounds(epochs[best], epochs[trial->current])
                ? best
                : trial->current;
