@@ -12,6 +12,9 @@
 
 #define TRIAL_PACKETS  2048 /* a run of the memory device while shapes are tried */
 #define TRIAL_SLEEP_NS 1000000ull
+#define RATE_RUNS      3
+#define RATE_PACKETS   20000
+#define RATE_PORT      9000
 
 const char *const bench_net_entry_words[BENCH_NET_ENTRIES + 1] = {
     "0", "1", "2", "4", "8", "16", "32", "64", "full", NULL,
@@ -93,4 +96,48 @@ bool bench_net_entries_shape(struct shell_session *session, const struct bench_n
     }
     *chosen = choice == BENCH_NET_NONE ? DISPATCHER_NONE : shape;
     return shape_set(*chosen);
+}
+
+/* With device and others in place. */
+static bool rate_measure(struct shell_session *session, const struct bench_net_request *request,
+                         unsigned choice, uint64_t *packets_a_second)
+{
+    const struct bench_net_mode *mode = &bench_net_modes[BENCH_NET_DROP];
+    enum dispatcher_shape chosen;
+    uint64_t elapsed_ns;
+
+    if (!bench_net_entries_fill(choice) || !mode->begin(request)) {
+        return false;
+    }
+    bool done = bench_net_entries_shape(session, request, mode, choice, DISPATCHER_TREE, &chosen);
+
+    for (unsigned run = 0; run < RATE_RUNS && done; run++) { /* the first ones warm up */
+        done = bench_net_memory_run(request->device, request, mode, session, &elapsed_ns);
+        *packets_a_second = request->packets * 1000000000 / (elapsed_ns != 0 ? elapsed_ns : 1);
+    }
+    mode->end(request);
+    if (!done && shell_interrupted(session)) {
+        console_print("%s: stopped by Ctrl-C\n", state.command);
+    }
+    return done;
+}
+
+bool bench_net_drop_rate(struct shell_session *session, const char *command, unsigned choice,
+                         uint64_t *packets_a_second)
+{
+    struct bench_net_request request = {.device = bench_net_memory_start(),
+                                        .port = RATE_PORT,
+                                        .reader_cpu = THREAD_ANY_CPU,
+                                        .packets = RATE_PACKETS};
+    bool done = false;
+
+    if (request.device == NULL) {
+        return false;
+    }
+    if (bench_net_entries_begin(command)) {
+        done = rate_measure(session, &request, choice, packets_a_second);
+        done = bench_net_entries_end() && done;
+    }
+    bench_net_memory_stop(request.device);
+    return done;
 }

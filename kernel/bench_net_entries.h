@@ -29,6 +29,11 @@ uint32_t bench_net_entry_count(unsigned choice);
 bool bench_net_entries_begin(const char *command);
 bool bench_net_entries_end(void);
 
+/* Frames from memory that a program in the dispatcher drops in a second, with choice @choice and
+ * the tree; everything is afterwards as before. */
+bool bench_net_drop_rate(struct shell_session *session, const char *command, unsigned choice,
+                         uint64_t *packets_a_second);
+
 /* Before the mode begins: brings in the others of @choice. */
 bool bench_net_entries_fill(unsigned choice);
 

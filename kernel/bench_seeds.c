@@ -4,6 +4,7 @@
 #include "arch/clock.h"
 #include "kernel/bench.h"
 #include "kernel/bench_calls.h"
+#include "kernel/bench_seed_dispatch.h"
 #include "kernel/console.h"
 #include "kernel/options.h"
 #include "kernel/table.h"
@@ -127,8 +128,11 @@ static bool flips_measure(struct shell_session *session, struct pair *four, stru
 
 static void explanation_print(bool has_flips, const struct pair *many)
 {
-    console_print("Seed 2: before: a function that calls the target and returns; after: a static "
-                  "call out of line.\n");
+    console_print(
+        "Seed 2: before: a function that calls the target and returns; after: a static "
+        "call out of line.\n"
+        "Seed 3: before: through the retpoline alone; after: a dispatcher, the seed's tree.\n"
+        "Published from a card, measured from memory.\n");
     if (has_flips) {
         console_print(
             "Seed 5: before: int3, one site after the other; after: int3-batch. Published "
@@ -152,19 +156,21 @@ enum command_result bench_seeds_run(struct shell_session *session, int argc, cha
     if (!bench_is_untraced(argv[0])) {
         return COMMAND_FAILED;
     }
-    if (!bench_seed_calls_measure(session) ||
+    if (!bench_seed_calls_measure(session) || !bench_seed_dispatch_measure(session) ||
         (has_flips && !flips_measure(session, &four, &many))) {
         return COMMAND_FAILED;
     }
     struct table table;
     table_begin(&table, "bench.seed", json);
     bench_seed_calls_print_rows(&table);
+    bench_seed_dispatch_print_rows(&table);
     if (has_flips) {
         ipis_print(&table, &four, &many);
         times_print(&table, &many);
     }
     table_end(&table);
     bench_seed_calls_print_text(json);
+    bench_seed_dispatch_print_listing(json);
     if (!json) {
         explanation_print(has_flips, &many);
     }

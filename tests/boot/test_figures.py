@@ -45,8 +45,8 @@ FIELDS = {
                                    "reported overflowed time_ns"),
     "bench net --memory --packets 1000 -j": (
         "bench.net", "nic driver mode mitigation entries traffic shape duration_ms packets "
-        "rate_pps min_pps max_pps cycles_per_packet received interrupts polls interrupts_per_packet "
-        "polls_per_packet doorbells"),
+        "rate_pps min_pps max_pps cycles_per_packet received interrupts polls "
+        "interrupts_per_packet polls_per_packet doorbells"),
     "prog -j": ("prog", "name code address bytes users entered in_dispatcher runs attached "
                 "summary"),
     "prog enter gen9 -j; prog leave gen9": ("prog.change", "change what programs in_dispatcher "
@@ -229,7 +229,16 @@ def test_busy_rows_of_a_protocol_that_is_unsafe_here_are_left_out(shell):
 
 
 def test_bench_seeds_shows_published_beside_measured(shell):
-    rows = shell.json("bench seeds -j", 120)
+    text = shell.run("bench seeds -j", 120)  # and a log line: a dispatcher is full
+    rows = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    (verdict,) = [row for row in rows if row["kind"] == "bench.seed.verdict"]
+    assert (verdict["seed"], verdict["verdict"]) == (3, "equal")
+    assert verdict["listed"] == verdict["as_listed"] == 78
+    assert verdict["bytes"] <= verdict["published_bytes"] == 594
+    listing = [row for row in rows if row["kind"] == "bench.seed.listing"]
+    assert len(listing) == 78 and all(row["as_listed"] for row in listing)
+    assert any((row["published_before"], row["published_after"]) == (22700, 32100) and
+               row["measured_after"] > 0 for row in rows if row["kind"] == "bench.seed")
     assert any(168 in row.values() and row.get("seed") == 5 for row in rows)
 
 

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+/* Seed 3 in `bench seeds`. Called by: bench_seeds.c. */
+#pragma once
+
+#include "kernel/shell.h"
+#include "kernel/table.h"
+
+#include <stdbool.h>
+
+/* Measures packets a second by entries, from memory. Returns false, having said why. */
+bool bench_seed_dispatch_measure(struct shell_session *session);
+
+/* The rows, beside the published ones. */
+void bench_seed_dispatch_print_rows(struct table *table);
+
+/* The image for the seed's 16 addresses, and whether it is the seed's listing. */
+void bench_seed_dispatch_print_listing(bool json);
