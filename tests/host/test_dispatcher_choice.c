@@ -197,7 +197,8 @@ static void programs_that_change_during_a_trial_end_it(void **state)
         world.situation.generation++;
         do {
             world_step(&world);
-        } while (world.choice.state != DISPATCHER_CHOICE_TRYING || world.choice.round < 1);
+        } while (world.choice.state != DISPATCHER_CHOICE_TRYING || world.choice.round < 1 ||
+                 world.choice.wish.shape == chosen);
         world.situation.generation++;
         dispatcher_choice_look(&world.choice, &world.situation);
         assert_int_equal(world.choice.wish.shape, chosen);
@@ -242,6 +243,32 @@ static void budget_holds_whatever_happens(void **state)
         }
         assert_true(rate == 0 ? world.patches == 0 : world.patches > 0);
     }
+}
+
+static void budget_is_not_saved_up(void **state)
+{
+    struct dispatcher_budget budget;
+    unsigned taken = 0;
+
+    (void)state;
+    dispatcher_budget_set(&budget, 50, 0);
+    while (taken < 1000 && dispatcher_budget_when(&budget, 1, 1000 * SECOND) <= 1000 * SECOND) {
+        dispatcher_budget_take(&budget, 1000 * SECOND);
+        taken++;
+    }
+    assert_int_equal(taken, 50);
+    assert_int_equal(dispatcher_budget_when(&budget, 1, 1000 * SECOND),
+                     1000 * SECOND + SECOND / 50);
+}
+
+static void more_misses_are_other_traffic(void **state)
+{
+    const struct dispatcher_census few = {.calls = {900}, .misses = 100, .total = 1000};
+    const struct dispatcher_census many = {.calls = {500}, .misses = 500, .total = 1000};
+
+    (void)state;
+    assert_true(dispatcher_census_differs(&few, &many));
+    assert_false(dispatcher_census_differs(&few, &few));
 }
 
 static void without_traffic_it_waits_and_costs_nothing(void **state)
@@ -347,9 +374,11 @@ static void only_shapes_of_the_same_code_are_canonically_the_same(void **state)
     (void)state;
     for (uint32_t i = 0; i < DISPATCHER_ENTRY_MAX; i++) {
         targets[i] = 0x500000 + i * 64;
-        hottest[i] = (uint8_t)(i ^ 1);
     }
-    for (uint32_t entries = 2; entries <= 8; entries += 2) {
+    for (uint32_t entries = 2; entries <= 8; entries++) {
+        for (uint32_t i = 0; i < entries; i++) {
+            hottest[i] = (uint8_t)(entries - 1 - i);
+        }
         for (int pair = 0; pair < DISPATCHER_SHAPE_COUNT * DISPATCHER_SHAPE_COUNT; pair++) {
             enum dispatcher_shape shapes[] = {pair % DISPATCHER_SHAPE_COUNT,
                                               pair / DISPATCHER_SHAPE_COUNT};
@@ -398,6 +427,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(changed_programs_are_tried_at_once),
     cmocka_unit_test(programs_that_change_during_a_trial_end_it),
     cmocka_unit_test(budget_holds_whatever_happens),
+    cmocka_unit_test(budget_is_not_saved_up),
+    cmocka_unit_test(more_misses_are_other_traffic),
     cmocka_unit_test(without_traffic_it_waits_and_costs_nothing),
     cmocka_unit_test(silence_in_a_trial_brings_the_old_shape_back),
     cmocka_unit_test(refused_patches_end_a_trial_for_a_while),

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+"""The mutants of automatic choice (patching/): each breaks one thing that the test named beside it
+claims to detect.
+
+Invariant: the search text stands exactly once in the file. Read by: mutants.py.
+"""
+
+from mutant_list import Mutant
+
+CHOICE, AUTO, TRIAL = "test_dispatcher_choice", "test_dispatcher_auto", "test_trial"
+
+MUTANTS = [
+    # The policy.
+    Mutant("no margin", "dispatcher_verdict.c", "return saved > margin &&", "return saved > 0 &&",
+           CHOICE, "steady_traffic_is_left_in_peace"),
+    Mutant("dispatching that does harm is kept", "dispatcher_verdict.c",
+           "if (current > none + margin_of(trial, none)) {", "if (false) {",
+           CHOICE, "never_worse_than_none_as_measured"),
+    Mutant("hopeless by one bad epoch", "dispatcher_verdict.c",
+           "low = epochs[round] != 0 && epochs[round] < low ? epochs[round] : low;",
+           "low = epochs[round] != 0 ? epochs[round] : low;",
+           CHOICE, "spoiled_epochs_do_not_decide"),
+    Mutant("dearest shape taken", "dispatcher_verdict.c",
+           "dispatcher_verdict_cost(epochs[shape]) < dispatcher_verdict_cost(epochs[best])",
+           "dispatcher_verdict_cost(epochs[shape]) > dispatcher_verdict_cost(epochs[best])",
+           CHOICE, "converges_to_the_best_shape"),
+    Mutant("census ignored", "dispatcher_choice.c",
+           "choice->wish.has_hottest = true;", "choice->wish.has_hottest = false;",
+           AUTO, "cheapest_shape_is_found_and_called_directly"),
+    Mutant("other traffic not seen", "dispatcher_choice.c",
+           "bool is_alarm = choice->is_settled && is_unusual(choice, epoch);",
+           "bool is_alarm = choice->is_settled && is_unusual(choice, epoch) && false;",
+           CHOICE, "another_cost_is_another_traffic"),
+    Mutant("decision kept when programs changed", "dispatcher_choice.c",
+           "    choice->is_settled = false;\n    choice->generation",
+           "    choice->generation", CHOICE, "changed_programs_are_tried_at_once"),
+    Mutant("trial's shape kept when programs changed", "dispatcher_choice.c",
+           "rest(choice, is_resting ? choice->wish.shape : choice->before);",
+           "rest(choice, choice->wish.shape);",
+           CHOICE, "programs_that_change_during_a_trial_end_it"),
+    Mutant("re-trials as often as ever", "dispatcher_choice.c",
+           "    } else {\n        choice->retry_interval_ns = least("
+           "choice->retry_interval_ns * 2, INTERVAL_MOST);",
+           "    } else {\n        choice->retry_interval_ns = INTERVAL_LEAST;",
+           CHOICE, "steady_traffic_is_left_in_peace"),
+    Mutant("silence taken for cheap calls", "dispatcher_choice.c",
+           "epoch->census.total < DISPATCHER_EPOCH_LEAST || epoch->cost == 0", "false",
+           CHOICE, "silence_in_a_trial_brings_the_old_shape_back"),
+    Mutant("trial goes on behind a patch that failed", "dispatcher_choice.c",
+           "        rest(choice, choice->before);\n        choice->wish.has_hottest = false;\n", "",
+           CHOICE, "refused_patches_end_a_trial_for_a_while"),
+    Mutant("four targets of a tree4 taken for five", "dispatcher_choice.c", "entries <= 4)",
+           "entries <= 5)",
+           CHOICE, "only_shapes_of_the_same_code_are_canonically_the_same"),
+    Mutant("no budget", "dispatcher_budget.c", "    budget->left -= PATCH;\n", "",
+           CHOICE, "budget_holds_whatever_happens"),
+    Mutant("budget saved up for ever", "dispatcher_budget.c",
+           "if (budget->left > budget_holds(budget)) {", "if (false) {",
+           CHOICE, "budget_is_not_saved_up"),
+    Mutant("chance taken for other traffic", "dispatcher_census.c",
+           "SHARE_UNIT / 4 + chance(classes, a->total, b->total)", "SHARE_UNIT / 100",
+           CHOICE, "census_tells_other_traffic_from_chance"),
+    Mutant("misses not told from hits", "dispatcher_census.c",
+           "uint64_t sum = distance(share(a->misses, a->total), share(b->misses, b->total));",
+           "uint64_t sum = 0;", CHOICE, "more_misses_are_other_traffic"),
+
+    # What carries it out.
+    Mutant("off leaves the sampler on", "dispatcher_auto.c",
+           ".shape = is_trial ? choice->before : dispatcher->shape,",
+           ".shape = is_trial ? choice->before : dispatcher->shape, .is_sampled = true,",
+           AUTO, "off_in_a_trial_brings_shape_and_form_back"),
+    Mutant("off keeps the shape that was tried", "dispatcher_auto.c",
+           ".shape = is_trial ? choice->before : dispatcher->shape,",
+           ".shape = dispatcher->shape,", AUTO, "off_in_a_trial_brings_shape_and_form_back"),
+    Mutant("budget not asked", "dispatcher_auto.c",
+           "if (when > now_ns && (form.is_sampled || when != UINT64_MAX)) {", "if (false) {",
+           AUTO, "nothing_is_patched_without_budget_or_context"),
+    Mutant("failure not told to the policy", "dispatcher_auto.c",
+           "        dispatcher_choice_refused(choice, now_ns);\n", "",
+           AUTO, "failed_patches_bring_shape_and_form_back"),
+    Mutant("empty dispatcher stays sampled", "dispatcher.c",
+           "wanted.is_sampled &= next_set.count != 0;", "wanted.is_sampled &= true;",
+           AUTO, "empty_dispatcher_is_as_at_boot"),
+
+    # The recorder.
+    Mutant("all CPUs record", "trial.c", "        return cpu == mine;\n", "        return true;\n",
+           TRIAL, "nobody_records_but_between_start_and_stop"),
+    Mutant("buffer runs over", "trial.c", "if (index >= TRIAL_SAMPLES) {",
+           "if (index > TRIAL_SAMPLES) {", TRIAL, "full_buffer_stays_as_it_is"),
+    Mutant("recording goes on behind the stop", "trial.c",
+           "__atomic_store_n(&trial->cpu, cpu | STOPPED, __ATOMIC_RELAXED);",
+           "__atomic_store_n(&trial->cpu, cpu, __ATOMIC_RELAXED);",
+           TRIAL, "nobody_records_but_between_start_and_stop"),
+    Mutant("pauses not cut", "trial.c", "sum += ticks < limit ? ticks : limit;",
+           "sum += ticks;", TRIAL, "pauses_are_cut_down"),
+    Mutant("mispredictions cut", "trial.c",
+           "gaps_median(samples, gaps) * TRIAL_LIMIT_MEDIANS;",
+           "gaps_median(samples, gaps) * 2;", TRIAL, "shares_of_mispredictions_are_kept"),
+    Mutant("time that goes back taken for ages", "trial.c",
+           "after > before ? after - before : 0", "after - before",
+           TRIAL, "strange_clocks_do_no_harm"),
+]
