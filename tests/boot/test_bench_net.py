@@ -11,7 +11,7 @@ from machine import ALL_OK, SOME_FAILED, Machine, icount
 
 COMMAND = "bench net --memory --packets 20000 --mitigation retpoline,none -j"
 MODES = ["drop", "sink", "echo"]
-MOST = {"drop": 260, "sink": 780, "echo": 1000}  # instructions, the device's copy included
+MOST = {"drop": 270, "sink": 780, "echo": 1000}  # instructions, the device's copy included
 BUDGET = 64  # frames in one poll
 
 
@@ -52,10 +52,11 @@ def test_the_path_has_not_grown(exact, mode):
 
 
 def test_a_retpoline_is_dearer_at_each_indirect_call(exact):
-    """One for the hook; one each for the protocol, the port's handler and the card's transmit."""
+    """One each for the protocol, the port's handler and the card's transmit; none for a program: the
+    dispatcher jumps to it directly."""
     more = {mode: exact[mode, "retpoline"]["cycles_per_packet"] -
             exact[mode, "none"]["cycles_per_packet"] for mode in MODES}
-    assert more["drop"] == 1 and more["echo"] == 3
+    assert more["drop"] == 0 and more["echo"] == 3
 
 
 def test_without_a_card_it_says_so():

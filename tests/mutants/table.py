@@ -286,6 +286,20 @@ MUTANTS = [
            "    net_count(reason);\n    packet_free(packet);\n",
            "    net_count(reason);\n    packet_free(packet);\n    packet_free(packet);\n",
            "net_device", "program_actions_are_obeyed", may_die=True),
+    Mutant("program-not-waited-for", "net/program.c", "needs_grace = !has_left;",
+           "needs_grace = false;",
+           "program", "detach_waits_for_the_frame_inside"),
+    Mutant("program-of-all-queues", "net/program.c", "        change->first = queue;\n", "",
+           "program", "each_queue_runs_its_own_program"),
+    Mutant("full-dispatcher-refuses", "net/program.c",
+           "    if (status != PATCH_OK && status != PATCH_ERR_NO_SLOT) {\n"
+           "        program->users -= more;",
+           "    if (status != PATCH_OK) {\n        program->users -= more;",
+           "program", "program_without_an_entry_runs_all_the_same"),
+    Mutant("refused-program-attached-all-the-same", "net/program.c",
+           "        program->users -= more;\n        program_settle_all();\n"
+           "        return NET_PROGRAM_PATCH;\n", "",
+           "program", "program_out_of_reach_is_refused_whole", may_die=True),
     Mutant("poll-with-interrupts-on", "net/net_poll.c",
            "        queue->device->operations->interrupt_off(queue->device, queue->index);\n"
            "        net_queue_kick(queue);", "        net_queue_kick(queue);",
