@@ -221,7 +221,7 @@ def test_seed_2_on_one_cpu():
         rows = json_rows(machine.run("bench seeds -j"))
         text = machine.run("bench seeds")
         assert machine.exit() == ALL_OK
-    figures = {row["unit"]: row for row in rows 
+    figures = {row["unit"]: row for row in rows
                if row["kind"] == "bench.seed" and row["seed"] == 2}
     assert {row["seed"] for row in rows} == {2, 3} and "Seed 5 left out" in text
     branches, instructions, time = (figures[unit] for unit in ("branches", "insns", "ps"))
