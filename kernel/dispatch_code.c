@@ -70,7 +70,7 @@ static void instruction_print(struct table *table, const struct dispatcher_view 
     table_text(table, "name", 8, view->name);
     table_hex(table, "address", 18, address);
     table_text(table, "bytes", 22, digits);
-    table_text(table, "instruction", 27, text);
+    table_text(table, "insn", 27, text);
     if (operand != 0) {
         table_text(table, "target", 0, operand_text(view, operand, target));
     } else {

@@ -256,3 +256,24 @@ def test_a_full_dispatcher_that_chose_by_itself_costs_what_none_costs(net_rows):
 ])
 def test_bad_words_of_bench_net_are_named(shell, line, culprit):
     assert culprit in shell.run(line)
+
+
+def test_the_code_in_use_is_shown_with_names(shell):
+    """A tree of four: three inner nodes, four leaves; every target an entry, every way out the
+    fallback."""
+    shell.run("prog enter gen0-gen3; dispatch receive shape tree")
+    entries = shell.json("dispatch receive -j")
+    code = shell.json("dispatch receive --code -j")
+    shell.run("prog leave all; dispatch receive shape auto")
+    assert [row["kind"] for row in entries] == ["dispatch.entry"] * 4
+    assert sorted(row["rank"] for row in entries) == [1, 2, 3, 4]
+    names = [row["insn"].split()[0] for row in code]
+    assert [names.count(name) for name in ("cmp", "jg", "je", "jmp")] == [7, 3, 4, 4]
+    assert [row["target"] for row in code if row["insn"].startswith("je")] == [
+        row["target"] for row in entries]
+    assert {row["target"] for row in code if row["insn"].startswith("jmp")} == {
+        "__x86_indirect_thunk_rdx"}
+    address = int(code[0]["address"], 16)
+    for row in code:
+        assert (row["kind"], int(row["address"], 16)) == ("dispatch.code", address)
+        address += len(bytes.fromhex(row["bytes"]))
