@@ -49,8 +49,8 @@ FIELDS = {
         "interrupts_per_packet polls_per_packet doorbells"),
     "prog -j": ("prog", "name code address bytes users entered in_dispatcher runs attached "
                 "summary"),
-    "prog enter gen9 -j; prog leave gen9": ("prog.change", "change what programs in_dispatcher "
-                                            "entries time_ns"),
+    "prog enter gen9 -j; prog leave gen9 -j; prog unload gen9 -j": (
+        "prog.change", "change what programs in_dispatcher entries time_ns"),
     "bench poke --sites 1,8 --flips 2 -j": (
         "bench.poke", "protocol sites cpus load busy flips rounds_per_flip ipis_per_flip traps "
         f"handler_p50_ns stolen_ns stolen_max_ns wrong_passes placement {HISTOGRAM}"),
