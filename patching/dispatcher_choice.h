@@ -13,8 +13,8 @@
  * one in most rounds, and on median by a margin: 3 % of the cost without the recorder's own. In a
  * trial that nothing but time has called for, by twice that, or four times the noise that the
  * epochs show; elsewhere the current one is just what came before, and noise as a margin would keep
- * it. If the current one is worse than `none`, dispatching does harm, and the best one is taken
- * without that.
+ * it; and there `none` is taken if it is as good as the best one within those 3 %. If the current
+ * one is worse than `none`, dispatching does harm, and the best one is taken without that.
  *
  * When: at once if entries came or went, or if the watch sees other traffic (dispatcher_census.h)
  * or another cost (by 1/4) twice in a row; else after 1 s, doubled up to 64 s as long as the answer

@@ -135,6 +135,9 @@ enum dispatcher_shape dispatcher_verdict_shape(const struct dispatcher_trial *tr
     if (current > none + margin_of(trial, none)) {
         return best; /* dispatching does harm: no matter how noisy */
     }
+    if (!trial->is_routine && none <= current - saved + margin_of(trial, none)) {
+        return DISPATCHER_NONE; /* as good as the best, and no image to go stale */
+    }
     if (trial->is_routine) {
         margin = 2 * (margin > noise ? margin : noise);
     }
