@@ -100,6 +100,8 @@ def test_style_budgets_ifs_and_wants_a_readme(tmp_path):
     (["a=kill -SEGV $$", "b=true"], "1 passed, 1 failed, 0 skipped", 1),
     (["a=no-such-program"], "0 passed, 1 failed, 0 skipped", 1),
     ([], "0 passed, 0 failed, 0 skipped", 0),
+    (["--side-by-side", "3", "a=true", "b:a=echo '2 passed, 1 failed, 0 skipped'", "c:a,b=true"],
+     "4 passed, 1 failed, 0 skipped", 1),
 ])
 def test_sum_counts_every_program(commands, last_line, status):
     done = subprocess.run([sys.executable, TOOLS / "sum_tests.py", *commands], text=True,
@@ -109,9 +111,37 @@ def test_sum_counts_every_program(commands, last_line, status):
     assert sum(1 for line in lines if line.endswith("skipped") and " passed" in line) == 1
 
 
-def test_sum_ended_from_outside_leaves_nothing_behind(tmp_path):
+@pytest.mark.parametrize("limit, order", [(1, "abcd"), (2, "bacd")])
+def test_sum_runs_side_by_side_and_shows_in_order(tmp_path, limit, order):
+    """The parts tell when they end: b waits for nobody, c for b and for a free place. What they
+    print comes as they stand in the list."""
+    log = tmp_path / "log"
+    waits = f"until [ -e {tmp_path}/b ] || [ {limit} = 1 ]; do sleep 0.01; done"
+    parts = [f"a={waits}; sleep 0.2; echo a | tee -a {log}",
+             f"b=touch {tmp_path}/b; echo b | tee -a {log}",
+             f"c:b=until grep -q a {log}; do sleep 0.01; done; echo c | tee -a {log}",
+             f"d:a,c=echo d | tee -a {log}"]
+    done = subprocess.run([sys.executable, TOOLS / "sum_tests.py", f"--side-by-side={limit}",
+                           *parts], text=True, capture_output=True, timeout=30)
+    assert log.read_text().split() == list(order)
+    assert [line for line in done.stdout.splitlines() if len(line) == 1] == list("abcd")
+
+
+@pytest.mark.parametrize("words, culprit", [
+    (["make check"], "'make check'"), (["a:b=true", "b=true"], "b before it"),
+    (["a:a=true"], "a before it"), (["--side-by-side", "x"], "'x'"),
+])
+def test_sum_names_what_it_cannot_run(words, culprit):
+    done = subprocess.run([sys.executable, TOOLS / "sum_tests.py", *words], text=True,
+                          capture_output=True)
+    assert done.returncode == 2 and culprit in done.stderr
+
+
+@pytest.mark.parametrize("limit", (1, 2))
+def test_sum_ended_from_outside_leaves_nothing_behind(tmp_path, limit):
     mark = tmp_path / "mark"
-    inner = f"{sys.executable} {TOOLS}/sum_tests.py 'a=echo up; sleep 2; touch {mark}'"
+    inner = (f"{sys.executable} {TOOLS}/sum_tests.py --side-by-side={limit} "
+             f"'a=echo up; sleep 2; touch {mark}' 'b=sleep 2; touch {mark}'")
     with subprocess.Popen([sys.executable, TOOLS / "sum_tests.py", f"outer={inner}"], text=True,
                           stdout=subprocess.PIPE) as outer:
         while "up" != outer.stdout.readline().strip():
