@@ -1,29 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Fixtures of the boot tests. `shell` is one machine that the tests of a file share."""
 
-import itertools
-
 import pytest
 
-from machine import Machine
+from machine import Machine, revived
 
 
 @pytest.fixture(scope="module")
 def shared_machine(request):
     """Returns a function that gives the shared machine, booted again after one that died."""
-    numbers, machines = itertools.count(1), []
-
-    def running():
-        if not machines or machines[-1].lost:
-            name = request.module.__name__.removeprefix("test_")
-            machines.append(Machine(f"shared-{name}-{next(numbers)}"))
-            machines[-1].__enter__()
-            machines[-1].wait_prompt()
-        return machines[-1]
-
-    yield running
-    for machine in machines:
-        machine.__exit__()
+    name = request.module.__name__.removeprefix("test_")
+    with revived(lambda number: Machine(f"shared-{name}-{number}"), Machine.wait_prompt) as running:
+        yield running
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ Invariant: leaving the block ends QEMU, whatever happened; the whole dialogue st
 build/boot-logs/NAME.log. Every wait has a limit.
 """
 
+import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -154,3 +156,21 @@ class Machine:
         self.text = self.child.before
         self.child.close()
         return self.child.exitstatus
+
+
+@contextlib.contextmanager
+def revived(make, ready):
+    """For tests that share a machine: gives a function that returns it, booted again after one that
+    died. @make: returns the machine of this number, counted from 1; @ready: takes one that has been
+    started to where a test may begin."""
+    numbers, current = itertools.count(1), None
+    with contextlib.ExitStack() as stack:
+        def running():
+            nonlocal current
+            if current is None or current.lost:
+                stack.close()
+                current = stack.enter_context(make(next(numbers)))
+                ready(current)
+            return current
+
+        yield running

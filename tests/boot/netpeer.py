@@ -25,7 +25,7 @@ import time
 import pytest
 
 from frames import GUEST_MAC
-from machine import BUILD, ROOT, Machine
+from machine import BUILD, ROOT, Machine, revived
 
 MODELS = {"virtio": "virtio-net-pci", "e1000": "e1000", "e1000e": "e1000e"}
 # Whatever is logged between two commands redraws the prompt; what these tests wait for they ask.
@@ -153,6 +153,15 @@ class Namespace:
         cards = nic_options(nic, tap_netdev(tap, more), device=device, capture=capture)
         return MonitoredMachine(name, command_line=command_line, nic=cards, prefix=self.prefix,
                                 **options)
+
+
+def shared_machine(net, name, nic):
+    """A machine with this card on tap0 that tests share (machine.revived), and that answers."""
+    def ready(machine):
+        machine.wait_prompt()
+        wait_for_echo(net)
+
+    return revived(lambda number: net.machine(f"{name}-{nic}-{number}", nic), ready)
 
 
 def pktgen_end(process, timeout=300):

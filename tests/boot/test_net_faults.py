@@ -22,7 +22,7 @@ from frames import (ARP, BROADCAST_MAC, GUEST, GUEST_MAC, ICMP, PEER, PEER_MAC, 
 from machine import SOME_FAILED
 from netpeer import (MODELS, STATIC, MonitoredMachine, Namespace, build_pktgen,
                      check_no_packet_is_lost, counters, device_counters, nic_options, pktgen_end,
-                     queues, wait_for_echo, wait_for_link, wait_until)
+                     queues, shared_machine, wait_for_echo, wait_for_link, wait_until)
 
 GROUP_MAC, NOBODY_MAC = "01:00:5e:00:00:01", "00:00:00:00:00:00"
 # Reason, frame. Frames are padded to 60 bytes, as a sender does.
@@ -127,21 +127,8 @@ def nic(request):
 @pytest.fixture(scope="module")
 def running(net, nic):
     """Returns a function that gives the machine of this card, booted again after one that died."""
-    machines = []
-
-    def machine():
-        if not machines or machines[-1].lost:
-            for dead in machines:
-                dead.__exit__()
-            machines.append(net.machine(f"faults-{nic}-{len(machines)}", nic))
-            machines[-1].__enter__()
-            machines[-1].wait_prompt()
-            wait_for_echo(net)
-        return machines[-1]
-
-    yield machine
-    for each in machines:
-        each.__exit__()
+    with shared_machine(net, "faults", nic) as machine:
+        yield machine
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from frames import GUEST, GUEST_MAC, PEER, checksum, ethernet, ipv4, udp
 from machine import ALL_OK, LOGS
 from netpeer import (MODELS, PKTGEN, STATIC, MonitoredMachine, Namespace, build_pktgen, census,
                      check_no_packet_is_lost, counters, device_counters, nic_options, pktgen_end,
-                     queues, wait_for_echo, wait_until)
+                     queues, shared_machine, wait_for_echo, wait_until)
 
 SIZES = 1514 - 60 + 1
 
@@ -52,21 +52,8 @@ def nic(request):
 @pytest.fixture(scope="module")
 def running(net, nic):
     """Returns a function that gives the machine of this card, booted again after one that died."""
-    machines = []
-
-    def machine():
-        if not machines or machines[-1].lost:
-            for dead in machines:
-                dead.__exit__()
-            machines.append(net.machine(f"traffic-{nic}-{len(machines)}", nic))
-            machines[-1].__enter__()
-            machines[-1].wait_prompt()
-            wait_for_echo(net)
-        return machines[-1]
-
-    yield machine
-    for each in machines:
-        each.__exit__()
+    with shared_machine(net, "traffic", nic) as machine:
+        yield machine
 
 
 @pytest.fixture
