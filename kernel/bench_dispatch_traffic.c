@@ -56,10 +56,10 @@ static void ranks_shuffle(uint64_t *state, uint8_t *targets, uint32_t entries)
 static void zipf_generate(uint64_t *state, uint32_t entries, uint8_t numbers[DISPATCH_SEQUENCE])
 {
     uint8_t targets[DISPATCHER_ENTRY_MAX];
-    uint64_t total = 0;
+    uint64_t total = ZIPF_UNIT; /* of rank 1: there is an entry */
 
     ranks_shuffle(state, targets, entries);
-    for (uint32_t rank = 1; rank <= entries; rank++) {
+    for (uint32_t rank = 2; rank <= entries; rank++) {
         total += ZIPF_UNIT / rank;
     }
     for (uint32_t i = 0; i < DISPATCH_SEQUENCE; i++) {

@@ -52,8 +52,8 @@ def test_the_path_has_not_grown(exact, mode):
 
 
 def test_a_retpoline_is_dearer_at_each_indirect_call(exact):
-    """One each for the protocol, the port's handler and the card's transmit; none for a program: the
-    dispatcher jumps to it directly."""
+    """One each for the protocol, the port's handler and the card's transmit; none for a program:
+    the dispatcher jumps to it directly."""
     more = {mode: exact[mode, "retpoline"]["cycles_per_packet"] -
             exact[mode, "none"]["cycles_per_packet"] for mode in MODES}
     assert more["drop"] == 0 and more["echo"] == 3
