@@ -186,13 +186,18 @@ bool synchronize_tasks(void)
               self->name);
     }
     uint64_t start_ns = clock_now_ns();
-    /* Sequentially consistent: what the caller published is visible to whoever reads this number:
+    /* The round comes before the number: a CPU may execute what a batch that was given up had
+     * written, until it serialises. Its thread could say that it is outside, and then enter by such
+     * an instruction what the caller means to free (tests/model/README.md, "Dispatchers").
+     * Sequentially consistent: what the caller published is visible to whoever reads this number:
      * pairs with the acquire in grace_period_note_outside(). */
+    bool is_over = wait_for_handlers();
     struct look look = {
         .period = __atomic_add_fetch(&grace_newest_period, 1, __ATOMIC_SEQ_CST),
         .self = self,
     };
-    bool is_over = wait_for_handlers() && wait_for_threads(&look, start_ns);
+
+    is_over = is_over && wait_for_threads(&look, start_ns);
 
     count_period(is_over, clock_now_ns() - start_ns);
     return is_over;

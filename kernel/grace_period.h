@@ -9,6 +9,7 @@
  *
  *     patcher                                  a thread
  *     entry -> new image                       in the old image; preempted
+ *     all CPUs serialise
  *     period = ++newest                        runs on in the old image, leaves it
  *     looks: not outside since then; sleeps    yields: reads newest == period (acquire),
  *                                                outside_period = period (release)

@@ -87,6 +87,8 @@ bool platform_change_lock_is_held(void); /* by this thread */
 /* A grace period: returns when every thread that may have been inside patched code at the call, a
  * preempted one included, has been seen outside: it has blocked, slept or yielded of its own will,
  * or said so (the host knows how); and every interrupt handler that ran at the call has ended.
+ * Every CPU has serialised before the first thread is asked: none enters by an instruction of a
+ * batch that was given up what nobody is to enter any more.
  * Context: platform_may_patch(), patch lock not held.
  * Ordering: full; what such a thread did inside is visible to the caller.
  * Returns false if a thread did not come out for as long as the host is willing to wait; the host

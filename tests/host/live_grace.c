@@ -102,11 +102,16 @@ bool platform_synchronize(void)
 {
     uint64_t entered[LIVE_CPU_MAX];
     uint64_t start = platform_time_ticks();
-    uint64_t period = __atomic_add_fetch(&newest, 1, __ATOMIC_SEQ_CST);
+    struct platform_round round;
 
     if (platform_lock_is_held()) {
         platform_fatal("grace period waited for with the patch lock held", NULL, 0, 1);
     }
+    if (!platform_sync_cores(&round)) {
+        return false;
+    }
+    uint64_t period = __atomic_add_fetch(&newest, 1, __ATOMIC_SEQ_CST);
+
     for (unsigned i = 0; i < LIVE_CPU_MAX; i++) {
         entered[i] = __atomic_load_n(&cpus[i].entered, __ATOMIC_SEQ_CST);
     }

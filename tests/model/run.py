@@ -99,10 +99,10 @@ def merging(configuration):
     return ["-o3"] if configuration.kind == table.HOLDS else []
 
 
-def whole_model():
+def whole_model(configuration):
     """The model in one file: pan names places by line alone."""
     return re.sub(r'^#include "(.*)"$', lambda match: (HERE / match[1]).read_text(),
-                  (HERE / "model.pml").read_text(), flags=re.M)
+                  (HERE / configuration.root).read_text(), flags=re.M)
 
 
 def build(configuration, folder, extra):
@@ -110,11 +110,11 @@ def build(configuration, folder, extra):
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.trail"):
         old.unlink()
-    names = set(re.findall(r"^#ifndef (\w+)", (HERE / "settings.pml").read_text(), re.M))
+    names = set(re.findall(r"^#ifndef (\w+)", whole_model(configuration), re.M))
     unknown = {setting.split("=")[0] for setting in configuration.settings.split() + extra} - names
     if unknown:
-        raise ModelError(f"no such setting in settings.pml: {', '.join(sorted(unknown))}")
-    (folder / "model.pml").write_text(whole_model())
+        raise ModelError(f"{configuration.root} has no setting {', '.join(sorted(unknown))}")
+    (folder / "model.pml").write_text(whole_model(configuration))
     command(["spin", "-a", *merging(configuration), *defines(configuration, extra), "model.pml"],
             folder, BUILD_SECONDS)
     if configuration.cycles:
@@ -139,17 +139,17 @@ def count_places(text):
     return places
 
 
-def marks_not_reached(folder, output, wanted):
-    """The marks of @wanted that no process has reached. An inline is expanded at each place of use:
+def marks_not_reached(configuration, folder, output):
+    """The marks of the table that no process has reached. An inline is expanded at each place of use:
     a mark is reached if one of its expansions is."""
     listed = count_places(command(["./pan", "-d"], folder, BUILD_SECONDS, statuses=(0, 1)))
     unreached = count_places(output)
     lines = collections.defaultdict(list)
-    for number, line in enumerate(whole_model().splitlines(), 1):
+    for number, line in enumerate(whole_model(configuration).splitlines(), 1):
         for mark in MARK.findall(line):
             lines[mark].append(str(number))
     missing = []
-    for mark in wanted.split():
+    for mark in configuration.expected.split():
         if mark not in lines:
             raise ModelError(f"no such mark in the model: {mark}")
         if not any(count > unreached[place] for place, count in listed.items()
@@ -204,7 +204,7 @@ def judge_holds(configuration, folder, output):
     if LIMIT_HIT.search(output) or "Search not completed" in output \
             or "errors: 0" not in output or "Full statespace search" not in output:
         return "the search did not come to its end", "BAD"
-    missing = marks_not_reached(folder, output, configuration.expected)
+    missing = marks_not_reached(configuration, folder, output)
     if missing:
         return f"never reached: {', '.join(missing)}", "BAD"
     return None, "holds"
@@ -276,7 +276,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", required=True, type=pathlib.Path, help="$(BUILD)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
-                        help="a constant of settings.pml, instead of what the table sets")
+                        help="a constant of the model, instead of what the table sets")
     parser.add_argument("--trail", action="store_true", help="print the counter-examples")
     parser.add_argument("names", nargs="*", metavar="CONFIGURATION")
     options = parser.parse_args()

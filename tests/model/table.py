@@ -10,13 +10,17 @@ HOLDS, MUTANT, LIMIT = "holds", "mutant", "limit"
 # name: what it claims or breaks. settings: constants. expected: for HOLDS the marks ("reach:" in
 # the model) that must be reached; for the others the property that must be violated.
 # cycles: search for cycles, not for bad states. large: millions of states, worth an optimised pan.
+# root: the file that the model begins with.
 Configuration = collections.namedtuple(
-    "Configuration", "name kind settings expected file cycles large", defaults=("", False, False))
+    "Configuration", "name kind settings expected file cycles large root",
+    defaults=("", False, False, "model.pml"))
 
 MIXED = "no_mixed_execution"
 FORBIDDEN = "no_forbidden_version"
 INT3_LATER = "no_int3_after_success"
 UNRESOLVED = "every_trap_is_resolved"
+REWRITTEN = "no_rewritten_image"
+REMOVED = "no_removed_program"
 REUSED = "no_reader_of_a_reused_batch"
 MERGES = "no_ipi_merges"
 NEVER_ENDS = "invalid end state"
@@ -26,6 +30,8 @@ THREE_STEPS = "patching/three_steps.c"
 BREAKPOINT = "patching/breakpoint.c"
 ENTRY = "arch/entry.asm"
 IPI = "arch/ipi.c"
+DISPATCHER = "patching/dispatcher.c"
+GRACE = "kernel/grace_period.c"
 
 BATCH = "PROTOCOL=INT3_BATCH"
 QWORD = "PROTOCOL=INT3_BATCH QWORD_SITES=1"
@@ -49,8 +55,21 @@ def limit(name, settings, violated):
     return Configuration(name, LIMIT, settings, violated)
 
 
+def dispatcher_holds(name, settings, reach, large=False):
+    return holds(name, settings, reach, large=large)._replace(root="dispatcher.pml")
+
+
+def dispatcher_mutant(name, setting, violated, file=DISPATCHER):
+    return Configuration(name, MUTANT, f"{setting}=1", violated, file,
+                         root="dispatcher.pml")
+
+
 CONFIGURATIONS = [
     # What takes longest comes first: the run ends sooner.
+    dispatcher_holds("dispatcher", "", "waited failed fallback removed kept-entry done",
+                     large=True),
+    dispatcher_holds("dispatcher-two-failures", "FAILURES=2 UPDATES=2",
+                     "waited failed fallback removed kept-entry done", large=True),
     holds("int3-two-silences", "SILENCE=ANY_SYNC BATCHES=3 NMIS=0",
           f"{LATE_TRAPS} {GIVEN_UP} stopped second-look", large=True),
     holds("int3-silent-cpu-same-tail",
@@ -150,6 +169,17 @@ CONFIGURATIONS = [
            NEVER_ENDS, IPI),
     mutant("cpu-waits-for-the-patcher-interrupts-off", "WAIT_WITH_INTERRUPTS_OFF=1", NEVER_ENDS,
            "kernel/patch_platform.c"),
+
+    # Dispatchers and grace periods.
+    dispatcher_mutant("dispatcher-writes-without-grace", "NO_GRACE_BEFORE_WRITE", REWRITTEN),
+    dispatcher_mutant("dispatcher-of-one-half", "ONE_HALF", REWRITTEN),
+    dispatcher_mutant("dispatcher-removal-without-grace", "NO_GRACE_AFTER_REMOVAL", REMOVED),
+    dispatcher_mutant("dispatcher-fallback-ends-grace", "FALLBACK_ENDS_GRACE", REWRITTEN),
+    dispatcher_mutant("dispatcher-failed-batch-forgotten", "FAILURE_NOT_COUNTED", REWRITTEN),
+    dispatcher_mutant("program-gone-before-unpublished", "REMOVED_BEFORE_UNPUBLISHED", REMOVED,
+                      "net/program.c"),
+    dispatcher_mutant("grace-period-before-the-sync", "PERIOD_BEFORE_SYNC", REWRITTEN, GRACE),
+    dispatcher_mutant("grace-preempted-is-outside", "PREEMPTED_IS_OUTSIDE", REMOVED, GRACE),
 
     # What the code does not promise, and what would go wrong: README.md, "Limits".
     limit("nmi-with-site", "NMI_SITES=1", FORBIDDEN),
