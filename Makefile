@@ -209,8 +209,8 @@ FORMATTED = $(wildcard $(addsuffix /*.[ch],$(ROOMS) tests/host tests/host/net_ov
 SCRIPTS := .ci/run $(wildcard tools/*.sh)
 
 # Bounds of linker sections are compared as pointers on purpose; asm goto breaks cppcheck's parser.
-CPPCHECK := cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
-    --error-exitcode=1 --suppress=comparePointers --suppress=subtractPointers \
+CPPCHECK := cppcheck --quiet -j 2 --std=c11 --enable=warning,performance,portability \
+    --inline-suppr --error-exitcode=1 --suppress=comparePointers --suppress=subtractPointers \
     --suppress=internalAstError -D_Noreturn=[[noreturn]]
 
 lint: setup
