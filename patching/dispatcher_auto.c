@@ -71,27 +71,38 @@ static void epoch_end(struct dispatcher *dispatcher, const struct dispatcher_sit
     dispatcher_choice_measured(&dispatcher->choice, situation, &epoch);
 }
 
-/* Brings the dispatcher to the wish. Returns when to go on. */
-static uint64_t wish_fulfil(struct dispatcher *dispatcher, uint64_t now_ns)
+/* The form that is wished. Context: until the next call, the change lock is held. */
+static struct dispatcher_form wished_form(const struct dispatcher *dispatcher)
 {
-    static uint64_t hottest[DISPATCHER_ENTRY_MAX]; /* under the change lock */
-    struct dispatcher_choice *choice = &dispatcher->choice;
+    static uint64_t hottest[DISPATCHER_ENTRY_MAX];
+    const struct dispatcher_choice *choice = &dispatcher->choice;
     struct dispatcher_form form = {
         .shape = choice->wish.shape,
         .is_sampled = choice->wish.is_sampled,
-        .hottest = choice->wish.has_hottest ? hottest : NULL,
-        .hottest_count = choice->wish.has_hottest ? dispatcher->set.count : 0,
         .generation = choice->generation,
     };
+
+    if (choice->wish.has_hottest) {
+        form.hottest = hottest;
+        form.hottest_count = dispatcher->set.count;
+    }
+    for (uint32_t i = 0; i < form.hottest_count; i++) {
+        hottest[i] = dispatcher->set.entries[choice->hottest[i]].target;
+    }
+    return form;
+}
+
+/* Brings the dispatcher to the wish. Returns when to go on. */
+static uint64_t wish_fulfil(struct dispatcher *dispatcher, uint64_t now_ns)
+{
+    struct dispatcher_choice *choice = &dispatcher->choice;
+    struct dispatcher_form form = wished_form(dispatcher);
     /* One is kept for the way back, so that is always affordable; and without a budget, free. */
     uint64_t when = dispatcher_budget_when(&budget, form.is_sampled ? 2 : 1, now_ns);
     uint64_t updates = dispatcher->statistics.updates;
 
     if (when > now_ns && (form.is_sampled || when != UINT64_MAX)) {
         return when;
-    }
-    for (uint32_t i = 0; i < form.hottest_count; i++) {
-        hottest[i] = dispatcher->set.entries[choice->hottest[i]].target;
     }
     enum patch_status status = dispatcher_set_form_locked(dispatcher, &form, NULL);
     bool is_patched = dispatcher->statistics.updates != updates;
@@ -164,15 +175,23 @@ uint64_t dispatcher_auto_step(struct dispatcher *dispatcher, uint64_t now_ns)
     return next_ns;
 }
 
-/* The shape stays what it was before the trial, and nothing is sampled. */
+/* The shape becomes what was decided last, also if no step has carried that out yet; in a trial,
+ * what it was before. Nothing is sampled. */
 static enum patch_status switch_off_locked(struct dispatcher *dispatcher, struct patch_error *error)
 {
     struct dispatcher_choice *choice = &dispatcher->choice;
     bool is_trial = choice->phase == DISPATCHER_PHASE_ROUNDS;
-    const struct dispatcher_form form = {
-        .shape = is_trial ? choice->before : dispatcher->shape,
-        .generation = UINT64_MAX,
-    };
+    struct dispatcher_form form = {.shape = dispatcher->shape, .generation = UINT64_MAX};
+
+    if (is_trial) {
+        form.shape = choice->before;
+    } else if (choice->wish.shape != DISPATCHER_SHAPE_COUNT) { /* some step has looked */
+        if (choice->generation == dispatcher->generation) {
+            form = wished_form(dispatcher); /* with the order, which is of these entries */
+        }
+        form.shape = choice->wish.shape;
+        form.is_sampled = false;
+    }
 
     epoch_cancel(dispatcher);
     enum patch_status status = dispatcher_set_form_locked(dispatcher, &form, error);

@@ -18,7 +18,8 @@ enum { DISPATCHER_BUDGET_DEFAULT = 50 };
 void dispatcher_auto_set_budget(unsigned patches_per_second);
 
 /* Switches automatic choice of @dispatcher on (it begins with a trial as soon as there is traffic)
- * or off (the shape stays what it is; a trial ends). Context and returns as dispatcher_set_form().
+ * or off: a trial ends, with the shape that was there before; a decision that no step has carried
+ * out yet is carried out. Context and returns as dispatcher_set_form().
  */
 PATCH_MUST_CHECK enum patch_status dispatcher_auto_set(struct dispatcher *dispatcher, bool is_on,
                                                        struct patch_error *error);

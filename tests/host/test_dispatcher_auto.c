@@ -39,14 +39,20 @@ static void step(void)
     (void)dispatcher_auto_step(subject, now_ns);
 }
 
-/* Steps with traffic, until @decisions were made; so many at most. */
-static void run_until(uint64_t decisions)
+/* Steps with traffic, until @decisions were made; so many at most. What the last one takes is not
+ * done yet. */
+static void run_until_decided(uint64_t decisions)
 {
     for (unsigned i = 0; i < 5000 && dispatcher_auto_decided(subject) < decisions; i++) {
         traffic(CALLS);
         step();
     }
     assert_int_equal(dispatcher_auto_decided(subject), decisions);
+}
+
+static void run_until(uint64_t decisions)
+{
+    run_until_decided(decisions);
     for (unsigned i = 0; i < 3; i++) { /* the patch that ends it */
         step();
     }
@@ -197,6 +203,33 @@ static void off_in_a_trial_brings_shape_and_form_back(void **state)
     assert_true(dispatcher_auto_step(subject, now_ns) == UINT64_MAX);
 }
 
+/* The last epoch of the trial was not one of the best shape: that is still there. */
+static void off_behind_a_decision_carries_it_out(void **state)
+{
+    (void)state;
+    dispatched_shape_set(DISPATCHER_NONE); /* so its turn comes last */
+    automatic(true);
+    run_until_decided(dispatcher_auto_decided(subject) + 1);
+    dispatched_look();
+    assert_true(dispatched_view.is_sampled);
+    assert_int_not_equal(dispatched_view.shape, best);
+    automatic(false);
+    expect_direct(best);
+    assert_int_equal(dispatched_view.hottest[0], callee);
+}
+
+/* Entries that changed behind the decision: the shape holds, the order was that of others. */
+static void off_behind_a_change_keeps_the_shape_decided(void **state)
+{
+    (void)state;
+    automatic(true);
+    run_until_decided(dispatcher_auto_decided(subject) + 1);
+    dispatched_add(ENTRIES);
+    automatic(false);
+    expect_direct(DISPATCHER_LINEAR);
+    dispatched_take_out(ENTRIES);
+}
+
 static void changed_entries_end_a_trial(void **state)
 {
     uint64_t known = dispatcher_auto_decided(subject);
@@ -320,6 +353,8 @@ static const struct CMUnitTest tests[] = {
     AUTO_TEST(another_hot_target_is_learned),
     AUTO_TEST(without_traffic_one_patch_and_no_more),
     AUTO_TEST(off_in_a_trial_brings_shape_and_form_back),
+    AUTO_TEST(off_behind_a_decision_carries_it_out),
+    AUTO_TEST(off_behind_a_change_keeps_the_shape_decided),
     AUTO_TEST(changed_entries_end_a_trial),
     AUTO_TEST(failed_patches_bring_shape_and_form_back),
     AUTO_TEST(samples_of_one_cpu_count_until_it_falls_silent),
