@@ -13,9 +13,6 @@
 #define POLL_NS  1000000ull   /* while an epoch fills */
 #define RETRY_NS 100000000ull /* behind a patch that failed */
 
-/* First samples of a full epoch that do not count: the processor learns the new image. */
-enum { WARM_UP = TRIAL_SAMPLES / 8 };
-
 /* under the change lock: */
 static struct dispatcher_budget budget = {
     .per_second = DISPATCHER_BUDGET_DEFAULT,
@@ -55,14 +52,13 @@ static void epoch_end(struct dispatcher *dispatcher, const struct dispatcher_sit
     static struct dispatcher_epoch epoch;
     const struct trial_sample *samples = dispatcher->trial->samples;
     uint32_t count = trial_stop(dispatcher->trial);
-    uint32_t skipped = count == TRIAL_SAMPLES ? WARM_UP : 0;
 
     for (uint32_t i = 0; i < dispatcher->set.count; i++) {
         targets[i] = dispatcher->set.entries[i].target;
     }
     bytes_clear(&epoch, sizeof(epoch));
     dispatcher_census_count(&epoch.census, samples, count, targets, dispatcher->set.count);
-    epoch.cost = trial_cost(samples + skipped, count - skipped);
+    epoch.cost = trial_cost(samples, count);
     epoch.overhead = dispatcher->choice.overhead;
     epoch.cpu = trial_cpu(dispatcher->trial);
     dispatcher->statistics.sampled_misses += epoch.census.misses;

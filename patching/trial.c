@@ -25,13 +25,15 @@ uint32_t trial_stop(struct trial *trial)
     if (cpu < STOPPED) {
         __atomic_store_n(&trial->cpu, cpu | STOPPED, __ATOMIC_RELAXED);
     }
-    /* Acquire; partner: the release in trial_record(): that many samples are there. */
-    return __atomic_load_n(&trial->count, __ATOMIC_ACQUIRE);
+    /* Acquire; partner: the release in trial_record(): the samples of so many calls are there. */
+    uint32_t calls = __atomic_load_n(&trial->count, __ATOMIC_ACQUIRE);
+
+    return calls < TRIAL_SAMPLES ? calls : TRIAL_SAMPLES;
 }
 
 bool trial_is_full(const struct trial *trial)
 {
-    return __atomic_load_n(&trial->count, __ATOMIC_RELAXED) == TRIAL_SAMPLES;
+    return __atomic_load_n(&trial->count, __ATOMIC_RELAXED) == TRIAL_CALLS;
 }
 
 uint32_t trial_cpu(const struct trial *trial)
@@ -56,55 +58,68 @@ static bool record_is_mine(struct trial *trial)
            cpu == mine;
 }
 
-/* No locked instruction once the CPU is chosen: it could hide the mispredictions that are to be
- * measured. The time comes first: between load and store of the count are a few instructions, and
- * only a thread that is preempted right there sets the count back, or a later trial's forward. */
+/* No locked instruction once the CPU is chosen, and seldom a time stamp: they could hide the
+ * mispredictions and compares that are to be measured. Only a thread that is preempted between load
+ * and store of the count sets it back, or a later trial's forward. */
 void trial_record(struct trial *trial, uint64_t target)
 {
     if (!record_is_mine(trial)) {
         return;
     }
-    uint64_t ticks = platform_time_ticks();
-    uint32_t index = __atomic_load_n(&trial->count, __ATOMIC_RELAXED);
+    uint32_t call = __atomic_load_n(&trial->count, __ATOMIC_RELAXED);
+    struct trial_sample *sample = &trial->samples[call % TRIAL_SAMPLES];
 
-    if (index >= TRIAL_SAMPLES) {
+    if (call >= TRIAL_CALLS) {
         return;
     }
-    __atomic_store_n(&trial->samples[index].ticks, ticks, __ATOMIC_RELAXED);
-    __atomic_store_n(&trial->samples[index].target, target, __ATOMIC_RELAXED);
+    if (call % TRIAL_STRIDE == 0) {
+        __atomic_store_n(&sample->ticks, platform_time_ticks(), __ATOMIC_RELAXED);
+    }
+    __atomic_store_n(&sample->target, target, __ATOMIC_RELAXED);
     /* Release; partner: the acquire in trial_stop(). Without it a sample could be read that is not
      * written yet. */
-    __atomic_store_n(&trial->count, index + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&trial->count, call + 1, __ATOMIC_RELEASE);
 }
 
-/* From sample @index to the next; 0 if time went back, at most 32 bits. */
+#define NO_GAP UINT64_MAX
+
+/* From time stamp @index to the next, at most 32 bits; or NO_GAP. */
 static uint64_t gap(const struct trial_sample *samples, uint32_t index)
 {
-    uint64_t before = __atomic_load_n(&samples[index].ticks, __ATOMIC_RELAXED);
-    uint64_t after = __atomic_load_n(&samples[index + 1].ticks, __ATOMIC_RELAXED);
-    uint64_t ticks = after > before ? after - before : 0;
+    const struct trial_sample *sample = &samples[index * TRIAL_STRIDE];
+    uint64_t before = __atomic_load_n(&sample[0].ticks, __ATOMIC_RELAXED);
+    uint64_t after = __atomic_load_n(&sample[TRIAL_STRIDE].ticks, __ATOMIC_RELAXED);
 
-    return ticks < UINT32_MAX ? ticks : UINT32_MAX;
+    if (after < before) {
+        return NO_GAP;
+    }
+    return after - before < UINT32_MAX ? after - before : UINT32_MAX;
 }
 
-static uint32_t gaps_below(const struct trial_sample *samples, uint32_t gaps, uint64_t limit)
+static uint32_t stamp_pairs(uint32_t samples)
+{
+    return samples != 0 ? (samples - 1) / TRIAL_STRIDE : 0;
+}
+
+static uint32_t gaps_below(const struct trial_sample *samples, uint32_t pairs, uint64_t limit)
 {
     uint32_t below = 0;
 
-    for (uint32_t i = 0; i < gaps; i++) {
+    for (uint32_t i = 0; i < pairs; i++) {
         below += gap(samples, i) < limit;
     }
     return below;
 }
 
 /* The upper median, bit by bit: the greatest value with at most half of the gaps below it. So it
- * needs no memory to sort them in. */
-static uint64_t gaps_median(const struct trial_sample *samples, uint32_t gaps)
+ * needs no memory to sort them in. 0 if there is no gap. */
+static uint64_t gaps_median(const struct trial_sample *samples, uint32_t pairs)
 {
+    uint32_t gaps = gaps_below(samples, pairs, NO_GAP);
     uint64_t median = 0;
 
-    for (uint64_t bit = 1ull << 31; bit != 0; bit >>= 1) {
-        if (gaps_below(samples, gaps, median | bit) <= gaps / 2) {
+    for (uint64_t bit = 1ull << 31; bit != 0 && gaps != 0; bit >>= 1) {
+        if (gaps_below(samples, pairs, median | bit) <= gaps / 2) {
             median |= bit;
         }
     }
@@ -113,30 +128,31 @@ static uint64_t gaps_median(const struct trial_sample *samples, uint32_t gaps)
 
 uint64_t trial_cost(const struct trial_sample *samples, uint32_t count)
 {
-    if (count < 2) {
-        return 0;
-    }
-    uint32_t gaps = count - 1;
-    uint64_t limit = gaps_median(samples, gaps) * TRIAL_LIMIT_MEDIANS;
+    uint32_t pairs = stamp_pairs(count);
+    uint64_t limit = gaps_median(samples, pairs) * TRIAL_LIMIT_MEDIANS;
     uint64_t sum = 0;
+    uint32_t gaps = 0;
 
-    for (uint32_t i = 0; i < gaps; i++) {
+    for (uint32_t i = 0; i < pairs; i++) {
         uint64_t ticks = gap(samples, i);
 
-        sum += ticks < limit ? ticks : limit;
+        if (ticks != NO_GAP) {
+            sum += ticks < limit ? ticks : limit;
+            gaps++;
+        }
     }
-    return sum * TRIAL_COST_UNIT / gaps;
+    return gaps != 0 ? sum * TRIAL_COST_UNIT / (gaps * TRIAL_STRIDE) : 0;
 }
 
+/* As many calls as in an epoch: the first ones take the buffer from the CPU that has written it,
+ * and cost several times as much. */
 uint64_t trial_overhead(struct trial *trial)
 {
-    enum { TIMES = 64 };
-
     trial_start(trial, platform_cpu_index());
-    for (unsigned i = 0; i < TIMES; i++) {
+    for (unsigned i = 0; i < TRIAL_CALLS; i++) {
         trial_record(trial, 0);
     }
-    uint32_t count = trial_stop(trial);
+    uint32_t pairs = stamp_pairs(trial_stop(trial));
 
-    return count < 2 ? 0 : gaps_median(trial->samples, count - 1) * TRIAL_COST_UNIT;
+    return gaps_median(trial->samples, pairs) * TRIAL_COST_UNIT / TRIAL_STRIDE;
 }

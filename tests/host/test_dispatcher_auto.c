@@ -12,7 +12,7 @@
 #define MILLISECOND 1000000ull
 #define SECOND      1000000000ull
 
-enum { ENTRIES = 8, CALLS = 300 };
+enum { ENTRIES = 8, CALLS = 2000 };
 
 static struct dispatcher *const subject = &dispatcher_subject;
 static uint64_t now_ns = SECOND; /* never goes back: the budget is shared by all cases */
