@@ -65,6 +65,11 @@ def signs(mutant):
     return rf"^    (?:# (?P<fails>{case}: expected) |(?P<result>ok|not ok) \d+ {case}\s)|^panic: "
 
 
+def plain(output):
+    """Returns what a terminal got with newlines alone, even where it was cut between the two."""
+    return output.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def judge(mutant, output):
     """Returns why the mutant was not noticed as declared, or None. @output: what the machine said
     until a sign, its end or the end of its time."""
@@ -83,7 +88,7 @@ def boot(mutant, image):
     command = f"test {mutant.suite} {mutant.case}"
     with Machine(f"mutant-{mutant.name}", command_line=f'run="{command}; exit"',
                  image=image) as machine:
-        return machine.output_until(signs(mutant), mutant.seconds).replace("\r", "")
+        return plain(machine.output_until(signs(mutant), mutant.seconds))
 
 
 def run(mutant):

@@ -2,6 +2,7 @@
 """Self-test of the mutant machinery: it must not take a mutant for noticed that was not."""
 
 import pathlib
+import re
 import sys
 
 import pytest
@@ -40,6 +41,13 @@ def test_mutation_needs_exactly_one_place():
 def test_only_the_declared_failure_counts(output, may_die, noticed):
     fault = run.judge(MUTANT._replace(may_die=may_die), output)
     assert (fault is None) == noticed
+
+
+@pytest.mark.parametrize("output, noticed", [(FAILED, True), (PASSES, False)])
+def test_output_cut_at_its_sign_says_the_same(output, noticed):
+    sent = output.replace("\n", "\r\n") + "more\r\n"
+    cut = sent[:re.search(run.signs(MUTANT), sent, re.M).end()]
+    assert (run.judge(MUTANT._replace(may_die=True), run.plain(cut)) is None) == noticed
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
