@@ -287,6 +287,11 @@ static void decide(struct dispatcher_choice *choice, uint64_t now_ns)
     rest(choice, after);
 }
 
+static uint32_t rounds_of(enum dispatcher_reason reason)
+{
+    return reason == DISPATCHER_REASON_TIME ? DISPATCHER_ROUTINE_ROUNDS : DISPATCHER_TRIAL_ROUNDS;
+}
+
 /* An epoch of a shape that is tried. */
 static void turn_end(struct dispatcher_choice *choice, const struct dispatcher_epoch *epoch,
                      uint64_t now_ns)
@@ -299,7 +304,7 @@ static void turn_end(struct dispatcher_choice *choice, const struct dispatcher_e
         choice->candidates = dispatcher_verdict_hopeful(choice->epochs, choice->candidates,
                                                         choice->before, choice->round);
     }
-    if (choice->round == DISPATCHER_TRIAL_ROUNDS || choice->candidates == 1u << choice->before) {
+    if (choice->round == rounds_of(choice->reason) || choice->candidates == 1u << choice->before) {
         decide(choice, now_ns);
     } else {
         choice->wish.shape = shape_of_turn(choice);

@@ -9,9 +9,10 @@
  *
  * A trial: one epoch tells who is hot. Then rounds; shapes that are the same code for so many
  * entries are tried once; from the second round on, those that are hopeless are left out. The cost
- * of a shape is the median of its epochs. The best one is taken if it is better than the current
- * one in most rounds, and on median by a margin: 3 % of the cost without the recorder's own. In a
- * trial that nothing but time has called for, by twice that, or four times the noise that the
+ * of a shape is the mean of the cheaper half of its epochs: what disturbs them (another thread on
+ * the core, an interrupt) makes them dearer, never cheaper. The best one is taken if it is better
+ * than the current one in most rounds, and by a margin: 3 % of the cost without the recorder's own.
+ * In a trial that nothing but time has called for, by twice that, or four times the noise that the
  * epochs show; elsewhere the current one is just what came before, and noise as a margin would keep
  * it; and there `none` is taken if it is as good as the best one within those 3 %. If the current
  * one is worse than `none`, dispatching does harm, and the best one is taken without that.
@@ -48,7 +49,10 @@ enum dispatcher_reason {
     DISPATCHER_REASON_TIME,     /* it was long ago */
 };
 
-enum { DISPATCHER_DECISIONS = 16, DISPATCHER_TRIAL_ROUNDS = 5 };
+enum { DISPATCHER_DECISIONS = 16 };
+
+/* The rounds of a trial, and of one that nothing but time has called for. */
+enum { DISPATCHER_TRIAL_ROUNDS = 9, DISPATCHER_ROUTINE_ROUNDS = 5 };
 
 /* Fewer samples in an epoch are no traffic. */
 enum { DISPATCHER_EPOCH_LEAST = 64 };
@@ -61,8 +65,8 @@ struct dispatcher_decision {
     enum dispatcher_shape before, after;
     uint32_t entries, patches, samples;
     uint32_t cpu;                           /* that was measured */
-    uint64_t costs[DISPATCHER_SHAPE_COUNT]; /* a call, in 1/TRIAL_COST_UNIT ticks; median of its
-                                             * epochs; 0: not tried */
+    uint64_t costs[DISPATCHER_SHAPE_COUNT]; /* a call, in 1/TRIAL_COST_UNIT ticks:
+                                             * dispatcher_verdict_cost(); 0: not tried */
 };
 
 /* What the dispatcher is. */

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 /* What the epochs of a trial say. Pure. Invariant: the verdict is the current shape, or one that
- * cost less on median. Callers: dispatcher_choice.c; dispatcher_choice.h has the rules in words. */
+ * cost less. Callers: dispatcher_choice.c; dispatcher_choice.h has the rules in words. */
 #pragma once
 
 #include "patching/dispatcher_choice.h"
 
 typedef const uint64_t dispatcher_epochs[DISPATCHER_TRIAL_ROUNDS]; /* costs; 0: not measured */
 
-/* The median of those that were measured, the higher one of two; 0 if none was. */
+/* The mean of the cheaper half of those that were measured, the middle one with it; 0 if none was.
+ */
 uint64_t dispatcher_verdict_cost(dispatcher_epochs epochs);
 
 /* Those of @candidates (bits) that may still win after @rounds rounds, and @current. */

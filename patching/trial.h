@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 enum { TRIAL_SAMPLES = 1024, TRIAL_STRIDE = 16, TRIAL_CALLS = 8 * TRIAL_SAMPLES };
+enum { TRIAL_CACHE_LINE = 64 };
 
 #define TRIAL_NO_CPU  UINT32_MAX       /* nobody records */
 #define TRIAL_ANY_CPU (UINT32_MAX - 1) /* whoever calls first */
@@ -35,8 +36,8 @@ struct trial_sample {
 
 /* All atomic, relaxed where not said otherwise: */
 struct trial {
-    uint32_t cpu;                               /* that records */
-    uint32_t count;                             /* of calls; released by the recording CPU */
+    uint32_t cpu; /* that records; read by each call on any CPU, so apart from what is written */
+    _Alignas(TRIAL_CACHE_LINE) uint32_t count;  /* of calls; released by the recording CPU */
     struct trial_sample samples[TRIAL_SAMPLES]; /* ring */
 };
 

@@ -2,6 +2,7 @@
 /* The policy of dispatchers, against worlds made of numbers: what each shape costs, how noisy
  * measuring is, who is called. Why it detects: the world knows the true costs, and counts patches
  * itself. Could miss: noise of another form than these. */
+#include "patching/dispatcher_verdict.h"
 #include "tests/host/dispatcher_world.h"
 #include "tests/host/host_test.h"
 
@@ -131,6 +132,51 @@ static void never_worse_than_none_as_measured(void **state)
     }
 }
 
+/* A verdict on epochs that all cost the same, but for @others of what is not `none`. */
+static enum dispatcher_shape verdict(uint64_t others, bool is_routine)
+{
+    static uint64_t epochs[DISPATCHER_SHAPE_COUNT][DISPATCHER_TRIAL_ROUNDS];
+    const struct dispatcher_trial trial = {
+        .epochs = epochs,
+        .candidates = 1u << DISPATCHER_HOT1 | 1u << DISPATCHER_NONE,
+        .current = DISPATCHER_HOT1,
+        .is_routine = is_routine,
+    };
+
+    for (unsigned round = 0; round < DISPATCHER_TRIAL_ROUNDS; round++) {
+        epochs[DISPATCHER_HOT1][round] = others;
+        epochs[DISPATCHER_NONE][round] = 10000;
+    }
+    return dispatcher_verdict_shape(&trial);
+}
+
+/* Within 3 %; a routine trial leaves in peace what is as good, but not what does harm. */
+static void none_is_taken_where_nothing_is_better(void **state)
+{
+    (void)state;
+    assert_int_equal(verdict(9900, false), DISPATCHER_NONE);
+    assert_int_equal(verdict(10000, false), DISPATCHER_NONE);
+    assert_int_equal(verdict(10100, false), DISPATCHER_NONE);
+    assert_int_equal(verdict(9500, false), DISPATCHER_HOT1);
+    assert_int_equal(verdict(9900, true), DISPATCHER_HOT1);
+    assert_int_equal(verdict(10500, true), DISPATCHER_NONE);
+}
+
+static void routine_trials_are_shorter(void **state)
+{
+    struct world world = world_make(&traffic_random_4, 1);
+
+    (void)state;
+    world_run(&world, SECOND / 2);
+    assert_true(last_decision(&world)->samples > DISPATCHER_TRIAL_ROUNDS * TRIAL_SAMPLES);
+    world_run(&world, 2 * SECOND);
+    assert_int_equal(last_decision(&world)->reason, DISPATCHER_REASON_TIME);
+    assert_true(last_decision(&world)->samples <=
+                (1 + DISPATCHER_SHAPE_COUNT * DISPATCHER_ROUTINE_ROUNDS) * TRIAL_SAMPLES);
+    assert_int_equal(world.choice.epochs[last_decision(&world)->after][DISPATCHER_ROUTINE_ROUNDS],
+                     0);
+}
+
 static void learns_anew_after_a_phase_change(void **state)
 {
     (void)state;
@@ -206,7 +252,7 @@ static void programs_that_change_during_a_trial_end_it(void **state)
     }
     assert_int_equal(world.choice.decided, decided);
     assert_true(world.choice.given_up >= 200);
-    world_run(&world, SECOND);
+    world_run(&world, SECOND + SECOND / 2);
     assert_int_equal(world.choice.decided, decided + 1);
     expect_best(&world);
 }
@@ -422,6 +468,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(spoiled_epochs_do_not_decide),
     cmocka_unit_test(steady_traffic_is_left_in_peace),
     cmocka_unit_test(never_worse_than_none_as_measured),
+    cmocka_unit_test(none_is_taken_where_nothing_is_better),
+    cmocka_unit_test(routine_trials_are_shorter),
     cmocka_unit_test(learns_anew_after_a_phase_change),
     cmocka_unit_test(another_cost_is_another_traffic),
     cmocka_unit_test(changed_programs_are_tried_at_once),
