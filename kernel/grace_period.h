@@ -63,7 +63,7 @@ extern uint64_t grace_newest_period;
 
 /* For the scheduler: the thread that owns *@outside_period is outside now.
  * Ordering: acquire, so that what it reads from now on is not older than the period; then release,
- * so that who sees the number (thread_is_outside() in grace_period.c) sees all that it did before.
+ * so that who sees the number (look_at_thread() in grace_period.c) sees all that it did before.
  */
 static inline void grace_period_note_outside(uint64_t *outside_period)
 {
