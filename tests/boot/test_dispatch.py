@@ -101,8 +101,10 @@ def test_zipf_likes_the_hottest_first(exact):
                 exact[entries, "linear-cold", "zipf"])
 
 
-def test_auto_takes_the_shape_that_runs_fewest_instructions(exact_rows, exact):
-    """Instructions are time here; the margin for a change is the policy's."""
+def test_auto_is_within_three_instructions_of_the_best_shape(exact_rows, exact):
+    """Instructions are time here, and of programs that do nothing: the thunk, 6 of them, is never
+    far from the best. Which shape must win by far is asked by the kernel's suite dispatcher_auto.
+    """
     for row in exact_rows:
         if row["shape"] == "auto":
             entries, traffic = row["entries"], row["traffic"]
@@ -209,6 +211,54 @@ def test_names_and_shapes_are_completed(shell):
     assert row["shape"] == "tree"
 
 
+UPDATES, UPDATE_CPUS, UPDATE_LIMIT_NS = 20, 4, 5_000_000
+STEPS = 3  # of a batch: int3, tail, first byte
+WRITE, ERASE, GRACE = 1, 1, 1  # rounds: behind an image, behind int3s, of a grace period
+
+
+@pytest.fixture(scope="module")
+def update_rows():
+    """Rows by (entries, load, change)."""
+    with Machine("bench-dispatch-updates", cpus=UPDATE_CPUS, **icount()) as machine:
+        machine.wait_prompt()
+        rows = machine.json(f"bench dispatch --updates {UPDATES} --entries 0,1,16,63 -j", 120)
+        assert machine.exit() == ALL_OK
+    return {(row["entries"], row["load"], row["change"]): row for row in rows}
+
+
+@pytest.mark.parametrize("load", ["idle", "busy"])
+@pytest.mark.parametrize("entries", [1, 16, 63])
+def test_an_update_costs_its_rounds(update_rows, entries, load):
+    """To each of the other CPUs an IPI a round. To add: the image and the batch; the half that it
+    writes is nobody's, for the removal before has waited; what there was before the rows has not,
+    and the first addition waits for it. To remove: wait for who is in the half to be written; the
+    image, the batch; wait for who may be in the program; erase the other half."""
+    add, remove = (update_rows[entries, load, change] for change in ("add", "remove"))
+    first = 1 / UPDATES if load == "idle" else 0
+    assert add["grace_periods"] == pytest.approx(first, abs=0.001)
+    assert add["ipis"] == pytest.approx((UPDATE_CPUS - 1) * (WRITE + STEPS + GRACE * first),
+                                        abs=0.001)
+    assert remove["grace_periods"] == 2
+    assert remove["ipis"] == (UPDATE_CPUS - 1) * (GRACE + WRITE + STEPS + GRACE + ERASE)
+
+
+@pytest.mark.parametrize("load", ["idle", "busy"])
+def test_the_first_and_the_last_program_cost_less(update_rows, load):
+    """An empty dispatcher has no image: to remove the last program writes none."""
+    add, remove = (update_rows[0, load, change] for change in ("add", "remove"))
+    assert (add["grace_periods"], remove["grace_periods"]) == (0, 1)
+    assert add["ipis"] == (UPDATE_CPUS - 1) * (WRITE + STEPS)
+    assert remove["ipis"] == (UPDATE_CPUS - 1) * (STEPS + GRACE + ERASE)
+
+
+def test_an_update_takes_less_than_five_milliseconds(update_rows):
+    """The bar; an instruction is a nanosecond here, so IPIs and waits are what is measured."""
+    assert len(update_rows) == 4 * 2 * 2
+    for row in update_rows.values():
+        assert row["n"] == UPDATES and row["cpus"] == UPDATE_CPUS
+        assert row["p50_ns"] < UPDATE_LIMIT_NS, row
+
+
 NET_WORDS = ["0", "1", "2", "4", "8", "16", "32", "64", "full"]
 NET = f"bench net --memory --packets 20000 --entries {','.join(NET_WORDS)} -j"
 
@@ -243,7 +293,7 @@ def test_a_packet_pays_for_each_level_of_the_tree(net_rows):
     assert rows["full"]["cycles_per_packet"] > rows["64"]["cycles_per_packet"]
 
 
-def test_a_full_dispatcher_that_chose_by_itself_costs_what_none_costs(net_rows):
+def test_a_full_dispatcher_that_chose_by_itself_costs_at_most_two_percent(net_rows):
     """The bar is 2 %; the seed's is 1 %."""
     rows = net_rows["auto"]
     assert rows["full"]["rate_pps"] >= 0.98 * rows["0"]["rate_pps"]
