@@ -288,9 +288,34 @@ static enum command_result leave_run(struct prog_change *change, int argc, char 
     return is_done(status) ? change_print(change, 1, program) : refuse(change, argv[1], status);
 }
 
+/* Up to the first that is in use. */
+static enum command_result unload_all(struct prog_change *change)
+{
+    uint64_t count = 0;
+    char name[NAME_BYTES];
+
+    for (unsigned i = 0; i < NET_PROGRAM_GENERATED_MAX; i++) {
+        format_text(name, sizeof(name), "gen%u", i);
+
+        struct net_program *program = net_program_find(name);
+        enum net_program_status status =
+            program != NULL ? net_program_unload(program, &change->error) : NET_PROGRAM_NONE;
+
+        if (!is_done(status) && status != NET_PROGRAM_NONE) {
+            return refuse(change, name, status);
+        }
+        count += is_done(status);
+    }
+    return count > 0 ? change_print(change, count, NULL) : refuse(change, "all", NET_PROGRAM_NONE);
+}
+
 static enum command_result unload_run(struct prog_change *change, int argc, char **argv)
 {
     (void)argc;
+    if (strcmp(argv[1], "all") == 0) {
+        return unload_all(change);
+    }
+
     struct net_program *program = program_find(change, argv[1]);
 
     if (program == NULL) {
@@ -382,7 +407,7 @@ static void prog_complete(struct shell_completion *completion, int argument, cha
         net_command_complete_devices(completion);
     } else if (argument == 3 && is_attach) {
         offer_programs(completion, true);
-    } else if (argument == 2 && strcmp(verb, "leave") == 0) {
+    } else if (argument == 2 && (strcmp(verb, "leave") == 0 || strcmp(verb, "unload") == 0)) {
         shell_completion_offer(completion, "all");
         offer_programs(completion, false);
     } else if (argument == 2) {
@@ -394,7 +419,7 @@ const struct shell_command command_prog = {
     .name = "prog",
     .summary = "packet programs: where they are attached, what they say of frames",
     .usage = "prog [list [NIC]] [attach NIC[:QUEUE] NAME] [detach NIC[:QUEUE]] [enter "
-             "NAME|genA-genB] [leave NAME|all] [unload NAME] [-j]",
+             "NAME|genA-genB] [leave NAME|all] [unload NAME|all] [-j]",
     .example = "prog attach nic0 drop",
     .details =
         "A program sees each frame of a queue before any protocol, and says what becomes of it:\n"

@@ -35,6 +35,7 @@ VERDICTS = ("drop", "pass", "tx", "abort")
     ("prog leave gen8", "gen8"),
     ("prog unload pass", "pass: it is built in"),
     ("prog unload gen8", "gen8"),
+    ("prog unload all", "all: there is none"),
     ("prog unload drop drop", "drop"),
 ])
 def test_bad_input_names_the_culprit(shell, line, culprit):
