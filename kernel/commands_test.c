@@ -90,7 +90,9 @@ const struct shell_command command_test = {
     .example = "test torture",
     .details =
         "Without SUITE all of them, about two minutes. --list: the suites, or the cases of one.\n"
-        "The last case of every suite looks whether the machine is as it was before.",
+        "The last case of every suite looks whether the machine is as it was before.\n"
+        "Refused while a program is attached, entered or generated (`prog detach NIC`,\n"
+        "`prog leave all`, `prog unload all`).",
     .run = test_command_run,
     .complete = test_complete,
 };

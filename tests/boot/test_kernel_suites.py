@@ -65,6 +65,29 @@ def test_suites_refuse_a_key_with_users_by_name():
                 in machine.text)
 
 
+GENERATED = "gen3 is generated code, and text would not be as at boot: first `prog unload all`"
+ENTERED = "dispatcher receive has 1 programs: first `prog detach NIC`"
+ATTACHED = "queue 0 of nic0 has a program: first `prog detach nic0`"
+
+
+def test_suites_refuse_programs_of_the_user_and_leave_them_alone():
+    """Before anything runs; and once they are out, the suites run."""
+    with Machine("ktap-programs", cpus=2, command_line="loglevel=warning ip=10.0.2.15/24",
+                 nic=("-nic", "user,model=virtio-net-pci")) as machine:
+        machine.wait_prompt()
+        for change, refused, entries in (("prog enter gen3", ENTERED, ["gen3"]),
+                                         ("prog leave all", GENERATED, []),
+                                         ("prog attach nic0 count", ATTACHED, ["program_count"])):
+            machine.run(change)
+            text = machine.run("test memory")
+            assert refused in text and "KTAP" not in text
+            assert [row["target"] for row in machine.json("dispatch receive -j")] == entries
+        machine.run("prog detach nic0; prog unload all")
+        cases, _ = ktap.parse(machine.run("test memory", 60).replace("\r", ""))
+        assert set(cases["memory"].values()) == {"ok"}
+        assert machine.exit() == SOME_FAILED
+
+
 def test_ctrl_c_stops_the_torture():
     with Machine("ktap-stop", cpus=2) as machine:
         machine.wait_prompt()

@@ -5,6 +5,7 @@
 #include "kernel/console.h"
 #include "kernel/text_snapshot.h"
 #include "kernel/trace_rings.h"
+#include "net/program.h"
 #include "patching/function_trace.h"
 #include "patching/indirect_thunk.h"
 #include "patching/lazy_call.h"
@@ -130,6 +131,57 @@ static bool patching_enter(void)
            is_done("the protocol", patch_protocol_set_default(PATCH_PROTOCOL_INT3_BATCH, 0));
 }
 
+/* The user's programs are neither taken away nor left among those of the suites. */
+static bool dispatchers_are_empty(void)
+{
+    static struct dispatcher_view view;
+    struct dispatcher *dispatcher;
+
+    for (unsigned i = 0; (dispatcher = dispatcher_at(i)) != NULL; i++) {
+        dispatcher_look(dispatcher, &view);
+        if (view.count != 0) {
+            console_print("test: dispatcher %s has %u programs: first `prog detach NIC` for each "
+                          "card with one, `prog leave all`, `prog unload all`\n",
+                          view.name, view.count);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* They are text that was not there at boot. */
+static bool no_program_is_generated(void)
+{
+    struct net_program *program;
+
+    for (unsigned i = 0; (program = net_program_at(i)) != NULL; i++) {
+        if (program->is_generated) {
+            console_print("test: %s is generated code, and text would not be as at boot: first "
+                          "`prog unload all`\n",
+                          program->xdp.name);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A full dispatcher leaves a program without an entry. */
+static bool queues_have_no_program(void)
+{
+    const struct net_device *device;
+
+    for (unsigned i = 0; (device = net_device_at(i)) != NULL; i++) {
+        for (unsigned queue = 0; queue < device->queue_count; queue++) {
+            if (net_program_of(device, queue) != NULL) {
+                console_print("test: queue %u of %s has a program: first `prog detach %s`\n", queue,
+                              device->name, device->name);
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 bool boot_state_enter(void)
 {
     user.protocol = patch_protocol_default();
@@ -140,7 +192,8 @@ bool boot_state_enter(void)
         console_print("test: functions are traced, and text would not be as at boot: trace off\n");
         return false;
     }
-    if (!rings_put_aside()) {
+    if (!queues_have_no_program() || !dispatchers_are_empty() || !no_program_is_generated() ||
+        !rings_put_aside()) {
         return false;
     }
     if (!patching_enter()) {
