@@ -12,7 +12,7 @@
 
 bool wait_patiently(bool (*condition)(void *argument), void *argument)
 {
-    uint64_t deadline_ns = clock_now_ns() + PATIENCE_NS;
+    uint64_t deadline_ns = clock_now_ns() + test_patience_ns(PATIENCE_NS);
 
     while (!condition(argument)) {
         if (clock_now_ns() > deadline_ns) {
@@ -37,7 +37,7 @@ void fake_nic_set_program(struct test *test, struct fake_nic *nic, dispatched_fu
 bool fake_nic_inject_patiently(struct fake_nic *nic, unsigned index, const uint8_t *frame,
                                uint32_t length)
 {
-    uint64_t deadline_ns = clock_now_ns() + PATIENCE_NS;
+    uint64_t deadline_ns = clock_now_ns() + test_patience_ns(PATIENCE_NS);
 
     while (!fake_nic_inject(nic, index, frame, length)) {
         if (clock_now_ns() > deadline_ns) {

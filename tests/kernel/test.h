@@ -32,16 +32,18 @@ struct test_suite {
     const char *name;
     const struct test_case *cases;
     size_t case_count;
+    bool lets_dispatchers_choose; /* the worker of kernel/dispatch_worker.h runs meanwhile */
 };
 
 #define TEST_CASE(function)                                                                        \
     {                                                                                              \
         .name = #function, .run = (function)                                                       \
     }
-#define TEST_SUITE(suite_name, case_array)                                                         \
+/* `.lets_dispatchers_choose = true` may follow. */
+#define TEST_SUITE(suite_name, case_array, ...)                                                    \
     {                                                                                              \
         .name = (suite_name), .cases = (case_array),                                               \
-        .case_count = sizeof(case_array) / sizeof((case_array)[0])                                 \
+        .case_count = sizeof(case_array) / sizeof((case_array)[0]), ##__VA_ARGS__                  \
     }
 
 /* All suites, in the order in which `test` runs them; ended by NULL. In suite_table.c. */
@@ -63,6 +65,11 @@ bool test_expect(struct test *test, bool condition, const char *text, const char
 bool test_expect_equal(struct test *test, uint64_t actual, uint64_t expected, const char *text,
                        const char *file, int line);
 void test_skip(struct test *test, const char *reason);
+
+/* How long to wait for what takes less than @ns with up to 8 CPUs: with more, longer in proportion.
+ * CPUs of a virtual machine share those of the host, and each has its turn before IPIs, and
+ * threads on all CPUs, are done. */
+uint64_t test_patience_ns(uint64_t ns);
 
 /* Whether the user wants to stop (Ctrl-C): long cases ask, leave things as they found them, and
  * skip. */
