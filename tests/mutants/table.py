@@ -415,6 +415,16 @@ MUTANTS = [
     Mutant("sampler-stays-behind-a-trial", "patching/dispatcher_choice.c",
            "    choice->wish.is_sampled = false;\n", "",
            "dispatcher_auto", "choice_converges_and_leaves_a_direct_call"),
+    Mutant("always-none", "patching/dispatcher_choice.c",
+           "enum dispatcher_shape after = dispatcher_verdict_shape(&trial);",
+           "enum dispatcher_shape after =\n"
+           "        trial.candidates != 0 ? DISPATCHER_NONE : dispatcher_verdict_shape(&trial);",
+           "dispatcher_auto", "fallback_is_left_where_it_is_dear"),
+    Mutant("always-the-first-shape", "patching/dispatcher_choice.c",
+           "enum dispatcher_shape after = dispatcher_verdict_shape(&trial);",
+           "enum dispatcher_shape after =\n"
+           "        trial.candidates != 0 ? DISPATCHER_TREE : dispatcher_verdict_shape(&trial);",
+           "dispatcher_auto", "fallback_is_taken_where_jumps_are_dear"),
     Mutant("traffic-that-changed-not-seen", "patching/dispatcher_choice.c",
            "bool is_alarm = choice->is_settled && is_unusual(choice, epoch);",
            "bool is_alarm = choice->is_settled && is_unusual(choice, epoch) && false;",
