@@ -11,6 +11,7 @@
 #define INTERVAL_LEAST SECOND_NS
 #define INTERVAL_MOST  (64 * SECOND_NS)
 #define WATCH_CALM     (4 * SECOND_NS) /* between looks that find nothing */
+#define MISSES_RARE    16              /* one call in so many is a hit: as good as none */
 
 static uint64_t least(uint64_t a, uint64_t b)
 {
@@ -161,8 +162,10 @@ static bool is_unusual(const struct dispatcher_choice *choice, const struct disp
 {
     uint64_t usual = choice->usual_cost;
     uint64_t difference = epoch->cost > usual ? epoch->cost - usual : usual - epoch->cost;
+    bool has_costs = usual != 0 && epoch->cost != 0;
 
-    return difference > usual / 4 || dispatcher_census_differs(&epoch->census, &choice->usual);
+    return (has_costs && difference > usual / 4) ||
+           dispatcher_census_differs(&epoch->census, &choice->usual);
 }
 
 /* When to look again after the traffic was found as usual, or a decision was made. */
@@ -175,6 +178,8 @@ static void watched(struct dispatcher_choice *choice, const struct dispatcher_si
 {
     if (choice->watch_interval_ns < WATCH_CALM) {
         choice->watch_interval_ns *= 2;
+    } else if (choice->watch_interval_ns > WATCH_CALM) {
+        choice->watch_interval_ns /= 2;
     }
     rest(choice, choice->before);
     sleep_until_next(choice, situation->now_ns);
@@ -216,16 +221,23 @@ static void hottest_rank(struct dispatcher_choice *choice)
     choice->is_reordered = true;
 }
 
-static void rounds_begin(struct dispatcher_choice *choice, const struct dispatcher_epoch *epoch)
+/* The first epoch, whether more follow or not. */
+static void census_begin(struct dispatcher_choice *choice, const struct dispatcher_epoch *epoch)
 {
     bytes_clear(&choice->census, sizeof(choice->census));
     bytes_clear(choice->epochs, sizeof(choice->epochs));
     choice->samples = 0;
-    choice->round = choice->turn = 0;
-    choice->cpu = choice->wish.cpu = epoch->cpu;
+    choice->cpu = epoch->cpu;
     choice->overhead = epoch->overhead;
-    choice->candidates = all_candidates(choice->entries);
     census_take(choice, epoch);
+}
+
+static void rounds_begin(struct dispatcher_choice *choice, const struct dispatcher_epoch *epoch)
+{
+    census_begin(choice, epoch);
+    choice->round = choice->turn = 0;
+    choice->wish.cpu = epoch->cpu;
+    choice->candidates = all_candidates(choice->entries);
     hottest_rank(choice);
     choice->state = DISPATCHER_CHOICE_TRYING;
     choice->phase = DISPATCHER_PHASE_ROUNDS;
@@ -253,18 +265,30 @@ static void decision_note(struct dispatcher_choice *choice, enum dispatcher_shap
     }
 }
 
-static void intervals_choose(struct dispatcher_choice *choice, bool is_same, uint64_t now_ns)
+static void intervals_choose(struct dispatcher_choice *choice, uint64_t now_ns)
 {
-    if (!is_same || !choice->is_settled) {
+    if (!choice->is_settled) {
         intervals_reset(choice);
-    } else {
+    } else { /* also if the answer is another one: it may go to and fro */
         choice->retry_interval_ns = least(choice->retry_interval_ns * 2, INTERVAL_MOST);
-        if (choice->reason == DISPATCHER_REASON_TRAFFIC) { /* a false alarm */
+        if (choice->reason == DISPATCHER_REASON_TRAFFIC) {
             choice->watch_interval_ns = least(choice->watch_interval_ns * 2, INTERVAL_MOST);
         }
     }
     choice->retry_ns = now_ns + choice->retry_interval_ns;
     sleep_until_next(choice, now_ns);
+}
+
+/* @after it is, for the traffic of the census. */
+static void settle(struct dispatcher_choice *choice, enum dispatcher_shape after, uint64_t now_ns)
+{
+    decision_note(choice, after, now_ns);
+    intervals_choose(choice, now_ns);
+    bytes_copy(&choice->usual, &choice->census, sizeof(choice->usual));
+    choice->usual_cost = dispatcher_verdict_cost(choice->epochs[after]);
+    choice->is_settled = true;
+    hottest_rank(choice);
+    rest(choice, after);
 }
 
 static void decide(struct dispatcher_choice *choice, uint64_t now_ns)
@@ -276,15 +300,30 @@ static void decide(struct dispatcher_choice *choice, uint64_t now_ns)
         .overhead = choice->overhead,
         .is_routine = choice->reason == DISPATCHER_REASON_TIME,
     };
-    enum dispatcher_shape after = dispatcher_verdict_shape(&trial);
 
-    decision_note(choice, after, now_ns);
-    intervals_choose(choice, after == choice->before, now_ns);
-    bytes_copy(&choice->usual, &choice->census, sizeof(choice->usual));
-    choice->usual_cost = dispatcher_verdict_cost(choice->epochs[after]);
-    choice->is_settled = true;
-    hottest_rank(choice);
-    rest(choice, after);
+    settle(choice, dispatcher_verdict_shape(&trial), now_ns);
+}
+
+static bool is_nearly_all_misses(const struct dispatcher_epoch *epoch)
+{
+    return epoch->census.total - epoch->census.misses <= epoch->census.total / MISSES_RARE;
+}
+
+/* Decides without a trial, if that needs none, or none is possible. Whatever a shape does before a
+ * miss, the fallback does not: misses need no clock. Calls that never come in a row cannot be
+ * timed; they are rare, and what they cost matters little. Returns false if a trial is to tell. */
+static bool census_decides(struct dispatcher_choice *choice, const struct dispatcher_epoch *epoch,
+                           uint64_t now_ns)
+{
+    bool misses = is_nearly_all_misses(epoch);
+
+    if (!misses && epoch->cost != 0) {
+        return false;
+    }
+    census_begin(choice, epoch);
+    choice->epochs[choice->before][0] = epoch->cost;
+    settle(choice, misses ? DISPATCHER_NONE : choice->before, now_ns);
+    return true;
 }
 
 static uint32_t rounds_of(enum dispatcher_reason reason)
@@ -330,7 +369,9 @@ void dispatcher_choice_measured(struct dispatcher_choice *choice,
     if (choice->phase == DISPATCHER_PHASE_REST) {
         return;
     }
-    if (epoch->census.total < DISPATCHER_EPOCH_LEAST || epoch->cost == 0) {
+    bool is_timed = epoch->cost != 0 || choice->phase != DISPATCHER_PHASE_ROUNDS;
+
+    if (epoch->census.total < DISPATCHER_EPOCH_LEAST || !is_timed) {
         fell_silent(choice);
         return;
     }
@@ -347,7 +388,9 @@ void dispatcher_choice_measured(struct dispatcher_choice *choice,
         watched(choice, situation);
     } else {
         choice->reason = is_alarm ? DISPATCHER_REASON_TRAFFIC : choice->reason;
-        rounds_begin(choice, epoch);
+        if (!census_decides(choice, epoch, situation->now_ns)) {
+            rounds_begin(choice, epoch);
+        }
     }
 }
 

@@ -10,18 +10,22 @@
  * A trial: one epoch tells who is hot. Then rounds; shapes that are the same code for so many
  * entries are tried once; from the second round on, those that are hopeless are left out. The cost
  * of a shape is the mean of the cheaper half of its epochs: what disturbs them (another thread on
- * the core, an interrupt) makes them dearer, never cheaper. The best one is taken if it is better
- * than the current one in most rounds, and by a margin: 3 % of the cost without the recorder's own.
- * In a trial that nothing but time has called for, by twice that, or four times the noise that the
- * epochs show; elsewhere the current one is just what came before, and noise as a margin would keep
- * it; and there `none` is taken if it is as good as the best one within those 3 %. If the current
- * one is worse than `none`, dispatching does harm, and the best one is taken without that.
+ * the core, an interrupt) makes them dearer, never cheaper. Two measures: 3 % of the cost without
+ * the recorder's own, and the noise, four times how far half of the epochs are from the cost of
+ * their shape. The best one is taken if it is better than the current one in most rounds, and by
+ * the smaller of the two. `none` is taken instead if it is as good within the noise, and anything
+ * that is better than a current one that is worse than `none`: then dispatching does harm. In a
+ * trial that nothing but time has called for, the margin is twice the greater of the two.
+ *
+ * Without a trial: where 15 calls in 16 are misses it is `none`, which does less before a miss than
+ * any other shape. Where calls never come one after the other (trial_break()) they cannot be timed,
+ * and the shape stays.
  *
  * When: at once if entries came or went, or if the watch sees other traffic (dispatcher_census.h)
- * or another cost (by 1/4) twice in a row; else after 1 s, doubled up to 64 s as long as the answer
- * stays the same. The watch looks after 1 s, then 2, then every 4; less often if its alarms change
- * nothing. So a dispatcher at rest takes two patches in 4 s, and none if nobody calls it: then a
- * sampler waits.
+ * or another cost (by 1/4) twice in a row; else after 1 s, doubled up to 64 s with each trial of
+ * the same entries. The watch looks after 1 s, then 2, then every 4; less often, up to every 64 s,
+ * while each look ends in an alarm. So a dispatcher at rest takes two patches in 4 s, and none if
+ * nobody calls it: then a sampler waits.
  *
  * Invariants: a shape is left only for one that was better in the same trial; one epoch, one patch
  * at most; same input, same answers. Callers: dispatcher_auto.c, tests/host, tests/silicon. */

@@ -6,7 +6,7 @@
 enum {
     ROUNDS = DISPATCHER_TRIAL_ROUNDS,
     COSTS = DISPATCHER_SHAPE_COUNT * ROUNDS,
-    NOISES = 2,         /* the margin, in units of the noise */
+    NOISES = 4,         /* the margin, in units of the noise */
     MARGIN_SHIFT = 5,   /* 1/32: 3 % */
     NET_SHARE = 8,      /* at least an eighth of a cost is not the recorder's */
     ROUNDS_TO_JUDGE = 2 /* before a candidate is given up */
@@ -82,13 +82,23 @@ uint32_t dispatcher_verdict_hopeful(dispatcher_epochs *epochs, uint32_t candidat
     return hopeful;
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t most(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 static uint64_t distance(uint64_t a, uint64_t b)
 {
     return a > b ? a - b : b - a;
 }
 
-/* How far an epoch is from the cost of its shape: three quarters of them, of all candidates, are
- * not further. The rest may be interrupts. */
+/* How far an epoch is from the cost of its shape: half of them, of all candidates, are not further.
+ * The rest may be interrupts. */
 static uint64_t trial_noise(const struct dispatcher_trial *trial)
 {
     uint64_t sorted[COSTS];
@@ -105,7 +115,7 @@ static uint64_t trial_noise(const struct dispatcher_trial *trial)
         }
     }
     /* cppcheck-suppress uninitvar; as above */
-    return count != 0 ? sorted[count * 3 / 4] : 0;
+    return count != 0 ? sorted[count / 2] : 0;
 }
 
 /* 3 % of what is not the recorder's, which is the same for all shapes and would hide them. */
@@ -138,18 +148,17 @@ enum dispatcher_shape dispatcher_verdict_shape(const struct dispatcher_trial *tr
     uint64_t current = dispatcher_verdict_cost(epochs[trial->current]);
     uint64_t none = dispatcher_verdict_cost(epochs[DISPATCHER_NONE]);
     uint64_t saved = current - dispatcher_verdict_cost(epochs[best]);
+    bool has_none = (trial->candidates & 1u << DISPATCHER_NONE) != 0; /* was not hopeless */
     uint64_t noise = trial_noise(trial) * NOISES;
     uint64_t margin = margin_of(trial, current);
 
-    if (current > none + margin_of(trial, none)) {
-        return best; /* dispatching does harm: no matter how noisy */
+    if (current > none + least(margin_of(trial, none), noise)) {
+        return best; /* dispatching does harm */
     }
-    if (!trial->is_routine && none <= current - saved + margin_of(trial, none)) {
-        return DISPATCHER_NONE; /* as good as the best, and no image to go stale */
+    if (has_none && !trial->is_routine && none <= current - saved + noise) {
+        return DISPATCHER_NONE; /* as good as the best, as far as one can tell */
     }
-    if (trial->is_routine) {
-        margin = 2 * (margin > noise ? margin : noise);
-    }
+    margin = trial->is_routine ? 2 * most(margin, noise) : least(margin, noise);
     return saved > margin && wins_most_rounds(epochs[best], epochs[trial->current])
                ? best
                : trial->current;

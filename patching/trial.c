@@ -13,6 +13,7 @@ _Static_assert((TRIAL_NO_CPU & TRIAL_ANY_CPU & STOPPED) != 0, "neither is a CPU"
 void trial_start(struct trial *trial, uint32_t cpu)
 {
     __atomic_store_n(&trial->count, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&trial->is_broken, false, __ATOMIC_RELAXED);
     /* Release; partner: the acquire in trial_record(). Without it the CPU that is let in could find
      * the old count, a full buffer. */
     __atomic_store_n(&trial->cpu, cpu, __ATOMIC_RELEASE);
@@ -58,6 +59,22 @@ static bool record_is_mine(struct trial *trial)
            cpu == mine;
 }
 
+void trial_break(struct trial *trial)
+{
+    if (__atomic_load_n(&trial->cpu, __ATOMIC_RELAXED) == platform_cpu_index()) {
+        __atomic_store_n(&trial->is_broken, true, __ATOMIC_RELAXED);
+    }
+}
+
+/* The time, and whether there was a break before it. Relaxed: this CPU alone writes the flag. */
+static uint64_t time_stamp(struct trial *trial)
+{
+    uint64_t mark = __atomic_load_n(&trial->is_broken, __ATOMIC_RELAXED) ? TRIAL_BREAK : 0;
+
+    __atomic_store_n(&trial->is_broken, false, __ATOMIC_RELAXED);
+    return (platform_time_ticks() & ~TRIAL_BREAK) | mark;
+}
+
 /* No locked instruction once the CPU is chosen, and seldom a time stamp: they could hide the
  * mispredictions and compares that are to be measured. Only a thread that is preempted between load
  * and store of the count sets it back, or a later trial's forward. */
@@ -73,7 +90,7 @@ void trial_record(struct trial *trial, uint64_t target)
         return;
     }
     if (call % TRIAL_STRIDE == 0) {
-        __atomic_store_n(&sample->ticks, platform_time_ticks(), __ATOMIC_RELAXED);
+        __atomic_store_n(&sample->ticks, time_stamp(trial), __ATOMIC_RELAXED);
     }
     __atomic_store_n(&sample->target, target, __ATOMIC_RELAXED);
     /* Release; partner: the acquire in trial_stop(). Without it a sample could be read that is not
@@ -90,6 +107,10 @@ static uint64_t gap(const struct trial_sample *samples, uint32_t index)
     uint64_t before = __atomic_load_n(&sample[0].ticks, __ATOMIC_RELAXED);
     uint64_t after = __atomic_load_n(&sample[TRIAL_STRIDE].ticks, __ATOMIC_RELAXED);
 
+    if ((after & TRIAL_BREAK) != 0) {
+        return NO_GAP;
+    }
+    before &= ~TRIAL_BREAK;
     if (after < before) {
         return NO_GAP;
     }

@@ -8,6 +8,9 @@
  * paid. Reading the time at each call would cost more than most ways differ by (some 50 cycles),
  * and hide the compares that a processor does meanwhile.
  *
+ * That holds while calls come one after the other. A caller that waits in between (for packets)
+ * says so by trial_break(), and the gap is none: else the traffic would be measured, not the call.
+ *
  * Of up to TRIAL_CALLS calls the last TRIAL_SAMPLES are kept: before, the processor learns the way,
  * and fetches the buffer.
  *
@@ -29,15 +32,20 @@ enum { TRIAL_CACHE_LINE = 64 };
 #define TRIAL_NO_CPU  UINT32_MAX       /* nobody records */
 #define TRIAL_ANY_CPU (UINT32_MAX - 1) /* whoever calls first */
 
+/* In a time stamp: the caller waited between the one before and this. */
+#define TRIAL_BREAK (1ull << 63)
+
 struct trial_sample {
-    uint64_t ticks; /* platform_time_ticks(); of each TRIAL_STRIDEth sample, from 0 on */
+    uint64_t
+        ticks; /* of each TRIAL_STRIDEth sample, from 0 on: time, TRIAL_BREAK if there was one */
     uint64_t target;
 };
 
 /* All atomic, relaxed where not said otherwise: */
 struct trial {
     uint32_t cpu; /* that records; read by each call on any CPU, so apart from what is written */
-    _Alignas(TRIAL_CACHE_LINE) uint32_t count;  /* of calls; released by the recording CPU */
+    _Alignas(TRIAL_CACHE_LINE) uint32_t count; /* of calls; released by the recording CPU */
+    bool is_broken;                            /* since the last time stamp; by the recording CPU */
     struct trial_sample samples[TRIAL_SAMPLES]; /* ring */
 };
 
@@ -60,6 +68,11 @@ uint32_t trial_cpu(const struct trial *trial);
  * that of the call. */
 void trial_record(struct trial *trial, uint64_t target);
 
+/* From a caller that has waited, or is about to, for what it calls with. Context: that of the
+ * calls.
+ */
+void trial_break(struct trial *trial);
+
 /* What a call cost: the mean of all gaps between time stamps, each cut down to TRIAL_LIMIT_MEDIANS
  * times their median, divided by TRIAL_STRIDE.
  *
@@ -67,7 +80,7 @@ void trial_record(struct trial *trial, uint64_t target);
  * shares are what differs between ways to make a call. A gap of TRIAL_STRIDE calls has some of
  * both, so it is seldom beyond two medians. An interrupt, an idle pause, another thread is more:
  * each then counts as TRIAL_LIMIT_MEDIANS gaps, 1.6 % more for each of them in a full buffer. Where
- * time goes back, at the ring's seam or by a strange clock, is no gap.
+ * time goes back, at the ring's seam or by a strange clock, and where there was a break, is no gap.
  *
  * In 1/TRIAL_COST_UNIT ticks; 0 if there is no gap, or if time stood still. Pure; no memory but
  * @samples; their time stamps are gone through some 30 times. */

@@ -81,5 +81,8 @@ PATCH_MUST_CHECK static inline enum patch_status xdp_call_change(struct dispatch
                              to != NULL ? to->function : NULL, error);
 }
 
+/* From a caller that waits for what it calls with, between two waits: see trial_break(). */
+#define xdp_call_break(call_name) trial_break(dispatcher_##call_name.trial)
+
 /* Fills in @view, a struct dispatcher_view. */
 #define xdp_call_stats(call_name, view) dispatcher_look(&dispatcher_##call_name, (view))

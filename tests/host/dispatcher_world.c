@@ -24,7 +24,7 @@ const struct traffic traffic_random_4 = {
     "random, 4", 4, {33, 28, 28, 28, 33, 30, 34}, {0.25, 0.25, 0.25, 0.25}};
 const struct traffic traffic_random_64 = {
     "random, 64", 64, {81, 70, 51, 51, 36, 37, 34}, {0.3, 0.3, 0.3, 0.1}};
-const struct traffic traffic_all_miss = {"misses, 64", 64, {12, 12, 60, 60, 35, 36, 34}, {0}};
+const struct traffic traffic_all_miss = {"misses, 64", 64, {46, 44, 60, 60, 35, 36, 34}, {0}};
 const struct traffic traffic_one = {"one", 1, {4, 4, 4, 4, 4, 4, 34}, {1.0}};
 const struct traffic traffic_two = {"two", 2, {7, 5, 5, 5.2, 20, 5, 34}, {0.5, 0.5}};
 
@@ -85,6 +85,7 @@ struct dispatcher_epoch world_epoch(struct world *world)
         return epoch;
     }
     off *= world_fraction(world) < world->spikes ? 2 : 1;
+    off *= world->is_untimed ? 0 : 1;
     epoch.cost = (uint64_t)((RECORDER_TICKS + world_true_cost(world)) * off * TRIAL_COST_UNIT);
     epoch.census.total = TRIAL_SAMPLES;
     for (uint32_t i = 0; i < TRIAL_SAMPLES; i++) {

@@ -38,6 +38,7 @@ struct world {
     double noise;    /* each epoch is off by up to this share, either way */
     double spikes;   /* share of epochs that take twice as long */
     bool is_silent;  /* nobody calls */
+    bool is_untimed; /* calls never come in a row: trial_break() */
     bool is_refused; /* no patch succeeds */
     uint64_t random;
     uint64_t patches, epochs;

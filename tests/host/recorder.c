@@ -276,6 +276,11 @@ uint64_t platform_time_ticks(void)
     return ticks += 10;
 }
 
+void recorder_time_pass(uint64_t more)
+{
+    ticks += more;
+}
+
 uint64_t platform_ticks_to_ns(uint64_t count)
 {
     return count * 2;

@@ -76,6 +76,9 @@ void recorder_reset(void);
 void recorder_watch(uint64_t address, const uint8_t *old_bytes, const uint8_t *new_bytes,
                     size_t length);
 
+/* The next time stamp is so much later. */
+void recorder_time_pass(uint64_t ticks);
+
 /* Fails unless every CPU has serialised since the last write to a site watched. */
 void recorder_expect_synced(void);
 

@@ -211,6 +211,41 @@ static void last_calls_are_kept_and_their_cost_known(void **state)
     }
 }
 
+/* Packets come in bunches: what is between two bunches is the traffic's time, not the calls'. */
+static void breaks_are_no_gaps(void **state)
+{
+    (void)state;
+    trial_start(&trial, 0);
+    for (unsigned call = 0; call < 20 * TRIAL_STRIDE; call++) {
+        if (call % (4 * TRIAL_STRIDE) == 1) {
+            recorder_time_pass(1000000);
+            trial_break(&trial);
+        }
+        trial_record(&trial, call);
+    }
+    uint32_t kept = trial_stop(&trial);
+
+    assert_int_equal(trial_cost(trial.samples, kept), 10 * TRIAL_COST_UNIT / TRIAL_STRIDE);
+    for (unsigned call = 0; call < kept; call++) {
+        assert_int_equal(trial.samples[call].target, call);
+    }
+}
+
+static void calls_between_breaks_have_no_cost(void **state)
+{
+    (void)state;
+    trial_start(&trial, 0);
+    for (unsigned call = 0; call < TRIAL_CALLS; call++) {
+        trial_break(&trial);
+        trial_record(&trial, call);
+    }
+    assert_int_equal(trial_cost(trial.samples, trial_stop(&trial)), 0);
+    trial_start(&trial, 0); /* and what was broken then is forgotten */
+    trial_record(&trial, 1);
+    assert_int_equal(trial.samples[0].ticks & TRIAL_BREAK, 0);
+    (void)trial_stop(&trial);
+}
+
 static void overhead_is_the_recorders_own_gap(void **state)
 {
     (void)state;
@@ -227,6 +262,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup(nobody_records_but_between_start_and_stop, setup),
     cmocka_unit_test_setup(full_buffer_stays_as_it_is, setup),
     cmocka_unit_test_setup(last_calls_are_kept_and_their_cost_known, setup),
+    cmocka_unit_test_setup(breaks_are_no_gaps, setup),
+    cmocka_unit_test_setup(calls_between_breaks_have_no_cost, setup),
     cmocka_unit_test_setup(overhead_is_the_recorders_own_gap, setup),
 };
 
