@@ -42,6 +42,32 @@ static enum command_result list_run(int argc, char **argv)
     return COMMAND_OK;
 }
 
+/* What `count` has counted, on one card or all. */
+static enum command_result counts_run(int argc, char **argv)
+{
+    bool json = false;
+    const struct option options[] = {OPTION_JSON(&json)};
+    const struct net_device *only = NULL, *device;
+    struct table table;
+
+    if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 1)) {
+        return COMMAND_USAGE;
+    }
+    if (argc > 1 && (only = net_command_find_device("prog counts", argv[1])) == NULL) {
+        return COMMAND_FAILED;
+    }
+    table_begin(&table, "prog.counts", json);
+    for (unsigned i = 0; (device = net_device_at(i)) != NULL; i++) {
+        for (unsigned queue = 0; queue < device->queue_count; queue++) {
+            if (only == NULL || only == device) {
+                program_table_counts(&table, device, queue);
+            }
+        }
+    }
+    table_end(&table);
+    return COMMAND_OK;
+}
+
 /* A verb in progress. */
 struct prog_change {
     const char *verb; /* "prog attach" */
@@ -179,20 +205,32 @@ static enum command_result detach_run(struct prog_change *change, int argc, char
     return is_done(status) ? change_print(change, 1, NULL) : refuse(change, argv[1], status);
 }
 
-/* Reads "gen0-gen63". Returns false if @word is not of that form. */
-static bool range_read(const char *word, uint32_t *first, uint32_t *last)
+/* Reads "gen0-gen63". Returns false after naming what is wrong. */
+static bool range_read(const struct prog_change *change, const char *word, uint32_t *first,
+                       uint32_t *last)
 {
-    const char *dash = strchr(word, '-');
     char name[NAME_BYTES];
+    size_t length = (size_t)(strchr(word, '-') - word);
+    const char *end = word + length + 1, *wrong = NULL;
 
-    if (dash == NULL || (size_t)(dash - word) >= sizeof(name)) {
-        return false;
+    format_text(name, sizeof(name), "%s", word);
+    if (length < sizeof(name)) {
+        name[length] = '\0';
     }
-    memcpy(name, word, (size_t)(dash - word));
-    name[dash - word] = '\0';
     *first = net_program_number(name);
-    *last = net_program_number(dash + 1);
-    return *first <= *last && *last < NET_PROGRAM_GENERATED_MAX;
+    *last = net_program_number(end);
+    if (*first >= NET_PROGRAM_GENERATED_MAX) {
+        wrong = name;
+    } else if (*last >= NET_PROGRAM_GENERATED_MAX) {
+        wrong = end;
+    }
+    if (wrong != NULL) {
+        console_print("%s: %s: '%s' is none of the generated programs: they are gen0 to gen%u\n",
+                      change->verb, word, wrong, NET_PROGRAM_GENERATED_MAX - 1);
+    } else if (*first > *last) {
+        console_print("%s: %s: ends before it begins\n", change->verb, word);
+    }
+    return wrong == NULL && *first <= *last;
 }
 
 /* Enters all of them, or none. */
@@ -228,8 +266,9 @@ static enum command_result enter_run(struct prog_change *change, int argc, char 
     (void)argc;
     uint32_t first, last;
 
-    if (range_read(argv[1], &first, &last)) {
-        return range_enter(change, first, last);
+    if (strchr(argv[1], '-') != NULL) {
+        return range_read(change, argv[1], &first, &last) ? range_enter(change, first, last)
+                                                          : COMMAND_FAILED;
     }
 
     struct net_program *program = program_get(change, argv[1]);
@@ -363,6 +402,11 @@ static enum command_result prog_run(struct shell_session *session, int argc, cha
         argv[1] = command;
         return list_run(argc - 1, argv + 1);
     }
+    if (strcmp(argv[1], "counts") == 0) {
+        format_text(command, sizeof(command), "prog counts");
+        argv[1] = command;
+        return counts_run(argc - 1, argv + 1);
+    }
     for (size_t i = 0; i < ARRAY_COUNT(verbs); i++) {
         if (strcmp(argv[1], verbs[i].name) == 0) {
             format_text(command, sizeof(command), "%s", verbs[i].command);
@@ -370,7 +414,8 @@ static enum command_result prog_run(struct shell_session *session, int argc, cha
             return verb_run(&verbs[i], argc - 1, argv + 1);
         }
     }
-    console_print("prog: '%s' is not one of list attach detach enter leave unload\n", argv[1]);
+    console_print("prog: '%s' is not one of list counts attach detach enter leave unload\n",
+                  argv[1]);
     return COMMAND_USAGE;
 }
 
@@ -392,8 +437,8 @@ static void offer_programs(struct shell_completion *completion, bool with_all_nu
 
 static void prog_complete(struct shell_completion *completion, int argument, char **argv)
 {
-    static const char *const words[] = {"list",  "attach", "detach", "enter",
-                                        "leave", "unload", NULL};
+    static const char *const words[] = {"list",  "counts", "attach", "detach",
+                                        "enter", "leave",  "unload", NULL};
 
     if (argument == 1) {
         shell_completion_offer_all(completion, words);
@@ -403,7 +448,8 @@ static void prog_complete(struct shell_completion *completion, int argument, cha
     const char *verb = argv[1];
     bool is_attach = strcmp(verb, "attach") == 0;
 
-    if (argument == 2 && (is_attach || strcmp(verb, "detach") == 0 || strcmp(verb, "list") == 0)) {
+    if (argument == 2 && (is_attach || strcmp(verb, "detach") == 0 || strcmp(verb, "list") == 0 ||
+                          strcmp(verb, "counts") == 0)) {
         net_command_complete_devices(completion);
     } else if (argument == 3 && is_attach) {
         offer_programs(completion, true);
@@ -418,16 +464,18 @@ static void prog_complete(struct shell_completion *completion, int argument, cha
 const struct shell_command command_prog = {
     .name = "prog",
     .summary = "packet programs: where they are attached, what they say of frames",
-    .usage = "prog [list [NIC]] [attach NIC[:QUEUE] NAME] [detach NIC[:QUEUE]] [enter "
-             "NAME|genA-genB] [leave NAME|all] [unload NAME|all] [-j]",
+    .usage =
+        "prog [list [NIC]] [counts [NIC]] [attach NIC[:QUEUE] NAME] [detach NIC[:QUEUE]] [enter "
+        "NAME|genA-genB] [leave NAME|all] [unload NAME|all] [-j]",
     .example = "prog attach nic0 drop",
     .details =
         "A program sees each frame of a queue before any protocol, and says what becomes of it:\n"
         "drop, pass, tx (sent back), anything else is abort. Alone: all programs; in_dispatcher:\n"
         "no means that it runs through the fallback, for the dispatcher is full. list NIC: by\n"
-        "queue, with the frames by verdict since boot. attach: to a queue or all, in place of\n"
-        "what is there. gen0 to gen63 are generated when they are asked for: they drop UDP to\n"
-        "port 9000 + number. enter, leave: a reference by hand, which fills the dispatcher\n"
+        "queue, with the frames by verdict since boot. counts: what the program count has seen,\n"
+        "by protocol and, for UDP and TCP, the 16 ports of a queue it met most; port -: all\n"
+        "others. attach: to a queue or all, in place of what is there. gen0 to gen63 are\n"
+        "generated when they are asked for: they drop UDP to port 9000 + number. enter, leave: a reference by hand, which fills the dispatcher\n"
         "without a queue. unload: removes generated code that nobody uses. entries: of the\n"
         "dispatcher then; time: of the whole change, grace period included.",
     .run = prog_run,

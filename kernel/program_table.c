@@ -113,3 +113,23 @@ void program_table_queue(struct table *table, const struct net_device *device, u
     }
     table_end_row(table);
 }
+
+void program_table_counts(struct table *table, const struct net_device *device, unsigned queue)
+{
+    static struct net_program_count_row rows[NET_PROGRAM_COUNT_ROWS]; /* the shell's */
+    unsigned count = net_program_counts(device, queue, rows);
+
+    for (unsigned i = 0; i < count; i++) {
+        table_row(table);
+        table_text(table, "nic", 5, device->name);
+        table_number(table, "queue", 5, queue);
+        table_text(table, "protocol", 8, rows[i].protocol);
+        if (rows[i].port == NET_PROGRAM_NO_PORT) {
+            table_none(table, "port", 5);
+        } else {
+            table_number(table, "port", 5, rows[i].port);
+        }
+        table_number(table, "frames", 10, rows[i].frames);
+        table_end_row(table);
+    }
+}

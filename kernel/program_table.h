@@ -14,3 +14,6 @@ void program_table_row(struct table *table, const struct net_program *program);
 
 /* A row of kind "prog.queue": a queue's program, and frames by verdict. */
 void program_table_queue(struct table *table, const struct net_device *device, unsigned queue);
+
+/* Rows of kind "prog.counts": what the program `count` has counted on a queue. */
+void program_table_counts(struct table *table, const struct net_device *device, unsigned queue);

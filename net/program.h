@@ -123,5 +123,20 @@ uint64_t net_program_runs(const struct net_program *program);
 /* Frames by what the programs of a queue said of them, since boot. Context: any. */
 uint64_t net_program_count(const struct net_device *device, uint32_t queue, enum net_action action);
 
+/* What the program `count` has counted on a queue since boot: frames by protocol, and for UDP and
+ * TCP by destination port, as long as the queue has room for it: a new port takes the place of the
+ * one met least. NET_PROGRAM_NO_PORT: the other frames of that protocol. Returns the number of
+ * rows, none for a queue that @device has not. Context: any; while frames come in, the rows are of
+ * different instants. */
+#define NET_PROGRAM_COUNT_ROWS 23 /* at most */
+#define NET_PROGRAM_NO_PORT    UINT32_MAX
+struct net_program_count_row {
+    const char *protocol; /* "udp" */
+    uint32_t port;
+    uint64_t frames;
+};
+unsigned net_program_counts(const struct net_device *device, uint32_t queue,
+                            struct net_program_count_row rows[NET_PROGRAM_COUNT_ROWS]);
+
 /* A short lower-case description, never NULL. Context: any. */
 const char *net_program_status_text(enum net_program_status status);

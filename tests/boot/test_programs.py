@@ -29,6 +29,12 @@ VERDICTS = ("drop", "pass", "tx", "abort")
     ("prog enter gen64", "gen64"),
     ("prog enter gen0-gen64", "gen0-gen64"),
     ("prog enter gen5-gen3", "gen5-gen3"),
+    ("prog enter gen60-gen99", "'gen99' is none of the generated programs"),
+    ("prog enter gen64-gen1", "'gen64' is none of"),
+    ("prog enter x-", "'x' is none of"),
+    ("prog enter gen7-" + "gen" * 20, "gengen"),
+    ("prog counts nosuch", "nosuch"),
+    ("prog counts -x", "-x"),
     ("prog enter gen07", "gen07"),
     ("prog leave drop", "drop: there is none"),
     ("prog leave all", "all: there is none"),
@@ -94,6 +100,23 @@ def test_a_program_decides_over_each_frame(pair, program, verdict):
     guest.run("prog detach nic0")
     wait_for_echo(net)
     check_no_packet_is_lost(guest)
+
+
+def test_count_counts_by_port(pair):
+    net, guest = pair
+
+    def frames():
+        return {row["port"]: row["frames"] for row in guest.json("prog counts nic0 -j")
+                if row["protocol"] == "udp"}
+    guest.run("prog attach nic0 count")
+    before = frames()
+    net.pktgen("send", "--port=4007", "--count=300", "--rate=20000")
+    net.pktgen("send", "--port=4008", "--count=200", "--rate=20000")
+    wait_until(lambda: frames().get(4008, 0) >= 200, "the last frame")
+    assert (frames()[4007], frames()[4008]) == (300, 200)
+    assert 4007 not in before and 4008 not in before
+    assert [row["port"] for row in guest.json("prog counts -j")].count(4007) == 1
+    guest.run("prog detach nic0")
 
 
 def test_echo_sends_every_frame_back(pair):

@@ -324,41 +324,6 @@ static void builtin_programs_do_what_their_names_say(void **state)
     end();
 }
 
-static uint64_t counted(unsigned kind)
-{
-    const struct net_program_data *data = net_program_find("count")->xdp.instructions;
-
-    return data->slots[nic->index * NET_QUEUE_MAX + 1].counts[kind];
-}
-
-static void count_tells_protocols_apart(void **state)
-{
-    static const uint16_t types[] = {0x0806, 0x0800, 0x0800, 0x0800, 0x0800, 0x86dd, 0x1234};
-    static const uint8_t protocols[] = {0, 1, 17, 6, 99, 0, 0};
-    struct frame frame;
-
-    (void)state;
-    begin();
-    attach_builtin("count");
-    for (unsigned kind = 0; kind < ARRAY_COUNT(types); kind++) {
-        uint64_t before = counted(kind);
-
-        frame_ipv4(&frame, protocols[kind], PEER_ADDRESS, OWN_ADDRESS, NULL, 0, 30);
-        put16(frame.bytes + 12, types[kind]);
-        receive(&frame);
-        assert_int_equal(counted(kind), before + 1);
-    }
-    for (frame.length = 0; frame.length < 34; frame.length++) {
-        uint64_t before = counted(6); /* what is cut is of no kind */
-
-        receive(&frame);
-        assert_int_equal(counted(6), before + 1);
-    }
-    net_counters_take();
-    assert_int_equal(detach(NET_PROGRAM_ALL_QUEUES), NET_PROGRAM_OK);
-    end();
-}
-
 /* The frame that `echo` makes of one that it answers. */
 static void turn_around(struct frame *to, const struct frame *from)
 {
@@ -441,7 +406,6 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(unload_waits_and_leaves_int3),
     cmocka_unit_test(device_that_goes_leaves_no_reference),
     cmocka_unit_test(builtin_programs_do_what_their_names_say),
-    cmocka_unit_test(count_tells_protocols_apart),
     cmocka_unit_test(echo_turns_udp_around),
     cmocka_unit_test(echo_lets_pass_what_may_not_be_answered),
 };

@@ -4,7 +4,7 @@
 # tests/host/host.mk, whose `check` runs them and whose `mutant` builds mutants of net/.
 
 NET_HOST_TESTS := net_answers net_ethernet net_arp net_ipv4 net_ipv4_send net_icmp net_ping \
-    net_udp net_config net_program net_program_code
+    net_udp net_config net_program net_program_code net_program_count
 
 NET_HOST := $(HOST)/net_objects
 NET_HOST_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -Itests/host/net_overlay -I. \
