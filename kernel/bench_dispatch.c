@@ -116,6 +116,9 @@ static bool shape_make(struct bench_dispatch *bench, enum dispatcher_shape shape
     }
     bool done = dispatch_state_choose(&bench->state, bench->session, calls_drive, NULL, &shape);
 
+    if (!done && shell_interrupted(bench->session)) {
+        console_print("%s: stopped by Ctrl-C\n", bench->request.command);
+    }
     row->chosen = dispatcher_shape_name(shape);
     return done;
 }
@@ -203,6 +206,26 @@ static enum command_result rows_run(struct bench_dispatch *bench, bool json)
     return dispatch_state_end(&bench->state) && done ? COMMAND_OK : COMMAND_FAILED;
 }
 
+/* Updates are not calls: what is said of calls would be ignored. */
+static bool updates_have_no_calls(const struct number_list *shapes,
+                                  const struct number_list *traffics, uint64_t calls)
+{
+    const char *wrong = NULL;
+
+    if (shapes->count != 0) {
+        wrong = "--shape";
+    } else if (traffics->count != 0) {
+        wrong = "--traffic";
+    } else if (calls != 0) {
+        wrong = "--calls";
+    }
+    if (wrong != NULL) {
+        console_print("bench dispatch: %s does not go with --updates, which is about no calls\n",
+                      wrong);
+    }
+    return wrong == NULL;
+}
+
 /* An update adds one to what is there. */
 static bool updates_have_room(const struct number_list *entries)
 {
@@ -231,9 +254,7 @@ enum command_result bench_dispatch_run(struct shell_session *session, int argc, 
         OPTION_JSON(&json),
     };
 
-    entries = (struct number_list){0};
-    shapes = (struct number_list){SHAPES, {0, 1, 2, 3, 4, 5, 6, 7}};
-    traffics = (struct number_list){DISPATCH_TRAFFIC_COUNT, {0, 1, 2, 3, 4, 5, 6}};
+    entries = shapes = traffics = (struct number_list){0};
     if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 0)) {
         return COMMAND_USAGE;
     }
@@ -244,8 +265,15 @@ enum command_result bench_dispatch_run(struct shell_session *session, int argc, 
         entries = updates == 0 ? (struct number_list){8, {0, 1, 2, 4, 8, 16, 32, 64}}
                                : (struct number_list){4, {0, 1, 16, 63}};
     }
-    if (updates != 0 && !updates_have_room(&entries)) {
+    if (updates != 0 &&
+        !(updates_have_no_calls(&shapes, &traffics, calls) && updates_have_room(&entries))) {
         return COMMAND_FAILED;
+    }
+    if (shapes.count == 0) {
+        shapes = (struct number_list){SHAPES, {0, 1, 2, 3, 4, 5, 6, 7}};
+    }
+    if (traffics.count == 0) {
+        traffics = (struct number_list){DISPATCH_TRAFFIC_COUNT, {0, 1, 2, 3, 4, 5, 6}};
     }
     memset(&bench, 0, sizeof(bench));
     bench.updates = updates;

@@ -33,21 +33,37 @@ static bool auto_set(struct dispatch_state *state, bool is_on)
                    dispatcher_auto_set(state->dispatcher, is_on, &error), &error);
 }
 
-bool dispatch_state_begin(struct dispatch_state *state, const char *command,
-                          struct dispatcher *dispatcher)
+/* Looks at the dispatcher. Returns NULL, having said so, if it is not empty. */
+static const struct dispatcher_view *empty_view(const char *command, struct dispatcher *dispatcher)
 {
     static struct dispatcher_view view; /* the shell's */
 
     dispatcher_look(dispatcher, &view);
-    if (view.count != 0) {
-        console_print("%s: the dispatcher %s has %u entries already; it must be empty\n", command,
-                      view.name, view.count);
+    if (view.count == 0) {
+        return &view;
+    }
+    console_print("%s: the dispatcher %s has %u entries already; it must be empty\n", command,
+                  view.name, view.count);
+    return NULL;
+}
+
+bool dispatch_state_is_free(const char *command, struct dispatcher *dispatcher)
+{
+    return empty_view(command, dispatcher) != NULL;
+}
+
+bool dispatch_state_begin(struct dispatch_state *state, const char *command,
+                          struct dispatcher *dispatcher)
+{
+    const struct dispatcher_view *view = empty_view(command, dispatcher);
+
+    if (view == NULL) {
         return false;
     }
     *state = (struct dispatch_state){
         .command = command,
         .dispatcher = dispatcher,
-        .shape_before = view.shape,
+        .shape_before = view->shape,
         .was_auto = dispatcher_auto_is_on(dispatcher),
     };
     dispatch_worker_hold();
@@ -139,7 +155,8 @@ static bool is_chosen(const struct dispatch_state *state, uint64_t decided,
     return view.shape == decision.after && !view.is_sampled;
 }
 
-/* Makes traffic until there is a decision, and does what is due for it, as the worker would. */
+/* Makes traffic until there is a decision, and does what is due for it, as the worker would. Of
+ * Ctrl-C the caller speaks, who knows what else it has ended. */
 static bool decision_wait(struct dispatch_state *state, struct shell_session *session,
                           bool (*drive)(void *context), void *context,
                           enum dispatcher_shape *chosen)
@@ -154,7 +171,6 @@ static bool decision_wait(struct dispatch_state *state, struct shell_session *se
         }
         thread_checkpoint();
         if (shell_interrupted(session)) {
-            console_print("%s: stopped by Ctrl-C\n", state->command);
             return false;
         }
         if (clock_now_ns() > deadline) {

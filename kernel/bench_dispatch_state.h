@@ -23,6 +23,9 @@ struct dispatch_state {
 bool dispatch_state_begin(struct dispatch_state *state, const char *command,
                           struct dispatcher *dispatcher);
 
+/* Whether nobody has; it has said so. */
+bool dispatch_state_is_free(const char *command, struct dispatcher *dispatcher);
+
 /* Takes our entries out and brings back the shape, or automatic choice. */
 bool dispatch_state_end(struct dispatch_state *state);
 
@@ -38,7 +41,7 @@ bool dispatch_state_form_targets(struct dispatch_state *state, enum dispatcher_s
                                  const uint64_t *hottest, uint32_t count);
 
 /* Lets it choose while drive(@context) makes calls, a few thousand at most at a time, until it
- * returns false. Then the dispatcher stays with that shape, @chosen. */
+ * returns false. Then the dispatcher stays with that shape, @chosen. Of Ctrl-C it says nothing. */
 bool dispatch_state_choose(struct dispatch_state *state, struct shell_session *session,
                            bool (*drive)(void *context), void *context,
                            enum dispatcher_shape *chosen);

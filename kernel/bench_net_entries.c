@@ -12,7 +12,7 @@
 
 #define TRIAL_PACKETS  2048 /* a run of the memory device while shapes are tried */
 #define TRIAL_SLEEP_NS 1000000ull
-#define RATE_RUNS      3
+#define RATE_PAIRS     7 /* and one to warm up */
 #define RATE_PACKETS   20000
 #define RATE_PORT      9000
 
@@ -39,9 +39,20 @@ uint32_t bench_net_entry_count(unsigned choice)
     return entry_counts[choice];
 }
 
+bool bench_net_entries_can_begin(const char *command)
+{
+    bool is_free = dispatch_state_is_free(command, &dispatcher_receive);
+
+    if (!is_free) {
+        console_print("%s: first: prog detach NIC; prog leave all\n", command);
+    }
+    return is_free;
+}
+
 bool bench_net_entries_begin(const char *command)
 {
-    return dispatch_state_begin(&state, command, &dispatcher_receive);
+    return bench_net_entries_can_begin(command) &&
+           dispatch_state_begin(&state, command, &dispatcher_receive);
 }
 
 bool bench_net_entries_end(void)
@@ -98,23 +109,70 @@ bool bench_net_entries_shape(struct shell_session *session, const struct bench_n
     return shape_set(*chosen);
 }
 
-/* With device and others in place. */
-static bool rate_measure(struct shell_session *session, const struct bench_net_request *request,
-                         unsigned choice, uint64_t *packets_a_second)
+/* With device and others in place: one run, packets a second. */
+static bool rate_run(struct shell_session *session, const struct bench_net_request *request,
+                     enum dispatcher_shape shape, int64_t *packets_a_second)
 {
     const struct bench_net_mode *mode = &bench_net_modes[BENCH_NET_DROP];
-    enum dispatcher_shape chosen;
-    uint64_t elapsed_ns;
+    uint64_t elapsed_ns = 0;
+    bool done = shape_set(shape) &&
+                bench_net_memory_run(request->device, request, mode, session, &elapsed_ns);
+
+    *packets_a_second =
+        (int64_t)(request->packets * 1000000000 / (elapsed_ns != 0 ? elapsed_ns : 1));
+    return done;
+}
+
+static void figures_sort(int64_t figures[RATE_PAIRS])
+{
+    for (unsigned i = 1; i < RATE_PAIRS; i++) {
+        for (unsigned k = i; k > 0 && figures[k] < figures[k - 1]; k--) {
+            int64_t figure = figures[k];
+
+            figures[k] = figures[k - 1];
+            figures[k - 1] = figure;
+        }
+    }
+}
+
+/* The two ways take turns, and which comes first: what else the host does meets both alike. */
+static bool pairs_run(struct shell_session *session, const struct bench_net_request *request,
+                      struct bench_net_rates *rates)
+{
+    static const enum dispatcher_shape shapes[2] = {DISPATCHER_NONE, DISPATCHER_TREE};
+    int64_t without[RATE_PAIRS], with[RATE_PAIRS], percent[RATE_PAIRS];
+
+    for (unsigned round = 0; round <= RATE_PAIRS; round++) {
+        unsigned place = round % RATE_PAIRS,
+                 first = round & 1; /* the last one replaces the first */
+        int64_t rate[2];
+
+        if (!rate_run(session, request, shapes[first], &rate[first]) ||
+            !rate_run(session, request, shapes[!first], &rate[!first])) {
+            return false;
+        }
+        without[place] = rate[0];
+        with[place] = rate[1];
+        percent[place] = (rate[1] - rate[0]) * 100 / (rate[0] != 0 ? rate[0] : 1);
+    }
+    figures_sort(without);
+    figures_sort(with);
+    figures_sort(percent);
+    *rates = (struct bench_net_rates){without[RATE_PAIRS / 2], with[RATE_PAIRS / 2],
+                                      percent[RATE_PAIRS / 2], percent[0], percent[RATE_PAIRS - 1]};
+    return true;
+}
+
+static bool rates_measure(struct shell_session *session, const struct bench_net_request *request,
+                          unsigned choice, struct bench_net_rates *rates)
+{
+    const struct bench_net_mode *mode = &bench_net_modes[BENCH_NET_DROP];
 
     if (!bench_net_entries_fill(choice) || !mode->begin(request)) {
         return false;
     }
-    bool done = bench_net_entries_shape(session, request, mode, choice, DISPATCHER_TREE, &chosen);
+    bool done = pairs_run(session, request, rates);
 
-    for (unsigned run = 0; run < RATE_RUNS && done; run++) { /* the first ones warm up */
-        done = bench_net_memory_run(request->device, request, mode, session, &elapsed_ns);
-        *packets_a_second = request->packets * 1000000000 / (elapsed_ns != 0 ? elapsed_ns : 1);
-    }
     mode->end(request);
     if (!done && shell_interrupted(session)) {
         console_print("%s: stopped by Ctrl-C\n", state.command);
@@ -122,8 +180,8 @@ static bool rate_measure(struct shell_session *session, const struct bench_net_r
     return done;
 }
 
-bool bench_net_drop_rate(struct shell_session *session, const char *command, unsigned choice,
-                         uint64_t *packets_a_second)
+bool bench_net_drop_rates(struct shell_session *session, const char *command, unsigned choice,
+                          struct bench_net_rates *rates)
 {
     struct bench_net_request request = {.device = bench_net_memory_start(),
                                         .port = RATE_PORT,
@@ -135,7 +193,7 @@ bool bench_net_drop_rate(struct shell_session *session, const char *command, uns
         return false;
     }
     if (bench_net_entries_begin(command)) {
-        done = rate_measure(session, &request, choice, packets_a_second);
+        done = rates_measure(session, &request, choice, rates);
         done = bench_net_entries_end() && done;
     }
     bench_net_memory_stop(request.device);

@@ -29,10 +29,18 @@ uint32_t bench_net_entry_count(unsigned choice);
 bool bench_net_entries_begin(const char *command);
 bool bench_net_entries_end(void);
 
-/* Frames from memory that a program in the dispatcher drops in a second, with choice @choice and
- * the tree; everything is afterwards as before. */
-bool bench_net_drop_rate(struct shell_session *session, const char *command, unsigned choice,
-                         uint64_t *packets_a_second);
+/* Whether that can be begun: false, having said why, if the dispatcher has entries. */
+bool bench_net_entries_can_begin(const char *command);
+
+/* Frames from memory that a program drops in a second, through the fallback alone and through the
+ * tree of choice @choice: runs in turn, medians of each, median and range of what the tree gains in
+ * the two runs of a pair. Everything is afterwards as before. */
+struct bench_net_rates {
+    int64_t without, with; /* packets a second */
+    int64_t percent, percent_min, percent_max;
+};
+bool bench_net_drop_rates(struct shell_session *session, const char *command, unsigned choice,
+                          struct bench_net_rates *rates);
 
 /* Before the mode begins: brings in the others of @choice. */
 bool bench_net_entries_fill(unsigned choice);

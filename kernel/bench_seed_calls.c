@@ -58,6 +58,8 @@ static void row_print(struct table *table, const char *what, const char *unit,
     figure_print(table, "published_after", published[1]);
     figure_print(table, "measured_before", measured[0]);
     figure_print(table, "measured_after", measured[1]);
+    table_none(table, "after_min", 9);
+    table_none(table, "after_max", 9);
     table_end_row(table);
 }
 

@@ -28,43 +28,52 @@ static const struct published {
     {"packets a second, full, miss", "the same, more than without", BENCH_NET_FULL, 22400, -1},
 };
 
-static uint64_t measured[ARRAY_COUNT(published)]; /* packets a second */
+static struct bench_net_rates measured[ARRAY_COUNT(published)]; /* the first one is left out */
+
+bool bench_seed_dispatch_is_possible(void)
+{
+    return bench_net_entries_can_begin("bench seeds");
+}
 
 bool bench_seed_dispatch_measure(struct shell_session *session)
 {
-    for (size_t i = 0; i < ARRAY_COUNT(published); i++) {
-        if (!bench_net_drop_rate(session, "bench seeds", published[i].choice, &measured[i])) {
+    for (size_t i = 1; i < ARRAY_COUNT(published); i++) {
+        if (!bench_net_drop_rates(session, "bench seeds", published[i].choice, &measured[i])) {
             return false;
         }
     }
     return true;
 }
 
-static void row_print(struct table *table, const char *what, const char *unit,
-                      const int64_t figures[4])
+/* Begins a row, up to its measured figures. */
+static void row_begin(struct table *table, const char *what, const char *unit, uint64_t before,
+                      int64_t after)
 {
     table_row(table);
     table_number(table, "seed", 4, 3);
     table_text(table, "what", 44, what);
     table_text(table, "unit", 8, unit);
-    table_signed(table, "published_before", 0, figures[0]);
-    table_signed(table, "published_after", 0, figures[1]);
-    table_signed(table, "measured_before", 0, figures[2]);
-    table_signed(table, "measured_after", 0, figures[3]);
-    table_end_row(table);
+    table_number(table, "published_before", 0, before);
+    table_signed(table, "published_after", 0, after);
 }
 
 void bench_seed_dispatch_print_rows(struct table *table)
 {
     for (size_t i = 1; i < ARRAY_COUNT(published); i++) {
-        int64_t before = (int64_t)measured[0], after = (int64_t)measured[i];
+        const struct bench_net_rates *rates = &measured[i];
 
-        row_print(table, published[i].what, "kpps",
-                  (int64_t[]){(int64_t)published[0].kpps, (int64_t)published[i].kpps, before / 1000,
-                              after / 1000});
-        row_print(table, published[i].more, "percent",
-                  (int64_t[]){0, published[i].percent, 0,
-                              before != 0 ? (after - before) * 100 / before : 0});
+        row_begin(table, published[i].what, "kpps", published[0].kpps, (int64_t)published[i].kpps);
+        table_signed(table, "measured_before", 0, rates->without / 1000);
+        table_signed(table, "measured_after", 0, rates->with / 1000);
+        table_none(table, "after_min", 9);
+        table_none(table, "after_max", 9);
+        table_end_row(table);
+        row_begin(table, published[i].more, "percent", 0, published[i].percent);
+        table_signed(table, "measured_before", 0, 0);
+        table_signed(table, "measured_after", 0, rates->percent);
+        table_signed(table, "after_min", 9, rates->percent_min);
+        table_signed(table, "after_max", 9, rates->percent_max);
+        table_end_row(table);
     }
 }
 
@@ -115,6 +124,9 @@ static uint64_t listed_operand(const struct listed *row)
 static void instruction_print(struct table *table, const struct image_instruction *instruction,
                               uint64_t address, const struct listed *row)
 {
+    if (table == NULL) {
+        return;
+    }
     bool is_equal = row != NULL && address == LISTED_ADDRESS + row->offset &&
                     instruction->kind == row->kind && instruction->operand == listed_operand(row);
 
@@ -127,7 +139,8 @@ static void instruction_print(struct table *table, const struct image_instructio
     table_end_row(table);
 }
 
-/* Returns how many instructions are as listed, one after the other, and none more. */
+/* Prints them to @table, unless that is NULL. Returns how many instructions are as listed, one
+ * after the other, and none more. */
 static size_t listing_compare(const uint8_t *bytes, size_t length, struct table *table)
 {
     struct image_instruction instruction;
@@ -167,7 +180,7 @@ static void verdict_print(bool json, size_t equal, size_t length)
     table_end(&table);
 }
 
-void bench_seed_dispatch_print_listing(bool json)
+void bench_seed_dispatch_print_listing(bool json, bool with_listing)
 {
     static uint8_t bytes[DISPATCHER_HALF_BYTES];
     uint64_t targets[LISTED_COUNT];
@@ -191,9 +204,14 @@ void bench_seed_dispatch_print_listing(bool json)
         console_print("bench seeds: no image for the addresses of seed 3\n");
         return;
     }
-    table_begin(&table, "bench.seed.listing", json);
-    size_t equal = listing_compare(bytes, length, &table);
+    size_t equal;
 
-    table_end(&table);
+    if (with_listing) {
+        table_begin(&table, "bench.seed.listing", json);
+        equal = listing_compare(bytes, length, &table);
+        table_end(&table);
+    } else {
+        equal = listing_compare(bytes, length, NULL);
+    }
     verdict_print(json, equal, length);
 }

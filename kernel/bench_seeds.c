@@ -64,6 +64,8 @@ static void row_print(struct table *table, const struct seed_row *row)
     table_number(table, "published_after", 0, row->published_after);
     table_number(table, "measured_before", 0, row->measured_before);
     table_number(table, "measured_after", 0, row->measured_after);
+    table_none(table, "after_min", 9);
+    table_none(table, "after_max", 9);
     table_end_row(table);
 }
 
@@ -126,13 +128,15 @@ static bool flips_measure(struct shell_session *session, struct pair *four, stru
            pair_measure(session, 56, BENCH_LOAD_BUSY, many);
 }
 
-static void explanation_print(bool has_flips, const struct pair *many)
+static void explanation_print(bool has_flips, bool has_packets, const struct pair *many)
 {
-    console_print(
-        "Seed 2: before: a function that calls the target and returns; after: a static "
-        "call out of line.\n"
-        "Seed 3: before: through the retpoline alone; after: a dispatcher, the seed's tree.\n"
-        "Published from a card, measured from memory.\n");
+    console_print("Seed 2: before: a function that calls the target and returns; after: a static "
+                  "call out of line.\n");
+    if (has_packets) {
+        console_print("Seed 3: before: through the thunk alone; after: a dispatcher, the seed's "
+                      "tree. Published from a card, measured from memory, in pairs of runs: "
+                      "medians, and the least and largest percentage of a pair.\n");
+    }
     if (has_flips) {
         console_print(
             "Seed 5: before: int3, one site after the other; after: int3-batch. Published "
@@ -147,32 +151,36 @@ static void explanation_print(bool has_flips, const struct pair *many)
 enum command_result bench_seeds_run(struct shell_session *session, int argc, char **argv)
 {
     static struct pair four, many;
-    bool json = false;
-    bool has_flips = cpu_count() > 1;
-    const struct option options[] = {OPTION_JSON(&json)};
+    bool json = false, with_listing = false;
+    bool has_flips = cpu_count() > 1, has_packets;
+    const struct option options[] = {OPTION_FLAG("--listing", &with_listing), OPTION_JSON(&json)};
     if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 0)) {
         return COMMAND_USAGE;
     }
     if (!bench_is_untraced(argv[0])) {
         return COMMAND_FAILED;
     }
-    if (!bench_seed_calls_measure(session) || !bench_seed_dispatch_measure(session) ||
+    has_packets = bench_seed_dispatch_is_possible(); /* else it has said how: the others run */
+    if (!bench_seed_calls_measure(session) ||
+        (has_packets && !bench_seed_dispatch_measure(session)) ||
         (has_flips && !flips_measure(session, &four, &many))) {
         return COMMAND_FAILED;
     }
     struct table table;
     table_begin(&table, "bench.seed", json);
     bench_seed_calls_print_rows(&table);
-    bench_seed_dispatch_print_rows(&table);
+    if (has_packets) {
+        bench_seed_dispatch_print_rows(&table);
+    }
     if (has_flips) {
         ipis_print(&table, &four, &many);
         times_print(&table, &many);
     }
     table_end(&table);
     bench_seed_calls_print_text(json);
-    bench_seed_dispatch_print_listing(json);
+    bench_seed_dispatch_print_listing(json, with_listing);
     if (!json) {
-        explanation_print(has_flips, &many);
+        explanation_print(has_flips, has_packets, &many);
     }
     return COMMAND_OK;
 }

@@ -25,7 +25,7 @@ const struct bench benches[] = {
      "  bench net --memory [--packets N] [--mode LIST] [--mitigation LIST] [--entries LIST] [-j]",
      bench_net_run},
     {"grace", "grace [-n N] [-j]", bench_grace_run},
-    {"seeds", "seeds [-j]", bench_seeds_run},
+    {"seeds", "seeds [--listing] [-j]", bench_seeds_run},
     {NULL, NULL, NULL},
 };
 
@@ -79,11 +79,11 @@ const struct shell_command command_bench = {
     .name = "bench",
     .summary = "measure: calls, dispatchers, IPIs, pokes, the seeds' figures beside ours",
     .usage = "bench calls|dispatch|ipi|poke|lazy|grace|net|seeds [--calls N] [--entries LIST] "
-             "[--shape LIST] [--traffic LIST] [--sites LIST] [--protocol LIST] "
+             "[--shape LIST] [--traffic LIST] [--updates N] [--sites LIST] [--protocol LIST] "
              "[--load idle|busy] [--busy N] [--flips N] [--placement quadword|across] [--strict] "
              "[--unsafe] [--hold int3|tail|first] [--hold-ms N] [-n N] [--keep] [--mode LIST] "
              "[--seconds N] [--nic NAME] [--port P] [--wait S] [--mitigation LIST] [--memory] "
-             "[--packets N] [-j]",
+             "[--packets N] [--listing] [-j]",
     .example = "bench poke --sites 1,56,4096 --load busy --busy 1",
     .details =
         "calls: what one call costs in each form, the loop around it subtracted. ns: the median\n"
@@ -130,6 +130,8 @@ const struct shell_command command_bench = {
         "(100000) of them, as fast as they are done with: no host, exact with ACCEL=icount.\n"
         "--entries: drop, the program in a dispatcher with so many entries; 0: through the\n"
         "fallback alone; full: the same, behind 64 others; --shape: tree, if not given.\n"
+        "seeds: published figures beside measured ones. Seed 3: runs without and with dispatcher\n"
+        "take turns; after_min, after_max: of 7 pairs; --listing: the image for its addresses.\n"
         "Counts are exact; times compare only within one run, and with more busy CPUs (the\n"
         "patcher is one) than the host has cores they are the host's time slices: --busy 1 for\n"
         "two cores. With ACCEL=icount all CPUs take turns on one clock: stolen holds the turns of\n"

@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 #define TABLE_ROW_MAX    1536
-#define TABLE_HEADER_MAX 256
+#define TABLE_HEADER_MAX 384
 
 struct table_line {
     char *text;

@@ -7,6 +7,7 @@ witness.
 
 import json
 import re
+import time
 
 import pytest
 
@@ -77,6 +78,11 @@ def test_json_has_its_kind_and_fields(shell, command):
             if field.endswith("_ns") and field != "step_ns" and not (
                     value is None and field in MAY_BE_UNKNOWN):
                 assert isinstance(value, int) and value >= 0
+
+
+def test_the_widest_table_has_all_its_names(shell):
+    header, row = shell.run("bench net --memory --mode drop --packets 10", 60).splitlines()[:2]
+    assert header.split()[-1] == "doorbells" and len(header.split()) == len(row.split())
 
 
 def test_json_of_plan(shell):
@@ -229,7 +235,7 @@ def test_busy_rows_of_a_protocol_that_is_unsafe_here_are_left_out(shell):
 
 
 def test_bench_seeds_shows_published_beside_measured(shell):
-    text = shell.run("bench seeds -j", 120)  # and a log line: a dispatcher is full
+    text = shell.run("bench seeds --listing -j", 120)  # and a log line: a dispatcher is full
     rows = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
     (verdict,) = [row for row in rows if row["kind"] == "bench.seed.verdict"]
     assert (verdict["seed"], verdict["verdict"]) == (3, "equal")
@@ -240,6 +246,36 @@ def test_bench_seeds_shows_published_beside_measured(shell):
     assert any((row["published_before"], row["published_after"]) == (22700, 32100) and
                row["measured_after"] > 0 for row in rows if row["kind"] == "bench.seed")
     assert any(168 in row.values() and row.get("seed") == 5 for row in rows)
+    gains = [row for row in rows if row["kind"] == "bench.seed" and
+             row["seed"] == 3 and row["unit"] == "percent"]
+    assert len(gains) == 6
+    assert all(row["after_min"] <= row["measured_after"] <= row["after_max"] for row in gains)
+
+
+def test_a_dispatcher_in_use_keeps_only_seed_3_from_being_measured(shell):
+    shell.run("prog enter gen3")
+    try:
+        text = shell.run("bench seeds", 120)
+        assert "bench seeds: the dispatcher receive has 1 entries already" in text
+        assert "first: prog detach NIC; prog leave all" in text
+        assert "IPIs a flip" in text and "packets a second" not in text
+        assert "first: prog detach NIC" in shell.run("bench net --memory --entries 4")
+    finally:
+        shell.run("prog leave all")
+
+
+@pytest.mark.parametrize("option", ["--shape tree", "--traffic miss", "--calls 64"])
+def test_updates_refuse_what_is_about_calls(shell, option):
+    text = shell.run(f"bench dispatch --updates 1 {option}")
+    assert f"{option.split()[0]} does not go with --updates" in text
+    assert "--updates N" in shell.run("bench dispatch --nosuch")
+
+
+def test_ctrl_c_is_reported_once(shell):
+    shell.send("bench net --memory --packets 100000000 --entries 64 --shape auto\r")
+    time.sleep(1)
+    shell.send("\x03")
+    assert shell.wait_prompt().count("stopped by Ctrl-C") == 1
 
 
 @pytest.mark.parametrize("protocol, flips, rounds", [
