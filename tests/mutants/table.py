@@ -428,9 +428,10 @@ MUTANTS = [
     Mutant("traffic-that-changed-not-seen", "patching/dispatcher_choice.c",
            "bool is_alarm = choice->is_settled && is_unusual(choice, epoch);",
            "bool is_alarm = choice->is_settled && is_unusual(choice, epoch) && false;",
-           "dispatcher_auto", "other_traffic_is_learned"),
+           "dispatcher_auto", "other_traffic_is_learned", seconds=90),
     Mutant("off-leaves-the-sampler-on", "patching/dispatcher_auto.c",
-           ".shape = is_trial ? choice->before : dispatcher->shape,",
-           ".shape = is_trial ? choice->before : dispatcher->shape, .is_sampled = true,",
+           "form = {.shape = dispatcher->shape, .generation = UINT64_MAX};",
+           "form = {\n        .shape = dispatcher->shape, .is_sampled = true, .generation = "
+           "UINT64_MAX};",
            "dispatcher_auto", "off_stops_a_trial"),
 ]
