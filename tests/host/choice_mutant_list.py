@@ -52,8 +52,8 @@ MUTANTS = [
            "rest(choice, choice->wish.shape);",
            CHOICE, "programs_that_change_during_a_trial_end_it"),
     Mutant("re-trials as often as ever", "dispatcher_choice.c",
-           "        choice->retry_interval_ns = least(choice->retry_interval_ns * 2, INTERVAL_MOST);"
-           "\n        if (choice->reason",
+           "        choice->retry_interval_ns = least(choice->retry_interval_ns * 2, "
+           "INTERVAL_MOST);\n        if (choice->reason",
            "        choice->retry_interval_ns = INTERVAL_LEAST;\n        if (choice->reason",
            CHOICE, "steady_traffic_is_left_in_peace"),
     Mutant("silence taken for cheap calls", "dispatcher_choice.c",
@@ -72,7 +72,8 @@ MUTANTS = [
            "if (!misses && epoch->cost != 0) {", "if (!misses) {",
            CHOICE, "calls_that_cannot_be_timed_change_nothing"),
     Mutant("alarms as often as ever", "dispatcher_choice.c",
-           "            choice->watch_interval_ns = least(choice->watch_interval_ns * 2, INTERVAL_MOST);\n",
+           "            choice->watch_interval_ns = least(choice->watch_interval_ns * 2, "
+           "INTERVAL_MOST);\n",
            "", CHOICE, "fickle_costs_make_trials_rare"),
     Mutant("break forgotten", "trial.c", "? TRIAL_BREAK : 0;", "? 0 : 0;",
            "test_trial", "breaks_are_no_gaps"),
@@ -127,7 +128,8 @@ MUTANTS = [
            "if (false) {", TRIAL, "strange_clocks_do_no_harm"),
     Mutant("seam of the ring taken for a gap", "trial.c",
            "if (after < before) {\n        return NO_GAP;",
-           "if (after < before) {\n        return 0;", TRIAL, "last_calls_are_kept_and_their_cost_known"),
+           "if (after < before) {\n        return 0;",
+           TRIAL, "last_calls_are_kept_and_their_cost_known"),
     Mutant("ring too small", "trial.c", "[call % TRIAL_SAMPLES]", "[call & 15]",
            TRIAL, "full_buffer_stays_as_it_is"),
     Mutant("time noted at the wrong calls", "trial.c", "call % TRIAL_STRIDE == 0",

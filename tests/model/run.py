@@ -140,8 +140,8 @@ def count_places(text):
 
 
 def marks_not_reached(configuration, folder, output):
-    """The marks of the table that no process has reached. An inline is expanded at each place of use:
-    a mark is reached if one of its expansions is."""
+    """The marks of the table that no process has reached. An inline is expanded at each place of
+    use: a mark is reached if one of its expansions is."""
     listed = count_places(command(["./pan", "-d"], folder, BUILD_SECONDS, statuses=(0, 1)))
     unreached = count_places(output)
     lines = collections.defaultdict(list)

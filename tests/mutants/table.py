@@ -416,19 +416,19 @@ MUTANTS = [
            "    choice->wish.is_sampled = false;\n", "",
            "dispatcher_auto", "choice_converges_and_leaves_a_direct_call"),
     Mutant("always-none", "patching/dispatcher_choice.c",
-           "enum dispatcher_shape after = dispatcher_verdict_shape(&trial);",
-           "enum dispatcher_shape after =\n"
-           "        trial.candidates != 0 ? DISPATCHER_NONE : dispatcher_verdict_shape(&trial);",
+           "settle(choice, dispatcher_verdict_shape(&trial), now_ns);",
+           "settle(choice, trial.candidates != 0 ? DISPATCHER_NONE\n"
+           "           : dispatcher_verdict_shape(&trial), now_ns);",
            "dispatcher_auto", "fallback_is_left_where_it_is_dear"),
     Mutant("always-the-first-shape", "patching/dispatcher_choice.c",
-           "enum dispatcher_shape after = dispatcher_verdict_shape(&trial);",
-           "enum dispatcher_shape after =\n"
-           "        trial.candidates != 0 ? DISPATCHER_TREE : dispatcher_verdict_shape(&trial);",
+           "settle(choice, dispatcher_verdict_shape(&trial), now_ns);",
+           "settle(choice, trial.candidates != 0 ? DISPATCHER_TREE\n"
+           "           : dispatcher_verdict_shape(&trial), now_ns);",
            "dispatcher_auto", "fallback_is_taken_where_jumps_are_dear"),
     Mutant("traffic-that-changed-not-seen", "patching/dispatcher_choice.c",
            "bool is_alarm = choice->is_settled && is_unusual(choice, epoch);",
            "bool is_alarm = choice->is_settled && is_unusual(choice, epoch) && false;",
-           "dispatcher_auto", "other_traffic_is_learned", seconds=90),
+           "dispatcher_auto", "other_traffic_is_learned", may_die=True, seconds=30),
     Mutant("off-leaves-the-sampler-on", "patching/dispatcher_auto.c",
            "form = {.shape = dispatcher->shape, .generation = UINT64_MAX};",
            "form = {\n        .shape = dispatcher->shape, .is_sampled = true, .generation = "

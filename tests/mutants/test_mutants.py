@@ -16,6 +16,7 @@ MUTANT = Mutant("m", "a.c", "sync();", "", "suite", "case")
 BEGUN = "livetext> test suite case\nKTAP version 1\n1..1\n    # Subtest: suite\n    1..2\n"
 FAILED = BEGUN + "    # case: expected 1 == 2 (a.c:1)\n"
 PASSES = BEGUN + "    ok 1 case\n"
+ENDS = PASSES + "    ok 2 suite_leaves_machine_as_found\nok 1 suite\n# tests ended\n"
 
 
 def test_mutation_needs_exactly_one_place():
@@ -29,25 +30,28 @@ def test_mutation_needs_exactly_one_place():
 
 @pytest.mark.parametrize("output, may_die, noticed", [
     (FAILED, False, True), (FAILED, True, True), (FAILED + "\npanic: oops\n", False, True),
-    (BEGUN + "    not ok 1 case\n", False, True), (PASSES, False, False), (PASSES, True, False),
-    (PASSES + "    # case: expected too late\n", True, False),
+    (BEGUN + "    not ok 1 case\n", False, True), (PASSES, False, False), (ENDS, True, False),
+    (PASSES + "panic: behind it\n", True, True), (PASSES + "panic: behind it\n", False, False),
+    (PASSES + "    # case: expected too late\n", False, False),
     (BEGUN + "panic: oops\n", False, False), (BEGUN + "panic: oops\n", True, True),
     (BEGUN, True, True), (BEGUN, False, False), ("panic: at boot\n", True, True),
     ("panic: at boot\n", False, False), ("", True, False), ("livetext> \n", True, False),
     (FAILED.replace("case:", "other:"), False, False),
     (FAILED.replace("case:", "cases:"), False, False),
-    (BEGUN + "    ok 1 case # SKIP one CPU\n", True, False),
+    (ENDS.replace("ok 1 case", "ok 1 case # SKIP one CPU"), True, False),
+    (BEGUN + "    ok 1 case # SKIP one CPU\n", False, False),
 ])
 def test_only_the_declared_failure_counts(output, may_die, noticed):
     fault = run.judge(MUTANT._replace(may_die=may_die), output)
     assert (fault is None) == noticed
 
 
-@pytest.mark.parametrize("output, noticed", [(FAILED, True), (PASSES, False)])
+@pytest.mark.parametrize("output, noticed", [(FAILED, True), (ENDS, False)])
 def test_output_cut_at_its_sign_says_the_same(output, noticed):
     sent = output.replace("\n", "\r\n") + "more\r\n"
-    cut = sent[:re.search(run.signs(MUTANT), sent, re.M).end()]
-    assert (run.judge(MUTANT._replace(may_die=True), run.plain(cut)) is None) == noticed
+    mutant = MUTANT._replace(may_die=True)
+    cut = sent[:re.search(run.signs(mutant), sent, re.M).end()]
+    assert (run.judge(mutant, run.plain(cut)) is None) == noticed
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
