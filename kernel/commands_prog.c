@@ -475,9 +475,10 @@ const struct shell_command command_prog = {
         "queue, with the frames by verdict since boot. counts: what the program count has seen,\n"
         "by protocol and, for UDP and TCP, the 16 ports of a queue it met most; port -: all\n"
         "others. attach: to a queue or all, in place of what is there. gen0 to gen63 are\n"
-        "generated when they are asked for: they drop UDP to port 9000 + number. enter, leave: a reference by hand, which fills the dispatcher\n"
-        "without a queue. unload: removes generated code that nobody uses. entries: of the\n"
-        "dispatcher then; time: of the whole change, grace period included.",
+        "generated when they are asked for: they drop UDP to port 9000 + number. enter, leave: a\n"
+        "reference by hand, which fills the dispatcher without a queue. unload: removes\n"
+        "generated code that nobody uses. entries: of the dispatcher then; time: of the whole\n"
+        "change, grace period included.",
     .run = prog_run,
     .complete = prog_complete,
 };
