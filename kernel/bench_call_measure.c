@@ -3,14 +3,12 @@
  * setting are timed in turn, block by block, the loop without a call among them; a setting is left
  * as it was entered, whatever happens meanwhile. Called by: bench_calls.c, bench_seed_calls.c. */
 #include "arch/clock.h"
-#include "arch/instructions.h"
 #include "kernel/bench_calls.h"
 #include "kernel/console.h"
 #include "kernel/patch_error_text.h"
 #include "kernel/patch_worker.h"
 #include "kernel/trace_rings.h"
 #include "patching/function_trace.h"
-#include "patching/heap_sort.h"
 #include "patching/indirect_thunk.h"
 #include "patching/trace_ring.h"
 
@@ -40,20 +38,6 @@ static uint64_t block_calls(enum call_form_id id)
     return id == CALL_FORM_LAZY_FIRST ? 1 : CALL_BLOCK;
 }
 
-/* Not inlined: the same instructions between the two looks for every form. */
-static __attribute__((noinline)) uint64_t block_run(call_loop *loop, uint64_t calls)
-{
-    uint64_t flags = interrupts_save();
-    uint64_t start = read_tsc();
-
-    loop(calls);
-
-    uint64_t end = read_tsc();
-
-    interrupts_restore(flags);
-    return end - start;
-}
-
 /* Times the forms from @first up to @end. A round without samples comes first: caches, and an
  * emulator's translations. Returns the number of samples; 0: it could not be done. */
 static uint32_t forms_time(struct shell_session *session, const struct call_request *request,
@@ -67,9 +51,9 @@ static uint32_t forms_time(struct shell_session *session, const struct call_requ
         if (first == CALL_FORM_LAZY_FIRST && !call_lazy_forget()) {
             return 0;
         }
-        empty_ticks[blocks - 1] = block_run(call_loop_nothing, block_calls(first));
+        empty_ticks[blocks - 1] = bench_block_run(call_loop_nothing, block_calls(first));
         for (enum call_form_id id = first; id < end; id++) {
-            ticks[id][blocks - 1] = block_run(call_forms[id].loop, block_calls(id));
+            ticks[id][blocks - 1] = bench_block_run(call_forms[id].loop, block_calls(id));
         }
         if (shell_interrupted(session)) {
             console_print("%s: stopped by Ctrl-C\n", request->command);
@@ -82,31 +66,12 @@ static uint32_t forms_time(struct shell_session *session, const struct call_requ
     return blocks;
 }
 
-static bool is_less(const void *left, const void *right)
-{
-    return *(const uint64_t *)left < *(const uint64_t *)right;
-}
-
-static int64_t ps_a_call(uint64_t block_ticks, uint64_t calls)
-{
-    return (int64_t)(clock_ticks_to_ns(block_ticks * 1000) / calls);
-}
-
 /* Sorts the samples of form @id, those of the empty loop being sorted, and adds them up. */
 static void form_sum_up(enum call_form_id id, uint32_t blocks, struct call_result *result)
 {
-    const uint64_t *sorted = ticks[id];
-    uint64_t calls = block_calls(id);
-    uint32_t middle = (blocks - 1) / 2;
-    int64_t loop_ps = ps_a_call(empty_ticks[middle], calls);
-
-    heap_sort(ticks[id], blocks, sizeof(ticks[id][0]), is_less);
+    bench_blocks_sort(ticks[id], blocks);
     result->mitigation = call_forms[id].mitigation;
-    result->calls = blocks * calls;
-    result->min_ps = ps_a_call(sorted[0], calls) - loop_ps;
-    result->p50_ps = ps_a_call(sorted[middle], calls) - loop_ps;
-    result->p99_ps = ps_a_call(sorted[(blocks * 99 + 99) / 100 - 1], calls) - loop_ps;
-    result->max_ps = ps_a_call(sorted[blocks - 1], calls) - loop_ps;
+    result->times = bench_blocks_sum_up(ticks[id], empty_ticks, blocks, block_calls(id));
 }
 
 static struct call_counts loop_count(enum call_form_id id)
@@ -130,7 +95,7 @@ static bool forms_measure(struct shell_session *session, const struct call_reque
     if (blocks == 0) {
         return false;
     }
-    heap_sort(empty_ticks, blocks, sizeof(empty_ticks[0]), is_less);
+    bench_blocks_sort(empty_ticks, blocks);
     for (enum call_form_id id = first; id < end; id++) {
         form_sum_up(id, blocks, &results[id]);
         results[id].counts = loop_count(id);

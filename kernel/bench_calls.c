@@ -35,12 +35,8 @@ static void result_print(struct table *table, const struct call_form *form,
     count_print(table, "instructions", counts->is_known, counts->instructions);
     count_print(table, "bytes", counts->is_known, counts->bytes);
     count_print(table, "branches", counts->is_known, counts->branches);
-    table_thousandths(table, "ns", 9, result->p50_ps);
-    table_number(table, "n", 7, result->calls);
-    table_thousandths(table, "min_ns", 9, result->min_ps);
-    table_thousandths(table, "p50_ns", 9, result->p50_ps);
-    table_thousandths(table, "p99_ns", 9, result->p99_ps);
-    table_thousandths(table, "max_ns", 9, result->max_ps);
+    table_thousandths(table, "ns", 9, result->times.p50_ps);
+    bench_times_print(table, &result->times);
     table_end_row(table);
 }
 

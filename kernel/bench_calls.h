@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernel/bench_blocks.h"
 #include "kernel/bench_call_loops.h"
 #include "kernel/shell.h"
 
@@ -50,12 +51,10 @@ struct call_counts {
     uint64_t branches; /* taken or not: call, ret, jmp, jcc */
 };
 
-/* One form. Times are picoseconds a call, less the median of the loop without a call: they may be
- * negative where there is little to measure. */
+/* One form. */
 struct call_result {
     const char *mitigation; /* of the thunk that is passed; NULL: none is */
-    uint64_t calls;
-    int64_t min_ps, p50_ps, p99_ps, max_ps; /* of blocks of calls */
+    struct bench_times times;
     struct call_counts counts;
 };
 

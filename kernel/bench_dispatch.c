@@ -56,13 +56,9 @@ static void row_print(struct table *table, const struct row *row,
     } else {
         table_none(table, "instructions", 0);
     }
-    table_thousandths(table, "ns", 9, result->p50_ps);
-    table_thousandths(table, "thunk_ns", 9, thunk->p50_ps);
-    table_number(table, "n", 7, result->calls);
-    table_thousandths(table, "min_ns", 9, result->min_ps);
-    table_thousandths(table, "p50_ns", 9, result->p50_ps);
-    table_thousandths(table, "p99_ns", 9, result->p99_ps);
-    table_thousandths(table, "max_ns", 9, result->max_ps);
+    table_thousandths(table, "ns", 9, result->times.p50_ps);
+    table_thousandths(table, "thunk_ns", 9, thunk->times.p50_ps);
+    bench_times_print(table, &result->times);
     table_end_row(table);
 }
 

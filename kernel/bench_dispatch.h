@@ -5,6 +5,7 @@
  * bench_dispatch.c. */
 #pragma once
 
+#include "kernel/bench_blocks.h"
 #include "kernel/bench_dispatch_loops.h"
 #include "kernel/shell.h"
 #include "kernel/table.h"
@@ -21,10 +22,9 @@ enum dispatch_way {
     DISPATCH_WAY_COUNT
 };
 
-/* One way, times in picoseconds a call, less the median of the loop alone: may be negative. */
+/* One way. */
 struct dispatch_result {
-    uint64_t calls;
-    int64_t min_ps, p50_ps, p99_ps, max_ps; /* of blocks */
+    struct bench_times times;
     bool is_counted;     /* false: a step was lost, or an instruction not known */
     int64_t thousandths; /* instructions a call, on average over the sequence, times 1000 */
 };

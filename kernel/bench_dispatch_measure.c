@@ -3,12 +3,10 @@
  * ways of a row are timed in turn, block by block, the loop alone among them; what is counted was
  * executed. Called by: bench_dispatch.c. */
 #include "arch/clock.h"
-#include "arch/instructions.h"
 #include "kernel/bench_calls.h"
 #include "kernel/bench_dispatch.h"
 #include "kernel/console.h"
 #include "kernel/grace_period.h"
-#include "patching/heap_sort.h"
 #include "patching/platform.h"
 #include "patching/transaction.h"
 
@@ -28,20 +26,6 @@ static bool is_in(unsigned ways, enum dispatch_way way)
     return way == DISPATCH_WAY_NOTHING || (ways & 1u << way) != 0;
 }
 
-/* Not inlined: the same instructions between the two looks for every way. */
-static __attribute__((noinline)) uint64_t block_run(dispatch_loop *loop)
-{
-    uint64_t flags = interrupts_save();
-    uint64_t start = read_tsc();
-
-    loop(DISPATCH_BLOCK);
-
-    uint64_t end = read_tsc();
-
-    interrupts_restore(flags);
-    return end - start;
-}
-
 /* A round without samples comes first: caches, and an emulator's translations. Returns the number
  * of samples; 0: Ctrl-C. */
 static uint32_t ways_time(struct shell_session *session, const struct dispatch_request *request,
@@ -54,7 +38,7 @@ static uint32_t ways_time(struct shell_session *session, const struct dispatch_r
         blocks = round == 0 ? 1 : round;
         for (enum dispatch_way way = 0; way < DISPATCH_WAY_COUNT; way++) {
             if (is_in(ways, way)) {
-                ticks[way][blocks - 1] = block_run(loops[way]);
+                ticks[way][blocks - 1] = bench_block_run(loops[way], DISPATCH_BLOCK);
             }
         }
         thread_checkpoint();
@@ -69,31 +53,12 @@ static uint32_t ways_time(struct shell_session *session, const struct dispatch_r
     return blocks;
 }
 
-static bool is_less(const void *left, const void *right)
-{
-    return *(const uint64_t *)left < *(const uint64_t *)right;
-}
-
-static int64_t ps_a_call(uint64_t block_ticks)
-{
-    return (int64_t)(clock_ticks_to_ns(block_ticks * 1000) / DISPATCH_BLOCK);
-}
-
 /* Sorts the samples of @way, those of the loop alone being sorted, and adds them up. */
 static void way_sum_up(enum dispatch_way way, uint32_t blocks, struct dispatch_result *result)
 {
-    const uint64_t *sorted = ticks[way];
-    uint32_t middle = (blocks - 1) / 2;
-
-    heap_sort(ticks[way], blocks, sizeof(ticks[way][0]), is_less);
-
-    int64_t loop_ps = ps_a_call(ticks[DISPATCH_WAY_NOTHING][middle]);
-
-    result->calls = (uint64_t)blocks * DISPATCH_BLOCK;
-    result->min_ps = ps_a_call(sorted[0]) - loop_ps;
-    result->p50_ps = ps_a_call(sorted[middle]) - loop_ps;
-    result->p99_ps = ps_a_call(sorted[(blocks * 99 + 99) / 100 - 1]) - loop_ps;
-    result->max_ps = ps_a_call(sorted[blocks - 1]) - loop_ps;
+    bench_blocks_sort(ticks[way], blocks);
+    result->times =
+        bench_blocks_sum_up(ticks[way], ticks[DISPATCH_WAY_NOTHING], blocks, DISPATCH_BLOCK);
 }
 
 /* What one pass through @loop executes, the next two being of the same target: what lies before and

@@ -84,7 +84,7 @@ static struct figure instructions_more(enum call_form_id id)
 
 static struct figure ps_more(enum call_form_id id)
 {
-    return (struct figure){true, results[id].p50_ps - results[CALL_FORM_DIRECT].p50_ps};
+    return (struct figure){true, results[id].times.p50_ps - results[CALL_FORM_DIRECT].times.p50_ps};
 }
 
 void bench_seed_calls_print_rows(struct table *table)
