@@ -10,8 +10,9 @@
 #define SECOND_NS      1000000000ull
 #define INTERVAL_LEAST SECOND_NS
 #define INTERVAL_MOST  (64 * SECOND_NS)
-#define WATCH_CALM     (4 * SECOND_NS) /* between looks that find nothing */
-#define MISSES_RARE    16              /* one call in so many is a hit: as good as none */
+#define WATCH_CALM     (4 * SECOND_NS)  /* between looks that find nothing */
+#define SETTLING       (SECOND_NS / 10) /* entries are left alone for so long before a trial */
+#define MISSES_RARE    16               /* one call in so many is a hit: as good as none */
 
 static uint64_t least(uint64_t a, uint64_t b)
 {
@@ -97,7 +98,7 @@ static void entries_changed(struct dispatcher_choice *choice,
     choice->is_reordered = false;
     intervals_reset(choice);
     rest(choice, is_resting ? choice->wish.shape : choice->before);
-    choice->next_ns = situation->now_ns;
+    choice->next_ns = situation->now_ns + SETTLING;
 }
 
 /* The time has come for something. */

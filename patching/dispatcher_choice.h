@@ -21,11 +21,11 @@
  * any other shape. Where calls never come one after the other (trial_break()) they cannot be timed,
  * and the shape stays.
  *
- * When: at once if entries came or went, or if the watch sees other traffic (dispatcher_census.h)
- * or another cost (by 1/4) twice in a row; else after 1 s, doubled up to 64 s with each trial of
- * the same entries. The watch looks after 1 s, then 2, then every 4; less often, up to every 64 s,
- * while each look ends in an alarm. So a dispatcher at rest takes two patches in 4 s, and none if
- * nobody calls it: then a sampler waits.
+ * When: 100 ms after entries came or went, so that updates in a row do not wait for trials; at once
+ * if the watch sees other traffic (dispatcher_census.h) or another cost (by 1/4) twice in a row;
+ * else after 1 s, doubled up to 64 s with each trial of the same entries. The watch looks after 1
+ * s, then 2, then every 4; less often, up to every 64 s, while each look ends in an alarm. So a
+ * dispatcher at rest takes two patches in 4 s, and none if nobody calls it: then a sampler waits.
  *
  * Invariants: a shape is left only for one that was better in the same trial; one epoch, one patch
  * at most; same input, same answers. Callers: dispatcher_auto.c, tests/host, tests/silicon. */

@@ -245,7 +245,7 @@ static void another_cost_is_another_traffic(void **state)
     expect_best(&world);
 }
 
-static void changed_programs_are_tried_at_once(void **state)
+static void changed_programs_are_tried_soon(void **state)
 {
     struct world world = world_make(&traffic_constant_first, 3);
 
@@ -260,6 +260,22 @@ static void changed_programs_are_tried_at_once(void **state)
 }
 
 /* In the middle of each trial the entries change: what was chosen stays, until one is let end. */
+/* Updates share the change lock, and the halves, with trials. */
+static void updates_in_a_row_meet_no_trial(void **state)
+{
+    struct world world = world_make(&traffic_random_4, 6);
+
+    (void)state;
+    for (unsigned update = 0; update < 100; update++) {
+        world.situation.generation++;
+        world_run(&world, SECOND / 20);
+    }
+    assert_int_equal(world.patches, 0);
+    world_run(&world, SECOND);
+    assert_true(world.choice.decided > 0);
+    expect_best(&world);
+}
+
 static void programs_that_change_during_a_trial_end_it(void **state)
 {
     struct world world = world_make(&traffic_random_4, 5);
@@ -453,7 +469,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(shape_that_became_worse_than_none_is_left),
     cmocka_unit_test(learns_anew_after_a_phase_change),
     cmocka_unit_test(another_cost_is_another_traffic),
-    cmocka_unit_test(changed_programs_are_tried_at_once),
+    cmocka_unit_test(changed_programs_are_tried_soon),
+    cmocka_unit_test(updates_in_a_row_meet_no_trial),
     cmocka_unit_test(programs_that_change_during_a_trial_end_it),
     cmocka_unit_test(budget_holds_whatever_happens),
     cmocka_unit_test(budget_is_not_saved_up),
