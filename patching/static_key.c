@@ -55,7 +55,7 @@ uint32_t static_key_count(const struct static_key *key)
 /* One user more if the text is enabled already; else PATCH_ERR_NOT_ENABLED. */
 static enum patch_status add_user(struct static_key *key)
 {
-    int32_t count = count_get(key);
+    int32_t count = key->owner == NULL ? count_get(key) : 0;
 
     while (count > 0) {
         if (count == INT32_MAX) {
@@ -171,6 +171,12 @@ static enum patch_status lock_keys(void)
     return static_key_is_ready() ? patch_lock_take() : PATCH_ERR_NOT_INITIALIZED;
 }
 
+/* The same for somebody who may not be the owner. */
+static enum patch_status lock_key(const struct static_key *key)
+{
+    return key->owner == NULL ? lock_keys() : PATCH_ERR_OWNED;
+}
+
 static enum patch_status change_locked(struct static_key *key, bool enable, uint64_t caller)
 {
     struct patch_change change = static_key_change_to(key, enable);
@@ -180,7 +186,7 @@ static enum patch_status change_locked(struct static_key *key, bool enable, uint
 
 static enum patch_status change(struct static_key *key, bool enable, uint64_t caller)
 {
-    enum patch_status status = lock_keys();
+    enum patch_status status = lock_key(key);
 
     if (status == PATCH_OK) {
         status = change_locked(key, enable, caller);
@@ -208,7 +214,7 @@ __attribute__((noinline)) enum patch_status static_key_increment(struct static_k
     if (status != PATCH_ERR_NOT_ENABLED) {
         return status;
     }
-    status = lock_keys();
+    status = lock_key(key);
     if (status != PATCH_OK) {
         return status;
     }
@@ -228,7 +234,7 @@ __attribute__((noinline)) enum patch_status static_key_decrement(struct static_k
     if (drop_user(key)) {
         return PATCH_OK;
     }
-    status = lock_keys();
+    status = lock_key(key);
     if (status != PATCH_OK) {
         return status;
     }

@@ -53,6 +53,7 @@ enum static_key_transition {
 struct static_key {
     /* constant: */
     const char *name;
+    const char *owner; /* NULL: anybody may flip it; else who alone does, in words */
     bool initial;
     /* atomic; 0 to -1 to 1 and 1 to 0 under the patch lock, else by compare-and-swap: */
     int32_t count;
@@ -64,14 +65,21 @@ struct static_key {
     enum static_key_transition transition;
 };
 
-#define DEFINE_STATIC_KEY(key_name, state)                                                         \
-    struct static_key key_name = {.name = #key_name, .initial = (state), .count = (state)};        \
+#define DEFINE_STATIC_KEY(key_name, state, ...)                                                    \
+    struct static_key key_name = {                                                                 \
+        .name = #key_name, .initial = (state), .count = (state), ##__VA_ARGS__};                   \
     static struct static_key *const key_name##_registered                                          \
         __attribute__((used, section("static_keys"))) = &key_name
 
 #define DEFINE_STATIC_KEY_TRUE(key_name)  DEFINE_STATIC_KEY(key_name, true)
 #define DEFINE_STATIC_KEY_FALSE(key_name) DEFINE_STATIC_KEY(key_name, false)
-#define DECLARE_STATIC_KEY(key_name)      extern struct static_key key_name
+
+/* Off, and flipped by transactions of its owner alone: the functions below refuse it
+ * (PATCH_ERR_OWNED). */
+#define DEFINE_STATIC_KEY_OWNED(key_name, owner_text)                                              \
+    DEFINE_STATIC_KEY(key_name, false, .owner = (owner_text))
+
+#define DECLARE_STATIC_KEY(key_name) extern struct static_key key_name
 
 #define STATIC_KEY_LIKELY 1u /* bit 0 of static_key_site.key */
 
@@ -125,6 +133,7 @@ PATCH_MUST_CHECK enum patch_status static_key_initialize(struct patch_error *err
  *   disable    off, if it has exactly one user; PATCH_ERR_IN_USE with more, 0 rounds if it is off
  *   increment  one more user; the first one enables
  *   decrement  one user less; the last one disables; PATCH_ERR_NOT_ENABLED at 0
+ * All refuse a key with an owner: PATCH_ERR_OWNED.
  * Context: platform_may_patch(); patch lock not held. Increments and decrements that change no text
  * neither lock nor wait.
  * Ordering: on PATCH_OK every CPU executes the branches as the new count demands.

@@ -32,6 +32,8 @@ const char *patch_status_text(enum patch_status status)
         [PATCH_ERR_NO_SLOT] = "the dispatcher is full; the program runs through its fallback",
         [PATCH_ERR_NO_ENTRY] = "not in the dispatcher",
         [PATCH_ERR_STILL_INSIDE] = "done, but a thread may still be in what was removed",
+        [PATCH_ERR_OWNED] = "the key is part of something else, which alone flips it",
+        [PATCH_ERR_TARGETS] = "a target stands there twice, or there are more than slots",
         [PATCH_ERR_NOT_LEFT] = "a thread does not leave the code that is to go away",
     };
 

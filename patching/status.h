@@ -39,6 +39,8 @@ enum patch_status {
     PATCH_ERR_NO_ENTRY,        /* what is to be removed is not there */
     PATCH_ERR_NOT_LEFT,        /* a thread did not leave code that is to go away */
     PATCH_ERR_STILL_INSIDE,    /* done, but a thread may still be in what was removed */
+    PATCH_ERR_OWNED,           /* the key is part of something else, which flips it */
+    PATCH_ERR_TARGETS, /* a target of a dynamic call stands there twice, or is beyond its slots */
     PATCH_STATUS_COUNT
 };
 

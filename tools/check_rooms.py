@@ -69,7 +69,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 # Bounds of the sections that patching/ itself fills; the linker script defines them.
 SECTION_BOUNDS = re.compile(
     r"^(static_(keys|key_sites|calls|call_choices)|call_sites|lazy_calls|function_entries|"
-    r"dispatchers)"
+    r"dispatchers|dynamic_(calls|call_sites))"
     r"_(start|end)$")
 
 
