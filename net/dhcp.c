@@ -151,17 +151,17 @@ static void gateway_wish_check(const struct net_device *device)
     }
 }
 
-/* 0: the server names none, and the one before stays. */
-static void router_take(struct net_device *device, uint32_t router)
+/* @gateway_before: what was used before this lease. A server that names no router leaves the one
+ * before. */
+static void router_log(const struct net_device *device, uint32_t router, uint32_t gateway_before)
 {
-    uint32_t before = net_config_gateway();
     char text[IPV4_TEXT_BYTES];
 
     ipv4_format(router, text);
-    if (router != 0 && !net_config_set_router(device, router)) {
+    if (router != 0 && device->ipv4_router != router) {
         log_warning("%s: DHCP names the gateway %s, which is no other host in its net: ignored",
                     device->name, text);
-    } else if (net_config_gateway() != before) {
+    } else if (router != 0 && router == net_config_gateway() && router != gateway_before) {
         log_info("%s: gateway %s by DHCP", device->name, text);
     }
 }
@@ -170,24 +170,27 @@ static void address_take(struct dhcp_port *port, uint64_t now_ns)
 {
     struct net_device *device = port->device;
     const struct dhcp_answer *lease = &port->client.lease;
+    bool is_renewal = device->ipv4_address == lease->address && device->ipv4_mask == lease->mask;
+    uint32_t gateway_before = net_config_gateway();
     char address[IPV4_TEXT_BYTES], server[IPV4_TEXT_BYTES];
 
     ipv4_format(lease->address, address);
     ipv4_format(lease->server, server);
     port->is_given_up_on = false;
-    if (device->ipv4_address == lease->address && device->ipv4_mask == lease->mask) {
-        log_debug("%s: lease of %s renewed for %u s", device->name, address, lease->lease_s);
-    } else if (net_config_set_address(device, lease->address, lease->mask, NET_CONFIG_DHCP)) {
-        log_info("%s: %s/%u by DHCP from %s for %u s", device->name, address,
-                 net_address_prefix(lease->mask), server, lease->lease_s);
-        gateway_wish_check(device);
-    } else {
+    if (!net_config_set_lease(device, lease->address, lease->mask, lease->router)) {
         log_warning("%s: DHCP server %s offers %s, which another device has: refused", device->name,
                     server, address);
         client_refuse(port, now_ns);
         return;
     }
-    router_take(device, lease->router);
+    if (is_renewal) {
+        log_debug("%s: lease of %s renewed for %u s", device->name, address, lease->lease_s);
+    } else {
+        log_info("%s: %s/%u by DHCP from %s for %u s", device->name, address,
+                 net_address_prefix(lease->mask), server, lease->lease_s);
+        gateway_wish_check(device);
+    }
+    router_log(device, lease->router, gateway_before);
 }
 
 static void address_drop(struct dhcp_port *port)

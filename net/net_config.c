@@ -104,20 +104,6 @@ const char *net_config_gateway_fault(uint32_t *address)
     return fault;
 }
 
-bool net_config_set_router(struct net_device *device, uint32_t address)
-{
-    bool is_good;
-
-    mutex_lock(&config_mutex);
-    is_good = is_on_net_of(device, address) && gateway_fault(address) == NULL;
-    if (is_good) {
-        device->ipv4_router = address;
-        gateway_choose_locked();
-    }
-    mutex_unlock(&config_mutex);
-    return is_good;
-}
-
 /* While the mask changes there is no address: a reader that has seen one reads a mask that is not
  * older. */
 static void address_publish(struct net_device *device, uint32_t address, uint32_t mask)
@@ -142,24 +128,51 @@ static void tell_neighbours(struct net_device *device)
     }
 }
 
+/* Forgets the router; the caller chooses the gateway anew. */
+static bool address_set_locked(struct net_device *device, uint32_t address, uint32_t mask,
+                               enum net_config_source source)
+{
+    struct net_device *owner = net_config_owner(address);
+
+    if (address != 0 &&
+        (net_address_fault(address, mask) != NULL || (owner != NULL && owner != device))) {
+        return false;
+    }
+    device->ipv4_source = address != 0 ? source : NET_CONFIG_NONE;
+    address_publish(device, address, mask);
+    device->ipv4_router = 0;
+    return true;
+}
+
 bool net_config_set_address(struct net_device *device, uint32_t address, uint32_t mask,
                             enum net_config_source source)
 {
-    struct net_device *owner;
     bool is_good;
 
     mutex_lock(&config_mutex);
-    owner = net_config_owner(address);
-    is_good = address == 0 ||
-              (net_address_fault(address, mask) == NULL && (owner == NULL || owner == device));
-    if (is_good) {
-        device->ipv4_source = address != 0 ? source : NET_CONFIG_NONE;
-        address_publish(device, address, mask);
-        device->ipv4_router = 0;
-        gateway_choose_locked();
-    }
+    is_good = address_set_locked(device, address, mask, source);
+    gateway_choose_locked();
     mutex_unlock(&config_mutex);
     if (is_good) {
+        tell_neighbours(device);
+    }
+    return is_good;
+}
+
+bool net_config_set_lease(struct net_device *device, uint32_t address, uint32_t mask,
+                          uint32_t router)
+{
+    bool is_new, is_good;
+
+    mutex_lock(&config_mutex);
+    is_new = device->ipv4_address != address || device->ipv4_mask != mask;
+    is_good = !is_new || address_set_locked(device, address, mask, NET_CONFIG_DHCP);
+    if (is_good && is_on_net_of(device, router) && gateway_fault(router) == NULL) {
+        device->ipv4_router = router;
+    }
+    gateway_choose_locked();
+    mutex_unlock(&config_mutex);
+    if (is_good && is_new) {
         tell_neighbours(device);
     }
     return is_good;

@@ -29,6 +29,15 @@ void net_initialize(const char *addresses, const char *gateway);
  * with an address. */
 bool net_config_set_address(struct net_device *device, uint32_t address, uint32_t mask,
                             enum net_config_source source);
+
+/* What DHCP leases: the address as above (one that the device has, with this mask, stays untouched)
+ * and, under the same lock, @router: the gateway, unless the command line's is used or a device
+ * before it has one. A router that is no other host in the device's net (0: none is named) changes
+ * nothing: what device->ipv4_router was with this address it stays.
+ * Returns false, changing nothing, as net_config_set_address(). Context: thread. */
+bool net_config_set_lease(struct net_device *device, uint32_t address, uint32_t mask,
+                          uint32_t router);
+
 enum net_config_source net_config_source(const struct net_device *device);
 const char *net_config_source_name(enum net_config_source source);
 
@@ -43,11 +52,6 @@ bool net_config_set_gateway(uint32_t address);
 /* Why the gateway of the command line is not used, in words; NULL: it is, or @address, which it is
  * copied to, is 0. Context: thread. */
 const char *net_config_gateway_fault(uint32_t *address);
-
-/* The router that DHCP names for @device: the gateway, unless the command line's is used or a
- * device before it has one. Returns false, changing nothing, if it is no other host in the device's
- * net. Context: thread. */
-bool net_config_set_router(struct net_device *device, uint32_t address);
 
 /* Bit address % 64 of each address that a device ever had, set before it has it: tells of most
  * addresses that they are nobody's. Atomic; gains bits only. */

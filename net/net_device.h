@@ -161,7 +161,7 @@ struct net_device {
     uint32_t ipv4_address;
     uint32_t ipv4_mask;
     uint32_t ipv4_source; /* enum net_config_source */
-    uint32_t ipv4_router; /* that DHCP named; by net_config.c alone */
+    uint32_t ipv4_router; /* that DHCP named */
 
     uint64_t link_changes_seen; /* by housekeeping.c alone */
 };

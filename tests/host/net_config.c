@@ -32,9 +32,16 @@ static void end(void)
     net_end();
 }
 
-static void lease(struct net_device *device, uint32_t address)
+/* @router 0: none is named. */
+static void lease(struct net_device *device, uint32_t address, uint32_t router)
 {
-    assert_true(net_config_set_address(device, address, 0xffffff00, NET_CONFIG_DHCP));
+    assert_true(net_config_set_lease(device, address, 0xffffff00, router));
+    assert_int_equal(net_config_source(device), NET_CONFIG_DHCP);
+}
+
+static void lease_ends(struct net_device *device)
+{
+    assert_true(net_config_set_address(device, 0, 0, NET_CONFIG_NONE));
 }
 
 static void expect_gateway_fault(const char *expected)
@@ -55,14 +62,14 @@ static void wish_waits_for_an_address_in_its_net(void **state)
     assert_false(net_config_set_gateway(SECOND_WISH));
     assert_int_equal(net_config_gateway(), 0);
     expect_gateway_fault("the net of no device");
-    lease(nic, OWN_ADDRESS);
+    lease(nic, OWN_ADDRESS, 0);
     assert_int_equal(net_config_gateway(), 0);
-    lease(second, SECOND_NET + 1);
+    lease(second, SECOND_NET + 1, 0);
     assert_int_equal(net_config_gateway(), SECOND_WISH);
     expect_gateway_fault(NULL);
-    lease(second, 0); /* and again, after the lease is over */
+    lease_ends(second); /* and again, after the lease is over */
     assert_int_equal(net_config_gateway(), 0);
-    lease(second, SECOND_NET + 5);
+    lease(second, SECOND_NET + 5, 0);
     assert_int_equal(net_config_gateway(), SECOND_WISH);
     assert_true(net_config_set_gateway(0));
     assert_int_equal(net_config_gateway(), 0);
@@ -84,7 +91,7 @@ static void wish_that_cannot_be_a_router_says_why(void **state)
 
     (void)state;
     begin();
-    lease(second, SECOND_NET + 1);
+    lease(second, SECOND_NET + 1, 0);
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         assert_false(net_config_set_gateway(rows[i].wish));
         assert_int_equal(net_config_gateway(), 0);
@@ -98,15 +105,14 @@ static void wish_wins_over_routers_while_it_can_be_used(void **state)
     (void)state;
     begin();
     assert_false(net_config_set_gateway(SECOND_WISH));
-    lease(nic, OWN_ADDRESS);
-    assert_true(net_config_set_router(nic, ROUTER));
+    lease(nic, OWN_ADDRESS, ROUTER);
     assert_int_equal(net_config_gateway(), ROUTER);
-    lease(second, SECOND_NET + 1);
+    lease(second, SECOND_NET + 1, 0);
     assert_int_equal(net_config_gateway(), SECOND_WISH);
-    assert_true(net_config_set_router(nic, ROUTER_LATER));
-    assert_true(net_config_set_router(second, SECOND_ROUTER));
+    lease(nic, OWN_ADDRESS, ROUTER_LATER);
+    lease(second, SECOND_NET + 1, SECOND_ROUTER);
     assert_int_equal(net_config_gateway(), SECOND_WISH);
-    lease(second, 0);
+    lease_ends(second);
     assert_int_equal(net_config_gateway(), ROUTER_LATER);
     end();
 }
@@ -115,17 +121,15 @@ static void router_is_followed_until_its_lease_ends(void **state)
 {
     (void)state;
     begin();
-    lease(nic, OWN_ADDRESS);
-    assert_true(net_config_set_router(nic, ROUTER));
+    lease(nic, OWN_ADDRESS, ROUTER);
     assert_int_equal(net_config_gateway(), ROUTER);
-    assert_true(net_config_set_router(nic, ROUTER_LATER)); /* with a renewal */
+    lease(nic, OWN_ADDRESS, ROUTER_LATER); /* with a renewal */
     assert_int_equal(net_config_gateway(), ROUTER_LATER);
-    lease(second, SECOND_NET + 1);
-    assert_true(net_config_set_router(second, SECOND_ROUTER));
+    lease(second, SECOND_NET + 1, SECOND_ROUTER);
     assert_int_equal(net_config_gateway(), ROUTER_LATER); /* the first card's */
-    lease(nic, 0);
+    lease_ends(nic);
     assert_int_equal(net_config_gateway(), SECOND_ROUTER);
-    lease(nic, OWN_ADDRESS); /* what was named with the lease before is not remembered */
+    lease(nic, OWN_ADDRESS, 0); /* what was named with the lease before is not remembered */
     assert_int_equal(net_config_gateway(), SECOND_ROUTER);
     end();
 }
@@ -136,14 +140,44 @@ static void router_outside_its_net_is_refused(void **state)
 
     (void)state;
     begin();
-    lease(nic, OWN_ADDRESS);
-    lease(second, SECOND_NET + 1);
-    assert_true(net_config_set_router(nic, ROUTER));
+    lease(second, SECOND_NET + 1, ROUTER);
+    lease(nic, OWN_ADDRESS, ROUTER);
+    assert_int_equal(second->ipv4_router, 0);
     for (size_t i = 0; i < ARRAY_COUNT(wrong); i++) {
-        assert_false(net_config_set_router(nic, wrong[i]));
+        lease(nic, OWN_ADDRESS, wrong[i]);
+        assert_int_equal(nic->ipv4_router, ROUTER);
         assert_int_equal(net_config_gateway(), ROUTER);
     }
-    assert_false(net_config_set_router(second, ROUTER));
+    end();
+}
+
+static void lease_of_another_devices_address_changes_nothing(void **state)
+{
+    (void)state;
+    begin();
+    lease(nic, OWN_ADDRESS, ROUTER);
+    lease(second, SECOND_NET + 1, SECOND_ROUTER);
+    assert_false(net_config_set_lease(second, OWN_ADDRESS, NET_MASK, ROUTER_LATER));
+    assert_int_equal(second->ipv4_address, SECOND_NET + 1);
+    assert_int_equal(second->ipv4_router, SECOND_ROUTER);
+    assert_int_equal(net_config_gateway(), ROUTER);
+    end();
+}
+
+/* Its ARP entries stay and nobody is told, or each renewal would disturb what goes on. */
+static void renewal_does_not_touch_the_address(void **state)
+{
+    unsigned sent;
+
+    (void)state;
+    begin();
+    lease(nic, OWN_ADDRESS, 0);
+    sent = net_fake_sent_count;
+    assert_true(sent > 0);
+    lease(nic, OWN_ADDRESS, ROUTER);
+    assert_int_equal(net_fake_sent_count, sent);
+    lease(nic, OWN_ADDRESS + 1, ROUTER);
+    assert_true(net_fake_sent_count > sent);
     end();
 }
 
@@ -153,6 +187,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(wish_wins_over_routers_while_it_can_be_used),
     cmocka_unit_test(router_is_followed_until_its_lease_ends),
     cmocka_unit_test(router_outside_its_net_is_refused),
+    cmocka_unit_test(lease_of_another_devices_address_changes_nothing),
+    cmocka_unit_test(renewal_does_not_touch_the_address),
 };
 
 HOST_TEST_MAIN(tests, NULL)
