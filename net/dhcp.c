@@ -2,13 +2,15 @@
 /* DHCP with packets; see dhcp.h. Invariant: the states are changed by the housekeeping thread
  * alone; the poll threads leave an answer in the device's letter box, which holds one, and wake it.
  * The box takes nothing but what the client wants, so that nobody can keep it full with others'
- * answers. An address that somebody else has set meanwhile ends DHCP for that device. */
+ * answers. An address that somebody else has set meanwhile ends DHCP for that device. A lease is
+ * shown as "bound" when all that it gives is in force, not when it was acknowledged. */
 #include "net/dhcp.h"
 
 #include "arch/clock.h"
 #include "arch/instructions.h"
 #include "kernel/log.h"
 #include "kernel/spinlock.h"
+#include "kernel/string.h"
 #include "net/counters.h"
 #include "net/dhcp_client.h"
 #include "net/housekeeping.h"
@@ -21,9 +23,9 @@ struct dhcp_port {
     /* by the housekeeping thread: */
     uint64_t link_changes_seen; /* up to the last time that the link was up */
     bool is_given_up_on;        /* it was said that no server answers */
-    /* changed by the housekeeping thread alone, under mail_lock; states and times are read without
-     * it for listings: */
+    /* changed by the housekeeping thread alone, under mail_lock: */
     struct dhcp_client client;
+    struct dhcp_answer in_force; /* the lease that device and gateway follow; .address 0: none */
     /* under mail_lock: */
     bool has_answer;
     struct dhcp_answer answer;
@@ -107,6 +109,25 @@ static void client_end(struct dhcp_port *port)
     spinlock_unlock_restore(&mail_lock, flags);
 }
 
+/* The device and the gateway follow @lease from now on. */
+static void lease_set_in_force(struct dhcp_port *port, const struct dhcp_answer *lease)
+{
+    uint64_t flags = spinlock_lock_save(&mail_lock);
+
+    port->in_force = *lease;
+    spinlock_unlock_restore(&mail_lock, flags);
+}
+
+/* Whether the client's lease is what device and gateway follow: not yet, after an acknowledgement
+ * of anything new. */
+static bool lease_is_in_force(const struct dhcp_port *port)
+{
+    const struct dhcp_answer *lease = &port->client.lease;
+
+    return dhcp_client_has_lease(&port->client) && lease->address == port->in_force.address &&
+           lease->mask == port->in_force.mask && lease->router == port->in_force.router;
+}
+
 static void dhcp_receive(void *argument, const struct udp_datagram *datagram)
 {
     struct packet *packet = datagram->packet;
@@ -183,6 +204,7 @@ static void address_take(struct dhcp_port *port, uint64_t now_ns)
         client_refuse(port, now_ns);
         return;
     }
+    lease_set_in_force(port, lease);
     if (is_renewal) {
         log_debug("%s: lease of %s renewed for %u s", device->name, address, lease->lease_s);
     } else {
@@ -195,6 +217,9 @@ static void address_take(struct dhcp_port *port, uint64_t now_ns)
 
 static void address_drop(struct dhcp_port *port)
 {
+    static const struct dhcp_answer none;
+
+    lease_set_in_force(port, &none);
     log_warning("%s: its address is no longer leased; asking for another", port->device->name);
     net_config_set_address(port->device, 0, 0, NET_CONFIG_NONE);
 }
@@ -291,33 +316,50 @@ void dhcp_start(struct net_device *device)
     }
 }
 
-bool net_dhcp_is_asking(const struct net_device *device)
+static const char *state_name_locked(const struct dhcp_port *port)
 {
-    const struct dhcp_port *port = port_of(device);
+    if (port->client.state == DHCP_OFF) {
+        return "off";
+    }
+    if (port->client.state >= DHCP_BOUND && lease_is_in_force(port)) {
+        return "bound";
+    }
+    return port->is_given_up_on ? "no answer" : "asking";
+}
 
-    return port != NULL && port->client.state != DHCP_OFF && port->client.state < DHCP_BOUND &&
-           !port->is_given_up_on;
+static uint64_t lease_left_locked(const struct dhcp_port *port, uint64_t now_ns)
+{
+    uint64_t expire_ns = port->client.expire_ns;
+
+    if (!lease_is_in_force(port) || expire_ns <= now_ns) {
+        return 0;
+    }
+    return expire_ns == UINT64_MAX ? UINT64_MAX : expire_ns - now_ns;
 }
 
 const char *net_dhcp_state(const struct net_device *device, uint64_t *lease_ns)
 {
     const struct dhcp_port *port = port_of(device);
-    enum dhcp_state state = port != NULL ? port->client.state : DHCP_OFF;
     uint64_t now_ns = clock_now_ns();
     uint64_t left_ns = 0;
+    const char *name = "off";
 
-    if (port != NULL && dhcp_client_has_lease(&port->client) && port->client.expire_ns > now_ns) {
-        left_ns =
-            port->client.expire_ns == UINT64_MAX ? UINT64_MAX : port->client.expire_ns - now_ns;
+    if (port != NULL) {
+        /* The lock's acquire pairs with lease_set_in_force()'s release: whoever has seen "bound"
+         * finds the address and the gateway that were set before. */
+        uint64_t flags = spinlock_lock_save(&mail_lock);
+
+        name = state_name_locked(port);
+        left_ns = lease_left_locked(port, now_ns);
+        spinlock_unlock_restore(&mail_lock, flags);
     }
     if (lease_ns != NULL) {
         *lease_ns = left_ns;
     }
-    if (state == DHCP_OFF) {
-        return "off";
-    }
-    if (state >= DHCP_BOUND) {
-        return "bound";
-    }
-    return net_dhcp_is_asking(device) ? "asking" : "no answer";
+    return name;
+}
+
+bool net_dhcp_is_asking(const struct net_device *device)
+{
+    return strcmp(net_dhcp_state(device, NULL), "asking") == 0;
 }

@@ -68,7 +68,9 @@ static inline struct net_device *net_config_owner(uint32_t address)
 }
 
 /* What DHCP is doing for a device: "off", "asking", "bound", "no answer"; @lease_ns (may be NULL):
- * what is left, UINT64_MAX: for ever. */
+ * what is left of the lease that is in force, 0: none is, UINT64_MAX: for ever. Context: any but
+ * NMI. Ordering: who reads the address and the gateway after "bound" finds those of the lease,
+ * unless it ends meanwhile; so ask for the state first. */
 const char *net_dhcp_state(const struct net_device *device, uint64_t *lease_ns);
 
 /* Whether an answer may still come soon: "asking". */

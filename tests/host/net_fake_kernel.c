@@ -26,6 +26,7 @@ unsigned net_fake_cpu_count = 1;
 uint64_t net_fake_now_ns;
 char net_fake_log[8192];
 void (*net_fake_on_wait)(void);
+void (*net_fake_on_look)(void);
 size_t net_fake_memory_count;
 
 uint64_t clock_now_ns(void)
@@ -34,6 +35,13 @@ uint64_t clock_now_ns(void)
 }
 
 struct clock_scale clock_scale = {.tsc_hz = 1000000000};
+
+static void somebody_looks(void)
+{
+    if (net_fake_on_look != NULL) {
+        net_fake_on_look();
+    }
+}
 
 void log_write(enum log_level level, const char *format, ...)
 {
@@ -46,6 +54,7 @@ void log_write(enum log_level level, const char *format, ...)
     va_end(arguments);
     used = strlen(net_fake_log);
     snprintf(net_fake_log + used, sizeof(net_fake_log) - used, "\n");
+    somebody_looks();
 }
 
 void panic(const char *format, ...)
@@ -178,6 +187,7 @@ void net_housekeeping_wake(void)
 
 void mutex_lock(struct mutex *mutex)
 {
+    somebody_looks();
     if (mutex->owner != NULL) {
         panic("mutex %s is taken twice", mutex->waiters.lock.name);
     }
@@ -187,4 +197,5 @@ void mutex_lock(struct mutex *mutex)
 void mutex_unlock(struct mutex *mutex)
 {
     mutex->owner = NULL;
+    somebody_looks();
 }

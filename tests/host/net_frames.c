@@ -29,6 +29,7 @@ void net_begin(void)
     net_fake_now_ns += 1000 * SECOND;
     net_fake_log[0] = '\0';
     net_fake_on_wait = NULL;
+    net_fake_on_look = NULL;
     net_fake_sent_count = 0;
     net_fake_ring_is_full = false;
     nic = net_fake_device_add(0, OWN_ADDRESS, NET_MASK);

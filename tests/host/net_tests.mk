@@ -4,18 +4,19 @@
 # tests/host/host.mk, whose `check` runs them and whose `mutant` builds mutants of net/.
 
 NET_HOST_TESTS := net_answers net_ethernet net_arp net_ipv4 net_ipv4_send net_icmp net_ping \
-    net_udp net_config net_program net_program_code net_program_count
+    net_udp net_config net_dhcp net_program net_program_code net_program_count
 
 NET_HOST := $(HOST)/net_objects
 NET_HOST_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Werror -Itests/host/net_overlay -I. \
     -D_GNU_SOURCE -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
     -pthread
-# The packet path; not the threads of queues, which tests are.
-NET_HOST_FILES := net/arp.c net/arp_table.c net/counters.c net/ethernet.c net/icmp.c \
-    net/icmp_ping.c net/ipv4.c net/ipv4_send.c net/ipv4_text.c net/net_address.c net/net_config.c \
-    net/net_device.c net/net_transmit.c net/packet_pool.c net/program.c net/program_code.c \
-    net/program_generate.c net/program_list.c net/program_reference.c net/programs_builtin.c \
-    net/receive.c net/udp.c net/wire.c kernel/format.c patching/status.c
+# The packet path and DHCP; not the threads of queues, which tests are.
+NET_HOST_FILES := net/arp.c net/arp_table.c net/counters.c net/dhcp.c net/dhcp_client.c \
+    net/dhcp_message.c net/ethernet.c net/icmp.c net/icmp_ping.c net/ipv4.c net/ipv4_send.c \
+    net/ipv4_text.c net/net_address.c net/net_config.c net/net_device.c net/net_transmit.c \
+    net/packet_pool.c net/program.c net/program_code.c net/program_generate.c net/program_list.c \
+    net/program_reference.c net/programs_builtin.c net/receive.c net/udp.c net/wire.c \
+    kernel/format.c patching/status.c
 NET_HOST_HELPERS := $(addprefix $(NET_HOST)/tests/host/net_,fake_kernel.o fake_device.o \
     fake_dispatcher.o frames.o)
 
