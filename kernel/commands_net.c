@@ -45,7 +45,8 @@ static void addresses_print(bool json)
 
     table_begin(&table, "net.address", json);
     for (unsigned i = 0; (device = net_device_at(i)) != NULL; i++) {
-        uint64_t lease_ns = 0;
+        uint64_t lease_ns;
+        /* Before anything else is read: a row that says "bound" has all that the lease gives. */
         const char *dhcp = net_dhcp_state(device, &lease_ns);
         enum net_config_source source = net_config_source(device);
 
@@ -54,7 +55,7 @@ static void addresses_print(bool json)
         table_own_address(&table, device);
         table_text(&table, "source", 6, net_config_source_name(source));
         table_text(&table, "dhcp", 9, dhcp);
-        if (source == NET_CONFIG_DHCP && lease_ns != UINT64_MAX) {
+        if (lease_ns != 0 && lease_ns != UINT64_MAX) {
             table_number(&table, "lease_s", 10, lease_ns / 1000000000);
         } else {
             table_none(&table, "lease_s", 10);
