@@ -187,6 +187,33 @@ static void router_log(const struct net_device *device, uint32_t router, uint32_
     }
 }
 
+static void address_clear(struct dhcp_port *port)
+{
+    static const struct dhcp_answer none;
+
+    lease_set_in_force(port, &none);
+    net_config_set_address(port->device, 0, 0, NET_CONFIG_NONE);
+}
+
+static void address_drop(struct dhcp_port *port)
+{
+    log_warning("%s: its address is no longer leased; asking for another", port->device->name);
+    address_clear(port);
+}
+
+/* The address before, if this was a renewal, is not what the server leases any more. */
+static void address_refuse(struct dhcp_port *port, uint64_t now_ns)
+{
+    char address[IPV4_TEXT_BYTES], server[IPV4_TEXT_BYTES];
+
+    ipv4_format(port->client.lease.address, address);
+    ipv4_format(port->client.lease.server, server);
+    log_warning("%s: DHCP server %s offers %s, which another device has: refused",
+                port->device->name, server, address);
+    client_refuse(port, now_ns);
+    address_clear(port);
+}
+
 static void address_take(struct dhcp_port *port, uint64_t now_ns)
 {
     struct net_device *device = port->device;
@@ -199,9 +226,7 @@ static void address_take(struct dhcp_port *port, uint64_t now_ns)
     ipv4_format(lease->server, server);
     port->is_given_up_on = false;
     if (!net_config_set_lease(device, lease->address, lease->mask, lease->router)) {
-        log_warning("%s: DHCP server %s offers %s, which another device has: refused", device->name,
-                    server, address);
-        client_refuse(port, now_ns);
+        address_refuse(port, now_ns);
         return;
     }
     lease_set_in_force(port, lease);
@@ -213,15 +238,6 @@ static void address_take(struct dhcp_port *port, uint64_t now_ns)
         gateway_wish_check(device);
     }
     router_log(device, lease->router, gateway_before);
-}
-
-static void address_drop(struct dhcp_port *port)
-{
-    static const struct dhcp_answer none;
-
-    lease_set_in_force(port, &none);
-    log_warning("%s: its address is no longer leased; asking for another", port->device->name);
-    net_config_set_address(port->device, 0, 0, NET_CONFIG_NONE);
 }
 
 static void step_do(struct dhcp_port *port, const struct dhcp_step *step, uint64_t now_ns)

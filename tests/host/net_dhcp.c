@@ -306,6 +306,12 @@ static void address_of_another_device_is_never_bound(void **state)
     expected_address = LEASED;
     lease(LEASED, ROUTER);
     expect_bound();
+    /* Nor by a server that changes its mind; the address before is not ours any more then. */
+    look_after_dhcp(REBIND_NS);
+    answer(DHCP_ACK, OWN_ADDRESS, GATE_ADDRESS);
+    expect_asking();
+    look_after_dhcp(PATIENCE_NS);
+    expect_asking();
     end();
 }
 

@@ -269,6 +269,10 @@ MUTANTS = [
     Mutant("lost lease still counts as in force", "net/dhcp.c",
            "    lease_set_in_force(port, &none);\n", "    (void)none;\n",
            "net_dhcp", "lease_that_was_lost_is_bound_anew"),
+    Mutant("address before kept when the new one is refused", "net/dhcp.c",
+           "    client_refuse(port, now_ns);\n    address_clear(port);\n",
+           "    client_refuse(port, now_ns);\n",
+           "net_dhcp", "address_of_another_device_is_never_bound"),
     # Addresses and the gateway.
     Mutant("mask with a hole taken", "net/net_address.c",
            "mask == 0 || (~mask & (~mask + 1)) != 0", "mask == 0",
