@@ -134,7 +134,7 @@ struct dynamic_call {
  * `unsigned(const void *, int)`. @slots_wanted: 1 to 4. */
 #define DECLARE_DYNAMIC_CALL(call_name, signature, slots_wanted)                                   \
     typedef __typeof__(signature) dynamic_type_##call_name;                                        \
-    enum { dynamic_slots_of_##call_name = (slots_wanted) };                                        \
+    extern char dynamic_slots_of_##call_name[(slots_wanted)]; /* its size alone */                 \
     extern struct dynamic_call dynamic_call_##call_name;                                           \
     extern struct dynamic_call_slot dynamic_slots_##call_name[DYNAMIC_SLOTS_MAX];                  \
     extern dynamic_type_##call_name dynamic_nothing_##call_name;                                   \
@@ -208,15 +208,18 @@ struct dynamic_call {
         dynamic_type_##call_name *dynamic_called = (function);                                     \
         unsigned dynamic_slot = DYNAMIC_CALL_CHOOSE(call_name, dynamic_called);                    \
         dynamic_slot == 0 ? static_call(dynamic_##call_name##_0)(__VA_ARGS__)                      \
-        : dynamic_slots_of_##call_name > 1 && dynamic_slot == 1                                    \
+        : DYNAMIC_CALL_HAS(call_name, 1) && dynamic_slot == 1                                      \
             ? static_call(dynamic_##call_name##_1)(__VA_ARGS__)                                    \
-        : dynamic_slots_of_##call_name > 2 && dynamic_slot == 2                                    \
+        : DYNAMIC_CALL_HAS(call_name, 2) && dynamic_slot == 2                                      \
             ? static_call(dynamic_##call_name##_2)(__VA_ARGS__)                                    \
-        : dynamic_slots_of_##call_name > 3 && dynamic_slot == 3                                    \
+        : DYNAMIC_CALL_HAS(call_name, 3) && dynamic_slot == 3                                      \
             ? static_call(dynamic_##call_name##_3)(__VA_ARGS__)                                    \
             : (dynamic_called != NULL ? dynamic_called                                             \
                                       : &dynamic_nothing_##call_name)(__VA_ARGS__);                \
     })
+
+/* A constant: no code for slots that there are not. */
+#define DYNAMIC_CALL_HAS(call_name, number) (sizeof(dynamic_slots_of_##call_name) > (number))
 
 /* The number of the slot that names @called, or DYNAMIC_SLOTS_MAX: the slow way. */
 #define DYNAMIC_CALL_CHOOSE(call_name, called)                                                     \
@@ -241,7 +244,7 @@ struct dynamic_call {
     })
 
 #define DYNAMIC_CALL_IS(call_name, number, called)                                                 \
-    (dynamic_slots_of_##call_name > (number) &&                                                    \
+    (DYNAMIC_CALL_HAS(call_name, number) &&                                                        \
      DYNAMIC_CALL_COMPARE(&dynamic_slots_##call_name[number], called))
 
 /* Comparison and jump: seven bytes in either form, in rax, which no argument needs. The jump stands
