@@ -6,7 +6,7 @@
 #include "patching/dispatcher_auto.h"
 
 #include "patching/bytes.h"
-#include "patching/dispatcher_budget.h"
+#include "patching/patch_budget.h"
 #include "patching/platform.h"
 
 #define EPOCH_NS 50000000ull  /* at most */
@@ -14,7 +14,7 @@
 #define RETRY_NS 100000000ull /* behind a patch that failed */
 
 /* under the change lock: */
-static struct dispatcher_budget budget = {
+static struct patch_budget budget = {
     .per_second = DISPATCHER_BUDGET_DEFAULT,
     .left = DISPATCHER_BUDGET_DEFAULT * 1000000000ll,
 };
@@ -22,7 +22,7 @@ static struct dispatcher_budget budget = {
 void dispatcher_auto_set_budget(unsigned patches_per_second)
 {
     platform_change_lock();
-    dispatcher_budget_set(&budget, patches_per_second, budget.time_ns);
+    patch_budget_set(&budget, patches_per_second, budget.time_ns);
     platform_change_unlock();
 }
 
@@ -94,7 +94,7 @@ static uint64_t wish_fulfil(struct dispatcher *dispatcher, uint64_t now_ns)
     struct dispatcher_choice *choice = &dispatcher->choice;
     struct dispatcher_form form = wished_form(dispatcher);
     /* One is kept for the way back, so that is always affordable; and without a budget, free. */
-    uint64_t when = dispatcher_budget_when(&budget, form.is_sampled ? 2 : 1, now_ns);
+    uint64_t when = patch_budget_when(&budget, form.is_sampled ? 2 : 1, now_ns);
     uint64_t updates = dispatcher->statistics.updates;
 
     if (when > now_ns && (form.is_sampled || when != UINT64_MAX)) {
@@ -104,7 +104,7 @@ static uint64_t wish_fulfil(struct dispatcher *dispatcher, uint64_t now_ns)
     bool is_patched = dispatcher->statistics.updates != updates;
 
     if (is_patched || status != PATCH_OK) {
-        dispatcher_budget_take(&budget, now_ns);
+        patch_budget_take(&budget, now_ns);
     }
     if (status != PATCH_OK) {
         choice->refused++;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* When to measure, and where epochs lead; see dispatcher_choice.h. What a trial concludes is in
- * dispatcher_verdict.c. Invariant: outside of REST the wish is sampled; in ROUNDS it is candidate
+ * way_verdict.c. Invariant: outside of REST the wish is sampled; in ROUNDS it is candidate
  * number `turn` of round `round`. Called by: dispatcher_auto.c. */
 #include "patching/dispatcher_choice.h"
 
 #include "patching/bytes.h"
-#include "patching/dispatcher_verdict.h"
+#include "patching/way_verdict.h"
 
 #define SECOND_NS      1000000000ull
 #define INTERVAL_LEAST SECOND_NS
@@ -262,7 +262,7 @@ static void decision_note(struct dispatcher_choice *choice, enum dispatcher_shap
     decision->samples = choice->samples;
     decision->cpu = choice->cpu;
     for (enum dispatcher_shape shape = 0; shape < DISPATCHER_SHAPE_COUNT; shape++) {
-        decision->costs[shape] = dispatcher_verdict_cost(choice->epochs[shape]);
+        decision->costs[shape] = way_verdict_cost(choice->epochs[shape]);
     }
 }
 
@@ -286,7 +286,7 @@ static void settle(struct dispatcher_choice *choice, enum dispatcher_shape after
     decision_note(choice, after, now_ns);
     intervals_choose(choice, now_ns);
     bytes_copy(&choice->usual, &choice->census, sizeof(choice->usual));
-    choice->usual_cost = dispatcher_verdict_cost(choice->epochs[after]);
+    choice->usual_cost = way_verdict_cost(choice->epochs[after]);
     choice->is_settled = true;
     hottest_rank(choice);
     rest(choice, after);
@@ -294,15 +294,16 @@ static void settle(struct dispatcher_choice *choice, enum dispatcher_shape after
 
 static void decide(struct dispatcher_choice *choice, uint64_t now_ns)
 {
-    const struct dispatcher_trial trial = {
+    const struct way_trial trial = {
         .epochs = choice->epochs,
         .candidates = choice->candidates,
         .current = choice->before,
+        .plain = DISPATCHER_NONE,
         .overhead = choice->overhead,
         .is_routine = choice->reason == DISPATCHER_REASON_TIME,
     };
 
-    settle(choice, dispatcher_verdict_shape(&trial), now_ns);
+    settle(choice, (enum dispatcher_shape)way_verdict_choose(&trial), now_ns);
 }
 
 static bool is_nearly_all_misses(const struct dispatcher_epoch *epoch)
@@ -341,8 +342,8 @@ static void turn_end(struct dispatcher_choice *choice, const struct dispatcher_e
     if (++choice->turn == bits_count(choice->candidates)) {
         choice->turn = 0;
         choice->round++;
-        choice->candidates = dispatcher_verdict_hopeful(choice->epochs, choice->candidates,
-                                                        choice->before, choice->round);
+        choice->candidates =
+            way_verdict_hopeful(choice->epochs, choice->candidates, choice->before, choice->round);
     }
     if (choice->round == rounds_of(choice->reason) || choice->candidates == 1u << choice->before) {
         decide(choice, now_ns);

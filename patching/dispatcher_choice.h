@@ -8,14 +8,9 @@
  *     trying   epochs of the shapes in turn (A B C, B C A, ...), the current one among them
  *
  * A trial: one epoch tells who is hot. Then rounds; shapes that are the same code for so many
- * entries are tried once; from the second round on, those that are hopeless are left out. The cost
- * of a shape is the mean of the cheaper half of its epochs: what disturbs them (another thread on
- * the core, an interrupt) makes them dearer, never cheaper. Two measures: 3 % of the cost without
- * the recorder's own, and the noise, four times how far half of the epochs are from the cost of
- * their shape. The best one is taken if it is better than the current one in most rounds, and by
- * the smaller of the two. `none` is taken instead if it is as good within the noise, and anything
- * that is better than a current one that is worse than `none`: then dispatching does harm. In a
- * trial that nothing but time has called for, the margin is twice the greater of the two.
+ * entries are tried once; from the second round on, those that are hopeless are left out. What the
+ * epochs say is in way_verdict.h; `none` is the plain way: where a shape is worse, dispatching does
+ * harm.
  *
  * Without a trial: where 15 calls in 16 are misses it is `none`, which does less before a miss than
  * any other shape. Where calls never come one after the other (trial_break()) they cannot be timed,
@@ -34,6 +29,7 @@
 #include "patching/dispatcher_census.h"
 #include "patching/dispatcher_image.h"
 #include "patching/trial.h"
+#include "patching/way_verdict.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -56,7 +52,9 @@ enum dispatcher_reason {
 enum { DISPATCHER_DECISIONS = 16 };
 
 /* The rounds of a trial, and of one that nothing but time has called for. */
-enum { DISPATCHER_TRIAL_ROUNDS = 9, DISPATCHER_ROUTINE_ROUNDS = 5 };
+enum { DISPATCHER_TRIAL_ROUNDS = WAY_ROUNDS, DISPATCHER_ROUTINE_ROUNDS = 5 };
+
+_Static_assert((int)DISPATCHER_SHAPE_COUNT <= (int)WAYS_MAX, "each shape is a way");
 
 /* Fewer samples in an epoch are no traffic. */
 enum { DISPATCHER_EPOCH_LEAST = 64 };
@@ -70,7 +68,7 @@ struct dispatcher_decision {
     uint32_t entries, patches, samples;
     uint32_t cpu;                           /* that was measured */
     uint64_t costs[DISPATCHER_SHAPE_COUNT]; /* a call, in 1/TRIAL_COST_UNIT ticks:
-                                             * dispatcher_verdict_cost(); 0: not tried */
+                                             * way_verdict_cost(); 0: not tried */
 };
 
 /* What the dispatcher is. */

@@ -57,7 +57,7 @@ struct world world_make(const struct traffic *traffic, uint64_t seed)
     for (int i = 0; i < 8; i++) {
         next_random(&world.random);
     }
-    dispatcher_budget_set(&world.budget, 50, SECOND);
+    patch_budget_set(&world.budget, 50, SECOND);
     dispatcher_choice_switch(&world.choice, true, SECOND);
     return world;
 }
@@ -107,11 +107,11 @@ static bool world_form(struct world *world)
     struct dispatcher_choice *choice = &world->choice;
     struct dispatcher_situation *now = &world->situation;
 
-    if (dispatcher_budget_when(&world->budget, choice->wish.is_sampled ? 2 : 1, now->now_ns) >
+    if (patch_budget_when(&world->budget, choice->wish.is_sampled ? 2 : 1, now->now_ns) >
         now->now_ns) {
         return false;
     }
-    dispatcher_budget_take(&world->budget, now->now_ns);
+    patch_budget_take(&world->budget, now->now_ns);
     world->patches++;
     if (world->is_refused) {
         dispatcher_choice_refused(choice, now->now_ns);

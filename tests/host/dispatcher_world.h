@@ -4,7 +4,7 @@
  * test_dispatcher_choice.c. */
 #pragma once
 
-#include "patching/dispatcher_budget.h"
+#include "patching/patch_budget.h"
 #include "patching/dispatcher_choice.h"
 
 #include <stdbool.h>
@@ -32,7 +32,7 @@ extern const struct traffic *const traffics[TRAFFICS];
 
 struct world {
     struct dispatcher_choice choice;
-    struct dispatcher_budget budget;
+    struct patch_budget budget;
     struct dispatcher_situation situation;
     const struct traffic *traffic;
     double noise;    /* each epoch is off by up to this share, either way */

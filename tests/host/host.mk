@@ -40,7 +40,7 @@ host_object = $(2)/$(1)$(if $(filter $(HOST_PASSED),$(1)),.partial.o $(2)/$(1).c
 host_platform = $(if $(filter $(HOST_LIVE_TESTS),$(1)),$(HOST_LIVE),$(HOST_RECORDER)) \
     $(if $(filter $(HOST_KEYS),$(1)),$(HOST)/keys.o) \
     $(if $(filter test_lazy_call%,$(1)),$(HOST)/lazies.o) \
-    $(if $(filter test_dispatcher_choice test_dispatcher_verdict,$(1)),$(HOST)/dispatcher_world.o) \
+    $(if $(filter test_dispatcher_choice test_dispatcher_basics,$(1)),$(HOST)/dispatcher_world.o) \
     $(if $(filter test_dispatcher_image%,$(1)),$(HOST)/dispatcher_listing.o) \
     $(if $(filter test_indirect_thunk% test_dispatcher_image_calls,$(1)),$(HOST)/thunk_call.o)
 host_sections = $(if $(filter $(HOST_KEYS) test_static_key% test_live,$(1)),$(HOST_KEY_SECTIONS)) \

@@ -314,7 +314,7 @@ static void budget_holds_whatever_happens(void **state)
         uint64_t began = world.situation.now_ns;
 
         world.noise = 0.3;
-        dispatcher_budget_set(&world.budget, rate, began);
+        patch_budget_set(&world.budget, rate, began);
         for (unsigned turn = 0; turn < 20000; turn++) {
             uint64_t event = next_random(&world.random) % 100;
 
@@ -340,18 +340,17 @@ static void budget_holds_whatever_happens(void **state)
 
 static void budget_is_not_saved_up(void **state)
 {
-    struct dispatcher_budget budget;
+    struct patch_budget budget;
     unsigned taken = 0;
 
     (void)state;
-    dispatcher_budget_set(&budget, 50, 0);
-    while (taken < 1000 && dispatcher_budget_when(&budget, 1, 1000 * SECOND) <= 1000 * SECOND) {
-        dispatcher_budget_take(&budget, 1000 * SECOND);
+    patch_budget_set(&budget, 50, 0);
+    while (taken < 1000 && patch_budget_when(&budget, 1, 1000 * SECOND) <= 1000 * SECOND) {
+        patch_budget_take(&budget, 1000 * SECOND);
         taken++;
     }
     assert_int_equal(taken, 50);
-    assert_int_equal(dispatcher_budget_when(&budget, 1, 1000 * SECOND),
-                     1000 * SECOND + SECOND / 50);
+    assert_int_equal(patch_budget_when(&budget, 1, 1000 * SECOND), 1000 * SECOND + SECOND / 50);
 }
 
 static void more_misses_are_other_traffic(void **state)

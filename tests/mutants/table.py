@@ -416,14 +416,14 @@ MUTANTS = [
            "    choice->wish.is_sampled = false;\n", "",
            "dispatcher_auto", "choice_converges_and_leaves_a_direct_call"),
     Mutant("always-none", "patching/dispatcher_choice.c",
-           "settle(choice, dispatcher_verdict_shape(&trial), now_ns);",
+           "settle(choice, (enum dispatcher_shape)way_verdict_choose(&trial), now_ns);",
            "settle(choice, trial.candidates != 0 ? DISPATCHER_NONE\n"
-           "           : dispatcher_verdict_shape(&trial), now_ns);",
+           "           : (enum dispatcher_shape)way_verdict_choose(&trial), now_ns);",
            "dispatcher_auto", "fallback_is_left_where_it_is_dear"),
     Mutant("always-the-first-shape", "patching/dispatcher_choice.c",
-           "settle(choice, dispatcher_verdict_shape(&trial), now_ns);",
+           "settle(choice, (enum dispatcher_shape)way_verdict_choose(&trial), now_ns);",
            "settle(choice, trial.candidates != 0 ? DISPATCHER_TREE\n"
-           "           : dispatcher_verdict_shape(&trial), now_ns);",
+           "           : (enum dispatcher_shape)way_verdict_choose(&trial), now_ns);",
            "dispatcher_auto", "fallback_is_taken_where_jumps_are_dear"),
     Mutant("traffic-that-changed-not-seen", "patching/dispatcher_choice.c",
            "bool is_alarm = choice->is_settled && is_unusual(choice, epoch);",

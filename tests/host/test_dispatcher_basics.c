@@ -1,45 +1,12 @@
 // SPDX-License-Identifier: MIT
-/* What the policy of dispatchers stands on: verdicts on epochs, shapes that are the same code, and
- * what is other traffic. Pure functions, each against what its header says. */
-#include "patching/dispatcher_verdict.h"
+/* What the policy of dispatchers stands on: shapes that are the same code, and what is other
+ * traffic. Pure functions, each against what its header says. */
 #include "tests/host/dispatcher_world.h"
 #include "tests/host/host_test.h"
 
 #include <string.h>
 
 enum { SEEDS = 40 };
-
-/* A verdict on epochs that all cost the same, but for @others of what is not `none`. */
-static enum dispatcher_shape verdict(uint64_t others, bool is_routine)
-{
-    static uint64_t epochs[DISPATCHER_SHAPE_COUNT][DISPATCHER_TRIAL_ROUNDS];
-    const struct dispatcher_trial trial = {
-        .epochs = epochs,
-        .candidates = 1u << DISPATCHER_HOT1 | 1u << DISPATCHER_NONE,
-        .current = DISPATCHER_HOT1,
-        .is_routine = is_routine,
-    };
-
-    for (unsigned round = 0; round < DISPATCHER_TRIAL_ROUNDS; round++) {
-        epochs[DISPATCHER_HOT1][round] = others;
-        epochs[DISPATCHER_NONE][round] = 10000;
-    }
-    return dispatcher_verdict_shape(&trial);
-}
-
-/* Or as good within the noise, which is none here; a routine trial leaves in peace what is as good,
- * but not what does harm. */
-static void none_is_taken_where_nothing_is_better(void **state)
-{
-    (void)state;
-    assert_int_equal(verdict(9900, false), DISPATCHER_HOT1);
-    assert_int_equal(verdict(10000, false), DISPATCHER_NONE);
-    assert_int_equal(verdict(10100, false), DISPATCHER_NONE);
-    assert_int_equal(verdict(9500, false), DISPATCHER_HOT1);
-    assert_int_equal(verdict(9900, true), DISPATCHER_HOT1);
-    assert_int_equal(verdict(10000, true), DISPATCHER_HOT1);
-    assert_int_equal(verdict(10500, true), DISPATCHER_NONE);
-}
 
 /* What is the same code is tried once; dispatcher_image_generate() says whether it is. */
 static void only_shapes_of_the_same_code_are_canonically_the_same(void **state)
@@ -95,7 +62,6 @@ static void census_tells_other_traffic_from_chance(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    cmocka_unit_test(none_is_taken_where_nothing_is_better),
     cmocka_unit_test(only_shapes_of_the_same_code_are_canonically_the_same),
     cmocka_unit_test(census_tells_other_traffic_from_chance),
 };

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT
-/* See dispatcher_budget.h: a token bucket. Invariant: never more left than it holds. Called by:
- * dispatcher_auto.c. */
-#include "patching/dispatcher_budget.h"
+/* See patch_budget.h: a token bucket. Invariant: never more left than it holds. Called by:
+ * dispatcher_auto.c, dynamic_auto.c. */
+#include "patching/patch_budget.h"
 
 #define PATCH          1000000000ll    /* 1, in the unit of `left` */
 #define REFILL_MAX_NS  100000000000ull /* times PER_SECOND_MAX: fits */
 #define PER_SECOND_MAX 1000000u
 
 /* It holds two at least, so that a trial can begin and end. */
-static int64_t budget_holds(const struct dispatcher_budget *budget)
+static int64_t budget_holds(const struct patch_budget *budget)
 {
     return budget->per_second == 1 ? 2 * PATCH : budget->per_second * PATCH;
 }
 
-static void budget_refill(struct dispatcher_budget *budget, uint64_t now_ns)
+static void budget_refill(struct patch_budget *budget, uint64_t now_ns)
 {
     uint64_t passed = now_ns > budget->time_ns ? now_ns - budget->time_ns : 0;
 
@@ -29,14 +29,14 @@ static void budget_refill(struct dispatcher_budget *budget, uint64_t now_ns)
     }
 }
 
-void dispatcher_budget_set(struct dispatcher_budget *budget, uint32_t per_second, uint64_t now_ns)
+void patch_budget_set(struct patch_budget *budget, uint32_t per_second, uint64_t now_ns)
 {
     budget->per_second = per_second < PER_SECOND_MAX ? per_second : PER_SECOND_MAX;
     budget->left = budget_holds(budget);
     budget->time_ns = now_ns;
 }
 
-uint64_t dispatcher_budget_when(struct dispatcher_budget *budget, uint32_t patches, uint64_t now_ns)
+uint64_t patch_budget_when(struct patch_budget *budget, uint32_t patches, uint64_t now_ns)
 {
     budget_refill(budget, now_ns);
     if (budget->left >= patches * PATCH) {
@@ -50,7 +50,7 @@ uint64_t dispatcher_budget_when(struct dispatcher_budget *budget, uint32_t patch
     return now_ns + (missing + budget->per_second - 1) / budget->per_second;
 }
 
-void dispatcher_budget_take(struct dispatcher_budget *budget, uint64_t now_ns)
+void patch_budget_take(struct patch_budget *budget, uint64_t now_ns)
 {
     budget_refill(budget, now_ns);
     budget->left -= PATCH;
