@@ -23,6 +23,7 @@ import threading
 from choice_mutant_list import MUTANTS as CHOICE_MUTANTS
 from dispatcher_mutant_list import MUTANTS as DISPATCHER_MUTANTS
 from drivers_mutant_list import MUTANTS as DRIVERS_MUTANTS
+from learning_mutant_list import MUTANTS as LEARNING_MUTANTS
 from mutant_list import MUTANTS as PATCHING_MUTANTS
 from net_mutant_list import MUTANTS as NET_MUTANTS
 
@@ -34,8 +35,8 @@ import mutant_table  # noqa: E402
 # does: at least so much, and so many times what the original takes. One that waits for ever is
 # stopped by the clock.
 CPU_LIMIT_S, CPU_TIMES, TIMEOUT_S = 3, 10, 40
-MUTANTS = (PATCHING_MUTANTS + DISPATCHER_MUTANTS + CHOICE_MUTANTS + DRIVERS_MUTANTS +
-           NET_MUTANTS)
+MUTANTS = (PATCHING_MUTANTS + DISPATCHER_MUTANTS + CHOICE_MUTANTS + LEARNING_MUTANTS +
+           DRIVERS_MUTANTS + NET_MUTANTS)
 
 
 def run_test(program, test, cpu_limit_s):
