@@ -214,8 +214,8 @@ struct dynamic_call {
             ? static_call(dynamic_##call_name##_2)(__VA_ARGS__)                                    \
         : DYNAMIC_CALL_HAS(call_name, 3) && dynamic_slot == 3                                      \
             ? static_call(dynamic_##call_name##_3)(__VA_ARGS__)                                    \
-            : (dynamic_called != NULL ? dynamic_called                                             \
-                                      : &dynamic_nothing_##call_name)(__VA_ARGS__);                \
+        : __builtin_expect(dynamic_called != NULL, 1) ? dynamic_called(__VA_ARGS__)                \
+                                                      : dynamic_nothing_##call_name(__VA_ARGS__);  \
     })
 
 /* A constant: no code for slots that there are not. */
