@@ -27,7 +27,7 @@ static void site_print_row(struct table *table, const char *name, uint64_t addre
     table_hex(table, "addr", 18, address);
     table_text(table, "symbol", 34, symbol_describe(address, symbol, sizeof(symbol)));
     table_number(table, "len", 3, length);
-    table_text(table, "bytes", 12, patch_bytes_text(copy, length, bytes));
+    table_text(table, "bytes", 14, patch_bytes_text(copy, length, bytes));
     table_text(table, "insn", state != NULL ? 23 : 0,
                known ? instruction_text(&instruction, text, sizeof(text)) : "(being patched)");
     if (state != NULL) {
@@ -117,8 +117,8 @@ static void plan_print_site(void *context, const struct patch_site *site)
     table_row(table);
     table_hex(table, "addr", 18, site->address);
     table_text(table, "symbol", 34, symbol_describe(site->address, symbol, sizeof(symbol)));
-    table_text(table, "old", 12, patch_bytes_text(site->old_bytes, site->length, old_text));
-    table_text(table, "new", 12, patch_bytes_text(site->new_bytes, site->length, new_text));
+    table_text(table, "old", 14, patch_bytes_text(site->old_bytes, site->length, old_text));
+    table_text(table, "new", 14, patch_bytes_text(site->new_bytes, site->length, new_text));
     table_end_row(table);
 }
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* The breakpoint handler, whole in .text.nopatch. Invariant: the batch in flight is read only under
- * a reference of this CPU, and a trap of ours always ends in the new instruction emulated or the
- * site fetched again. Called by: the host's #BP entry (handle), the protocols
- * (arm, disarm). */
+ * a reference of this CPU, and a trap of ours always ends in the new instruction (at a last site
+ * the old one) emulated or the site fetched again. Called by: the host's #BP entry (handle), the
+ * protocols (arm, disarm). */
 #include "patching/breakpoint.h"
 
+#include "patching/bytes.h"
 #include "patching/instruction.h"
 
 enum { INT3_LENGTH = 1 };
@@ -12,9 +13,12 @@ enum { INT3_LENGTH = 1 };
 enum flag {
     FLAG_CARRY = 1 << 0,
     FLAG_PARITY = 1 << 2,
+    FLAG_AUXILIARY = 1 << 4, /* the borrow into bit 4 */
     FLAG_ZERO = 1 << 6,
     FLAG_SIGN = 1 << 7,
     FLAG_OVERFLOW = 1 << 11,
+    FLAGS_COMPARED =
+        FLAG_CARRY | FLAG_PARITY | FLAG_AUXILIARY | FLAG_ZERO | FLAG_SIGN | FLAG_OVERFLOW,
 };
 
 struct patch_trap_cpu patch_trap_cpus[PATCH_CPU_MAX];
@@ -83,25 +87,80 @@ static bool condition_holds(uint8_t condition, uint64_t flags)
     return holds != ((condition & 1) != 0);
 }
 
-/* Does what the new instruction of @site would do. A nop is a jump to the next instruction. */
-static void emulate(const struct patch_site *site, struct patch_registers *registers)
+/* Sets what cmp @left, @right sets (Intel SDM, volume 2, "CMP": as SUB). */
+static void compare(struct patch_registers *registers, uint64_t left, uint64_t right)
+{
+    uint64_t result = left - right;
+    uint64_t borrows = left ^ right ^ result; /* into each bit */
+    uint64_t overflow = (left ^ right) & (left ^ result);
+    unsigned parity = (unsigned)(result ^ result >> 4) & 15; /* of the low byte, in four bits */
+    uint64_t flags = registers->flags & ~(uint64_t)FLAGS_COMPARED;
+
+    flags |= left < right ? FLAG_CARRY : 0;
+    flags |= (0x9669u >> parity & 1) != 0 ? FLAG_PARITY : 0; /* bit n: n has an even number of 1s */
+    flags |= borrows & FLAG_AUXILIARY;
+    flags |= result == 0 ? FLAG_ZERO : 0;
+    flags |= result >> 63 != 0 ? FLAG_SIGN : 0;
+    flags |= overflow >> 63 != 0 ? FLAG_OVERFLOW : 0;
+    registers->flags = flags;
+}
+
+/* Does what the old instruction of @site, which is last, would do: a nop or a jump. */
+static void emulate_old(const struct patch_site *site, struct patch_registers *registers)
+{
+    const uint8_t *bytes = site->old_bytes;
+    int64_t displacement = 0;
+
+    if (bytes[0] == INSN_JMP8) {
+        displacement = (int8_t)bytes[1];
+    }
+    if (bytes[0] == INSN_JMP32) {
+        displacement = (int32_t)bytes_load4(bytes + 1);
+    }
+    registers->ip = site->address + site->length + (uint64_t)displacement;
+}
+
+/* Does what the new instruction of @site would do. */
+static void emulate_new(const struct patch_site *site, struct patch_registers *registers)
 {
     uint64_t next = site->address + site->length;
+    uint64_t operand = (uint64_t)(int64_t)site->displacement;
+    enum instruction_kind kind = (enum instruction_kind)site->kind;
 
-    registers->ip = site->target;
-    if (site->kind == INSTRUCTION_JUMP_IF && !condition_holds(site->condition, registers->flags)) {
+    registers->ip = instruction_has_target(kind) ? next + operand : next;
+    if (kind == INSTRUCTION_JUMP_IF && !condition_holds(site->condition, registers->flags)) {
         registers->ip = next;
     }
-    if (site->kind == INSTRUCTION_CALL) {
+    if (kind == INSTRUCTION_CALL) {
         registers->sp -= sizeof(uint64_t);
         *(uint64_t *)registers->sp = next;
     }
-    if (site->kind == INSTRUCTION_RETURN) {
+    if (kind == INSTRUCTION_RETURN) {
         registers->ip = *(const uint64_t *)registers->sp;
         registers->sp += sizeof(uint64_t);
     }
-    if (site->kind == INSTRUCTION_RETURN_ZERO) {
+    if (kind == INSTRUCTION_RETURN_ZERO) {
         registers->ax = 0; /* the flags are dead, as behind any call */
+    }
+    if (kind == INSTRUCTION_COMPARE) {
+        compare(registers, registers->ax, operand);
+    }
+    if (kind == INSTRUCTION_COMPARE_MEMORY) {
+        /* One load, as the instruction does; who writes the word orders it (dynamic_call.h). */
+        compare(registers, registers->ax,
+                __atomic_load_n((const uint64_t *)(next + operand), __ATOMIC_RELAXED));
+    }
+}
+
+/* Of a site that is last the old instruction, as long as the batch is in flight: the new one is for
+ * those who fetched it, which they can only when no other site shows its old one (three_steps.c).
+ */
+static void emulate(const struct patch_site *site, struct patch_registers *registers)
+{
+    if (site->is_last) {
+        emulate_old(site, registers);
+    } else {
+        emulate_new(site, registers);
     }
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* The #BP side of a batch in flight. Invariant: a CPU that runs into an int3 of ours executes the
- * NEW instruction by emulation, or goes back and fetches again; it never sees a batch that is being
- * reused. Called by: the #BP entry of the host (handle), the protocols (arm, disarm).
- * breakpoint.c lies in .text.nopatch whole: it calls nothing but nopatch functions
- * of platform.h. */
+ * NEW instruction by emulation (of a site that is last the OLD one), or goes back and fetches
+ * again; it never sees a batch that is being reused. Called by: the #BP entry of the host (handle),
+ * the protocols (arm, disarm). breakpoint.c lies in .text.nopatch whole: it calls nothing but
+ * nopatch functions of platform.h. */
 #pragma once
 
 #include "patching/histogram.h"
@@ -17,7 +17,7 @@
 struct patch_registers {
     uint64_t ip; /* on entry: behind the int3 */
     uint64_t sp;
-    uint64_t flags;
+    uint64_t flags; /* a comparison changes those that cmp changes */
     uint64_t ax;
 };
 

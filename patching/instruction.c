@@ -26,40 +26,63 @@ static const uint8_t insn_return_zero[INSN_RETURN_ZERO_LENGTH] = {
     INSN_PREFIX_CS, INSN_PREFIX_CS, INSN_PREFIX_CS, INSN_XOR, INSN_MODRM_EAX_EAX,
 };
 
-/* The forms with a relative target: opcode bytes, then 1 or 4 bytes of displacement. */
-enum { FORM_JMP8, FORM_JMP32, FORM_JCC8, FORM_JCC32, FORM_CALL32, RELATIVE_FORMS };
+/* The forms with an operand: opcode bytes, then 1 or 4 bytes of displacement or value. */
+enum {
+    FORM_JMP8,
+    FORM_JMP32,
+    FORM_JCC8,
+    FORM_JCC32,
+    FORM_CALL32,
+    FORM_COMPARE,
+    FORM_COMPARE_MEMORY,
+    OPERAND_FORMS
+};
 
-static const struct relative_form {
+static const struct operand_form {
     uint8_t kind; /* enum instruction_kind */
     uint8_t length;
     uint8_t opcode_length;
-    uint8_t opcode[2]; /* the condition is added to the last one */
-} relative_forms[RELATIVE_FORMS] = {
+    uint8_t opcode[3]; /* the condition is added to the last one */
+} operand_forms[OPERAND_FORMS] = {
     [FORM_JMP8] = {INSTRUCTION_JUMP, INSN_JMP8_LENGTH, 1, {INSN_JMP8}},
     [FORM_JMP32] = {INSTRUCTION_JUMP, INSN_JMP32_LENGTH, 1, {INSN_JMP32}},
     [FORM_JCC8] = {INSTRUCTION_JUMP_IF, INSN_JCC8_LENGTH, 1, {INSN_JCC8}},
     [FORM_JCC32] = {INSTRUCTION_JUMP_IF, INSN_JCC32_LENGTH, 2, {INSN_TWO_BYTE, INSN_JCC32}},
     [FORM_CALL32] = {INSTRUCTION_CALL, INSN_CALL32_LENGTH, 1, {INSN_CALL32}},
+    [FORM_COMPARE] = {INSTRUCTION_COMPARE,
+                      INSN_COMPARE_LENGTH,
+                      3,
+                      {INSN_REX_W, INSN_GROUP1_IMM32, INSN_MODRM_CMP_RAX}},
+    [FORM_COMPARE_MEMORY] = {INSTRUCTION_COMPARE_MEMORY,
+                             INSN_COMPARE_LENGTH,
+                             3,
+                             {INSN_REX_W, INSN_CMP_MEMORY, INSN_MODRM_RAX_RIP}},
 };
 
 static const char condition_names[16][3] = {
     "o", "no", "b", "ae", "e", "ne", "be", "a", "s", "ns", "p", "np", "l", "ge", "le", "g",
 };
 
-static enum patch_status encode_relative(const struct instruction *instruction, uint64_t address,
-                                         const struct relative_form *form, uint8_t *bytes)
+/* What the operand of @form counts from, if the instruction stands at @address. */
+static uint64_t operand_base(const struct operand_form *form, uint64_t address)
 {
-    int64_t displacement = (int64_t)(instruction->target - (address + form->length));
-    size_t opcode_length = form->opcode_length;
-    size_t displacement_length = form->length - opcode_length;
-    int64_t reach = displacement_length == 1 ? INT8_MAX : INT32_MAX;
+    return form->kind == INSTRUCTION_COMPARE ? 0 : address + form->length;
+}
 
-    if (displacement > reach || displacement < -reach - 1) {
+static enum patch_status encode_operand(const struct instruction *instruction, uint64_t address,
+                                        const struct operand_form *form, uint8_t *bytes)
+{
+    int64_t operand = (int64_t)(instruction->target - operand_base(form, address));
+    size_t opcode_length = form->opcode_length;
+    size_t operand_length = form->length - opcode_length;
+    int64_t reach = operand_length == 1 ? INT8_MAX : INT32_MAX;
+
+    if (operand > reach || operand < -reach - 1) {
         return PATCH_ERR_RANGE;
     }
     bytes_copy(bytes, form->opcode, opcode_length);
     bytes[opcode_length - 1] = (uint8_t)(bytes[opcode_length - 1] + instruction->condition);
-    bytes_copy(bytes + opcode_length, &displacement, displacement_length);
+    bytes_copy(bytes + opcode_length, &operand, operand_length);
     return PATCH_OK;
 }
 
@@ -69,7 +92,7 @@ enum patch_status instruction_encode(const struct instruction *instruction, uint
     uint8_t length = instruction->length;
     enum instruction_kind kind = instruction->kind;
 
-    if (kind > INSTRUCTION_RETURN_ZERO ||
+    if (kind >= INSTRUCTION_KIND_COUNT ||
         instruction->condition > (kind == INSTRUCTION_JUMP_IF ? 15 : 0)) {
         return PATCH_ERR_INSTRUCTION;
     }
@@ -93,9 +116,9 @@ enum patch_status instruction_encode(const struct instruction *instruction, uint
         bytes_copy(bytes, insn_return_zero, length);
         return PATCH_OK;
     }
-    for (size_t i = 0; i < RELATIVE_FORMS; i++) {
-        if (relative_forms[i].kind == kind && relative_forms[i].length == length) {
-            return encode_relative(instruction, address, &relative_forms[i], bytes);
+    for (size_t i = 0; i < OPERAND_FORMS; i++) {
+        if (operand_forms[i].kind == kind && operand_forms[i].length == length) {
+            return encode_operand(instruction, address, &operand_forms[i], bytes);
         }
     }
     return PATCH_ERR_LENGTH;
@@ -112,28 +135,32 @@ void instruction_fill_nops(uint8_t *bytes, size_t length)
     }
 }
 
-/* The only form that may begin with byte @first, or NULL. */
-static const struct relative_form *find_form(uint8_t first)
+/* The only form that @bytes may begin, or NULL. The second byte is looked at only where every form
+ * with that first one has a second. */
+static const struct operand_form *find_form(const uint8_t *bytes, size_t length)
 {
-    switch (first) {
+    switch (bytes[0]) {
     case INSN_JMP8:
-        return &relative_forms[FORM_JMP8];
+        return &operand_forms[FORM_JMP8];
     case INSN_JMP32:
-        return &relative_forms[FORM_JMP32];
+        return &operand_forms[FORM_JMP32];
     case INSN_CALL32:
-        return &relative_forms[FORM_CALL32];
+        return &operand_forms[FORM_CALL32];
     case INSN_TWO_BYTE:
-        return &relative_forms[FORM_JCC32];
+        return &operand_forms[FORM_JCC32];
+    case INSN_REX_W:
+        return length > 1 && bytes[1] == INSN_CMP_MEMORY ? &operand_forms[FORM_COMPARE_MEMORY]
+                                                         : &operand_forms[FORM_COMPARE];
     default:
-        return (first & ~0xf) == INSN_JCC8 ? &relative_forms[FORM_JCC8] : NULL;
+        return (bytes[0] & ~0xf) == INSN_JCC8 ? &operand_forms[FORM_JCC8] : NULL;
     }
 }
 
-/* True if @bytes are a form with a target; then @instruction is filled in. */
-static bool decode_relative(const uint8_t *bytes, size_t length, uint64_t address,
-                            struct instruction *instruction)
+/* True if @bytes are a form with an operand; then @instruction is filled in. */
+static bool decode_operand(const uint8_t *bytes, size_t length, uint64_t address,
+                           struct instruction *instruction)
 {
-    const struct relative_form *form = find_form(bytes[0]);
+    const struct operand_form *form = find_form(bytes, length);
 
     if (form == NULL || form->length != length) {
         return false;
@@ -141,19 +168,20 @@ static bool decode_relative(const uint8_t *bytes, size_t length, uint64_t addres
 
     size_t opcode_length = form->opcode_length;
     uint8_t condition = (uint8_t)(bytes[opcode_length - 1] - form->opcode[opcode_length - 1]);
-    const uint8_t *displacement = bytes + opcode_length;
+    const uint8_t *operand = bytes + opcode_length;
 
-    if (condition > (form->kind == INSTRUCTION_JUMP_IF ? 15 : 0)) {
+    if (!bytes_equal(bytes, form->opcode, opcode_length - 1) ||
+        condition > (form->kind == INSTRUCTION_JUMP_IF ? 15 : 0)) {
         return false;
     }
 
     bool is_short = length - opcode_length == 1;
-    uint32_t wide = is_short ? displacement[0] : bytes_load4(displacement);
+    uint32_t wide = is_short ? operand[0] : bytes_load4(operand);
 
     instruction->kind = (enum instruction_kind)form->kind;
     instruction->condition = condition;
-    instruction->target =
-        address + length + (uint64_t)(is_short ? (int64_t)(int8_t)wide : (int64_t)(int32_t)wide);
+    instruction->target = operand_base(form, address) +
+                          (uint64_t)(is_short ? (int64_t)(int8_t)wide : (int64_t)(int32_t)wide);
     return true;
 }
 
@@ -183,7 +211,7 @@ enum patch_status instruction_decode(const uint8_t *bytes, size_t length, uint64
         instruction->kind = INSTRUCTION_NOP;
         return PATCH_OK;
     }
-    if (decode_relative(bytes, length, address, instruction)) {
+    if (decode_operand(bytes, length, address, instruction)) {
         return PATCH_OK;
     }
     if (is_return(bytes, length)) {
@@ -228,9 +256,10 @@ static void text_append_hex(struct text_cursor *cursor, uint64_t value)
 char *instruction_text(const struct instruction *instruction, char *buffer, size_t size)
 {
     static const char *const words[] = {
-        [INSTRUCTION_NOP] = "nop",    [INSTRUCTION_JUMP] = "jmp ",
-        [INSTRUCTION_JUMP_IF] = "j",  [INSTRUCTION_CALL] = "call ",
-        [INSTRUCTION_RETURN] = "ret", [INSTRUCTION_RETURN_ZERO] = "xor eax, eax",
+        [INSTRUCTION_NOP] = "nop",           [INSTRUCTION_JUMP] = "jmp ",
+        [INSTRUCTION_JUMP_IF] = "j",         [INSTRUCTION_CALL] = "call ",
+        [INSTRUCTION_RETURN] = "ret",        [INSTRUCTION_RETURN_ZERO] = "xor eax, eax",
+        [INSTRUCTION_COMPARE] = "cmp rax, ", [INSTRUCTION_COMPARE_MEMORY] = "cmp rax, [",
     };
     enum instruction_kind kind = instruction->kind;
 
@@ -238,7 +267,7 @@ char *instruction_text(const struct instruction *instruction, char *buffer, size
         return buffer;
     }
     struct text_cursor cursor = {.at = buffer, .last = buffer + size - 1};
-    text_append(&cursor, kind <= INSTRUCTION_RETURN_ZERO ? words[kind] : "?");
+    text_append(&cursor, kind < INSTRUCTION_KIND_COUNT ? words[kind] : "?");
     if (kind == INSTRUCTION_NOP && instruction->length > 1) {
         text_append(&cursor, (const char[]){(char)('0' + instruction->length), '\0'});
     }
@@ -246,8 +275,12 @@ char *instruction_text(const struct instruction *instruction, char *buffer, size
         text_append(&cursor, condition_names[instruction->condition & 15]);
         text_append(&cursor, " ");
     }
-    if (instruction_has_target(kind)) {
+    if (instruction_has_target(kind) || kind == INSTRUCTION_COMPARE ||
+        kind == INSTRUCTION_COMPARE_MEMORY) {
         text_append_hex(&cursor, instruction->target);
+    }
+    if (kind == INSTRUCTION_COMPARE_MEMORY) {
+        text_append(&cursor, "]");
     }
     *cursor.at = '\0';
     return buffer;

@@ -27,6 +27,9 @@ enum instruction_opcode {
     INSN_REX_W = 0x48,         /* prefix: operands of 64 bits */
     INSN_GROUP1_IMM32 = 0x81,  /* cmp and others, r/m, imm32 sign-extended */
     INSN_MODRM_CMP_RDX = 0xfa, /* operand byte of cmp rdx, imm32 */
+    INSN_MODRM_CMP_RAX = 0xf8, /* the same of cmp rax, imm32, in the long form */
+    INSN_CMP_MEMORY = 0x3b,    /* cmp r64, r/m64 */
+    INSN_MODRM_RAX_RIP = 0x05, /* operand byte of rax, [rip + disp32] */
 };
 
 /* What the opcode of a conditional jump tells: the last four bits. */
@@ -43,26 +46,31 @@ enum instruction_length {
     INSN_RETURN_ZERO_LENGTH = 5,
     INSN_JCC32_LENGTH = 6,
     INSN_CMP_RDX_LENGTH = 7,
+    INSN_COMPARE_LENGTH = 7, /* both forms */
     INSN_NOP_LENGTH_MAX = 9, /* of the recommended ones */
 };
 
 enum instruction_kind {
-    INSTRUCTION_NOP,         /* length 1..6 */
-    INSTRUCTION_JUMP,        /* length 2 (rel8) or 5 (rel32) */
-    INSTRUCTION_JUMP_IF,     /* length 2 (rel8) or 6 (rel32) */
-    INSTRUCTION_CALL,        /* length 5 */
-    INSTRUCTION_RETURN,      /* length 1..6: ret, padded with int3 */
-    INSTRUCTION_RETURN_ZERO, /* length 5: xor eax, eax instead of a call */
+    INSTRUCTION_NOP,            /* length 1..7 */
+    INSTRUCTION_JUMP,           /* length 2 (rel8) or 5 (rel32) */
+    INSTRUCTION_JUMP_IF,        /* length 2 (rel8) or 6 (rel32) */
+    INSTRUCTION_CALL,           /* length 5 */
+    INSTRUCTION_RETURN,         /* length 1..7: ret, padded with int3 */
+    INSTRUCTION_RETURN_ZERO,    /* length 5: xor eax, eax instead of a call */
+    INSTRUCTION_COMPARE,        /* length 7: cmp rax, imm32, sign-extended */
+    INSTRUCTION_COMPARE_MEMORY, /* length 7: cmp rax, [rip + disp32] */
+    INSTRUCTION_KIND_COUNT
 };
 
 struct instruction {
     enum instruction_kind kind;
     uint8_t length;    /* bytes, padding included */
     uint8_t condition; /* JUMP_IF: 0..15 as in the opcode (4 = e, 5 = ne, ...); else 0 */
-    uint64_t target;   /* JUMP, JUMP_IF, CALL: absolute address; else 0 */
+    uint64_t target;   /* JUMP, JUMP_IF, CALL, COMPARE_MEMORY: absolute address; COMPARE: the value
+                        * it compares with; else 0 */
 };
 
-/* True for the kinds that have a target; it may be any address, 0 too. */
+/* True for the kinds that may go to their target; it may be any address, 0 too. */
 static inline bool instruction_has_target(enum instruction_kind kind)
 {
     return kind == INSTRUCTION_JUMP || kind == INSTRUCTION_JUMP_IF || kind == INSTRUCTION_CALL;
@@ -73,7 +81,8 @@ enum { INSTRUCTION_TEXT_SIZE = 32 };
 /* Encodes @instruction, which will stand at @address, into its first @instruction->length @bytes.
  * Context: any.
  * Returns PATCH_ERR_LENGTH if the kind has no form of that length, PATCH_ERR_RANGE if the target is
- * out of reach of that form, PATCH_ERR_INSTRUCTION for an unknown kind or condition. */
+ * out of reach of that form or the value compared with is not a sign-extended imm32,
+ * PATCH_ERR_INSTRUCTION for an unknown kind or condition. */
 PATCH_MUST_CHECK enum patch_status instruction_encode(const struct instruction *instruction,
                                                       uint64_t address,
                                                       uint8_t bytes[PATCH_SITE_LENGTH_MAX]);
@@ -81,7 +90,7 @@ PATCH_MUST_CHECK enum patch_status instruction_encode(const struct instruction *
 /* Decodes the one instruction that fills exactly @length @bytes standing at @address.
  * Accepts only what instruction_encode() produces.
  * Context: any, breakpoint handler excepted.
- * Returns PATCH_ERR_LENGTH for a length outside 1..6, else PATCH_ERR_INSTRUCTION. */
+ * Returns PATCH_ERR_LENGTH for a length outside 1..7, else PATCH_ERR_INSTRUCTION. */
 PATCH_MUST_CHECK enum patch_status instruction_decode(const uint8_t *bytes, size_t length,
                                                       uint64_t address,
                                                       struct instruction *instruction);
@@ -90,6 +99,7 @@ PATCH_MUST_CHECK enum patch_status instruction_decode(const uint8_t *bytes, size
  * gaps that nobody runs through: several nops are no site. Context: any. */
 void instruction_fill_nops(uint8_t *bytes, size_t length);
 
-/* Writes assembler text ("jne 0xffffffff80101234", "nop5"), NUL-terminated, cut at @size.
+/* Writes assembler text ("jne 0xffffffff80101234", "cmp rax, [0xffffffff80105678]", "nop5"),
+ * NUL-terminated, cut at @size.
  * INSTRUCTION_TEXT_SIZE bytes always suffice. Returns @buffer. */
 char *instruction_text(const struct instruction *instruction, char *buffer, size_t size);

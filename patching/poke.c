@@ -126,8 +126,9 @@ static enum patch_status batch_refuse_bytes(struct patch_batch *batch, enum patc
     return batch_refuse(batch, status, site->address, 0);
 }
 
-enum patch_status patch_batch_add(struct patch_batch *batch, uint64_t address,
-                                  const uint8_t *old_bytes, const uint8_t *new_bytes, size_t length)
+static enum patch_status batch_add(struct patch_batch *batch, uint64_t address,
+                                   const uint8_t *old_bytes, const uint8_t *new_bytes,
+                                   size_t length, bool is_last)
 {
     if (batch->error.status != PATCH_OK) {
         return batch->error.status;
@@ -144,9 +145,23 @@ enum patch_status patch_batch_add(struct patch_batch *batch, uint64_t address,
     batch->added++;
     site->address = address;
     site->length = (uint8_t)length;
+    site->is_last = is_last;
     bytes_copy(site->old_bytes, old_bytes, length);
     bytes_copy(site->new_bytes, new_bytes, length);
     return PATCH_OK;
+}
+
+enum patch_status patch_batch_add(struct patch_batch *batch, uint64_t address,
+                                  const uint8_t *old_bytes, const uint8_t *new_bytes, size_t length)
+{
+    return batch_add(batch, address, old_bytes, new_bytes, length, false);
+}
+
+enum patch_status patch_batch_add_last(struct patch_batch *batch, uint64_t address,
+                                       const uint8_t *old_bytes, const uint8_t *new_bytes,
+                                       size_t length)
+{
+    return batch_add(batch, address, old_bytes, new_bytes, length, true);
 }
 
 static bool site_before(const void *a, const void *b)
@@ -196,7 +211,34 @@ static void build_index(struct patch_batch *batch)
     index->shift = shift;
 }
 
-/* Checks @site alone, and fills in what the handler needs to emulate its new instruction. */
+/* As instruction_decode(); of a site that is last, also PATCH_ERR_INSTRUCTION for anything but a
+ * nop or a jump. */
+static enum patch_status site_decode(const struct patch_site *site, const uint8_t *bytes,
+                                     struct instruction *instruction)
+{
+    enum patch_status status = instruction_decode(bytes, site->length, site->address, instruction);
+
+    if (status == PATCH_OK && site->is_last && instruction->kind != INSTRUCTION_NOP &&
+        instruction->kind != INSTRUCTION_JUMP) {
+        return PATCH_ERR_INSTRUCTION;
+    }
+    return status;
+}
+
+/* Fills in what the handler needs to emulate the new instruction of @site. */
+static void site_note_new(struct patch_site *site, const struct instruction *instruction)
+{
+    uint64_t next = site->address + site->length;
+    enum instruction_kind kind = instruction->kind;
+    bool is_relative = instruction_has_target(kind) || kind == INSTRUCTION_COMPARE_MEMORY;
+
+    site->kind = (uint8_t)kind;
+    site->condition = instruction->condition;
+    site->displacement = (int32_t)(instruction->target - (is_relative ? next : 0));
+    site->is_quadword = false; /* a plan by another protocol may have set it */
+}
+
+/* Checks @site alone, and completes it. */
 static enum patch_status check_site(struct patch_batch *batch, struct patch_site *site)
 {
     const uint8_t *text = (const uint8_t *)site->address;
@@ -206,22 +248,18 @@ static enum patch_status check_site(struct patch_batch *batch, struct patch_site
     if (!platform_text_is_patchable(text, site->length)) {
         return batch_refuse(batch, PATCH_ERR_NOT_TEXT, site->address, 0);
     }
-    status = instruction_decode(site->old_bytes, site->length, site->address, &instruction);
+    status = site_decode(site, site->old_bytes, &instruction);
     if (status != PATCH_OK) {
         return batch_refuse_bytes(batch, status, site, site->old_bytes, text);
     }
     if (!bytes_equal(text, site->old_bytes, site->length)) {
         return batch_refuse_bytes(batch, PATCH_ERR_UNEXPECTED, site, site->old_bytes, text);
     }
-    status = instruction_decode(site->new_bytes, site->length, site->address, &instruction);
+    status = site_decode(site, site->new_bytes, &instruction);
     if (status != PATCH_OK) {
         return batch_refuse_bytes(batch, status, site, site->new_bytes, text);
     }
-    site->kind = (uint8_t)instruction.kind;
-    site->condition = instruction.condition;
-    site->is_quadword = false; /* a plan by another protocol may have set it */
-    site->target = instruction_has_target(instruction.kind) ? instruction.target
-                                                            : site->address + site->length;
+    site_note_new(site, &instruction);
     return PATCH_OK;
 }
 
@@ -272,9 +310,10 @@ static enum patch_status check_collisions(struct patch_batch *batch, uint32_t i)
         return PATCH_OK;
     }
 
-    const struct patch_site *hit = find_site_at_or_before(batch, site->target);
+    uint64_t target = site->address + site->length + (uint64_t)(int64_t)site->displacement;
+    const struct patch_site *hit = find_site_at_or_before(batch, target);
 
-    if (hit != NULL && site->target > hit->address && site->target < hit->address + hit->length) {
+    if (hit != NULL && target > hit->address && target < hit->address + hit->length) {
         return batch_refuse(batch, PATCH_ERR_TARGET_IN_SITE, site->address, hit->address);
     }
     return PATCH_OK;

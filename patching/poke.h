@@ -14,7 +14,8 @@
  *     on error: batch.error names the culprit; always: batch.record tells the cost
  *
  * Not promised: while a batch is in flight some CPUs run old and some new instructions; a CPU that
- * traps runs the new one, even if the batch then fails and is put back. */
+ * traps runs the new one, even if the batch then fails and is put back. Sites that are last
+ * (patch_batch_add_last()) say more. */
 #pragma once
 
 #include "patching/record.h"
@@ -49,14 +50,17 @@ enum patch_flag {
 /* 32 bytes: two share a cache line, none straddles one. */
 struct patch_site {
     uint64_t address;
-    uint64_t
-        target; /* where the new instruction goes when it jumps; for a nop the next instruction */
+    /* From the next instruction to where the new one goes when it jumps, or to what it compares
+     * with; of an INSTRUCTION_COMPARE the value itself; else 0. */
+    int32_t displacement;
     uint8_t old_bytes[PATCH_SITE_LENGTH_MAX];
     uint8_t new_bytes[PATCH_SITE_LENGTH_MAX];
     uint8_t length;
     uint8_t kind; /* enum instruction_kind of the new instruction */
     uint8_t condition;
-    uint8_t is_quadword; /* set by a protocol that will write it whole, in its aligned quadword */
+    /* Set by a protocol that will write it whole, in its aligned quadword: */
+    uint8_t is_quadword : 1;
+    uint8_t is_last : 1; /* see patch_batch_add_last() */
 };
 _Static_assert(sizeof(struct patch_site) == 32, "two sites share a cache line");
 
@@ -93,6 +97,26 @@ void patch_batch_initialize(struct patch_batch *batch, const char *who);
 PATCH_MUST_CHECK enum patch_status patch_batch_add(struct patch_batch *batch, uint64_t address,
                                                    const uint8_t *old_bytes,
                                                    const uint8_t *new_bytes, size_t length);
+
+/* The same for a site that is to be the last: once anybody has executed its new instruction, every
+ * CPU executes only new ones at all sites of the batch that are not last. (At those, and at the
+ * last ones among themselves, each CPU runs old and new ones in any mixture until then.) How: its
+ * int3 stands for the OLD instruction, and its first byte changes behind those of the others, which
+ * a sync has taken out of reach by then. Both instructions are nops or jumps, else apply returns
+ * PATCH_ERR_INSTRUCTION. All sites of a batch may be last: then nothing is promised.
+ *
+ *     patcher                                   a CPU
+ *     int3 everywhere; sync                     last site: old. Others: old, or int3 = new
+ *     tails; sync                               last site: old. Others: int3 = new
+ *     first bytes of the others                 last site: old. Others: int3 = new, or new
+ *     first bytes of the last sites             last site: old, or new. Others: as above
+ *     sync                                      new everywhere
+ *
+ * Where others are there, a failure behind the first of the last sites stops the machine: to put
+ * the others back would break the promise to whoever ran it. */
+PATCH_MUST_CHECK enum patch_status patch_batch_add_last(struct patch_batch *batch, uint64_t address,
+                                                        const uint8_t *old_bytes,
+                                                        const uint8_t *new_bytes, size_t length);
 
 /* Changes the text. Takes the patch lock.
  * Context: platform_may_patch(); patch lock not held.

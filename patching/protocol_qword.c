@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* Protocol qword: a site inside an aligned quadword is replaced by one store; the others of the
- * batch take the three steps. Invariant: a CPU that fetches a site gets the whole old instruction
- * or the whole new one (or int3, where three_steps.c says so). Called by: poke.c.
+ * batch take the three steps, and so do all but the last ones if some are last. Invariant: a CPU
+ * that fetches a site gets the whole old instruction or the whole new one (or int3, where
+ * three_steps.c says so). Called by: poke.c.
  *
  *     patcher                                   a CPU that runs through the site
  *     quadword = new instruction + neighbours   old, or new
@@ -15,7 +16,11 @@
  * if instruction boundaries agree before and after. "Within a cache line" is not enough: a store
  * across a 32-byte boundary has been seen torn by the fetcher. Intel's manuals promise nothing of
  * the kind without the int3: there this protocol rests on measurement (`make silicon`). Where the
- * host says that CPUs do not fetch quadwords whole, every site takes the three steps. */
+ * host says that CPUs do not fetch quadwords whole, every site takes the three steps.
+ *
+ * Where some sites are last and others are not, the others take the three steps: in one step of
+ * stores with one sync behind it nothing keeps a CPU that has fetched the new instruction of a last
+ * site from executing the old one of another that it fetched long ago. */
 #include "patching/platform.h"
 #include "patching/protocol.h"
 #include "patching/three_steps.h"
@@ -38,11 +43,13 @@ static enum patch_status qword_prepare(struct patch_batch *batch)
 {
     bool fetched_whole =
         platform_quadword_is_fetched_whole() || (batch->flags & PATCH_ALLOW_UNSAFE) != 0;
+    uint32_t last_count = three_steps_count_last(batch);
+    bool has_order = last_count > 0 && last_count < batch->count;
 
     for (uint32_t i = 0; i < batch->count; i++) {
         struct patch_site *site = &batch->sites[i];
 
-        site->is_quadword = fetched_whole && fits_quadword(site);
+        site->is_quadword = fetched_whole && fits_quadword(site) && (site->is_last || !has_order);
         if (!site->is_quadword && batch->flags & PATCH_STRICT) {
             return refuse(batch, site, fetched_whole ? PATCH_ERR_QUADWORD : PATCH_ERR_UNSAFE);
         }

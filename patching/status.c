@@ -21,7 +21,7 @@ const char *patch_status_text(enum patch_status status)
         [PATCH_ERR_WRITE] = "write did not read back; text was put back",
         [PATCH_ERR_SILENT_CPU] = "a CPU does not answer; text was put back",
         [PATCH_ERR_UNSAFE] = "protocol is unsafe: CPUs may execute half-written instructions",
-        [PATCH_ERR_QUADWORD] = "site does not lie inside an aligned quadword",
+        [PATCH_ERR_QUADWORD] = "site cannot be written whole by one aligned quadword",
         [PATCH_ERR_IN_USE] = "key has more than one user",
         [PATCH_ERR_NOT_ENABLED] = "key has no user",
         [PATCH_ERR_OVERFLOW] = "key has too many users",

@@ -8,7 +8,7 @@
 
 #define PATCH_MUST_CHECK __attribute__((warn_unused_result))
 
-enum { PATCH_SITE_LENGTH_MAX = 6 }; /* jcc rel32 is the longest instruction that may be patched */
+enum { PATCH_SITE_LENGTH_MAX = 7 }; /* the comparisons are the longest that may be patched */
 
 enum patch_status {
     PATCH_OK = 0,
@@ -27,7 +27,7 @@ enum patch_status {
     PATCH_ERR_WRITE,           /* a write did not read back; the text was put back */
     PATCH_ERR_SILENT_CPU,      /* a CPU did not take part in a round; the text was put back */
     PATCH_ERR_UNSAFE,          /* protocol needs PATCH_ALLOW_UNSAFE */
-    PATCH_ERR_QUADWORD,        /* PATCH_STRICT, and a site crosses an aligned quadword's end */
+    PATCH_ERR_QUADWORD,        /* PATCH_STRICT, and a site must take the three steps */
     PATCH_ERR_IN_USE,          /* disable of a key with more than one user */
     PATCH_ERR_NOT_ENABLED,     /* decrement of a key that has no user */
     PATCH_ERR_OVERFLOW,        /* increment of a key that has INT32_MAX users */

@@ -29,11 +29,23 @@ enum patch_status patch_lock_take(void)
     return PATCH_OK;
 }
 
+/* Adds the sites of @change, marked as what they are. */
+static enum patch_status change_queue(const struct patch_change *change)
+{
+    uint32_t before = shared_batch.count;
+    enum patch_status status = change->operations->queue(change, &shared_batch);
+
+    for (uint32_t i = before; i < shared_batch.count; i++) {
+        shared_batch.sites[i].is_last = change->is_last;
+    }
+    return status;
+}
+
 /* Whether @change has a site at @address. Refills the batch: only for the way out of a failure. */
 static bool change_has_site(const struct patch_change *change, uint64_t address)
 {
     patch_batch_initialize(&shared_batch, change->name);
-    if (change->is_there || change->operations->queue(change, &shared_batch) != PATCH_OK) {
+    if (change->is_there || change_queue(change) != PATCH_OK) {
         return false;
     }
     for (uint32_t i = 0; i < shared_batch.count; i++) {
@@ -68,7 +80,7 @@ static enum patch_status queue_all(const struct patch_change *changes, size_t co
     for (*failed = 0; *failed < count; (*failed)++) {
         const struct patch_change *change = &changes[*failed];
 
-        status = change->is_there ? PATCH_OK : change->operations->queue(change, &shared_batch);
+        status = change->is_there ? PATCH_OK : change_queue(change);
         if (status != PATCH_OK) {
             break;
         }
@@ -167,7 +179,7 @@ enum patch_status patch_plan_locked(const struct patch_change *change, patch_pla
     if (change->is_there) {
         return PATCH_OK;
     }
-    status = change->operations->queue(change, &shared_batch);
+    status = change_queue(change);
     if (status != PATCH_OK) {
         return patch_error_set(error, status, change->name, shared_batch.error.address);
     }

@@ -30,6 +30,9 @@ struct patch_change {
     void *object;     /* struct static_key, struct static_call */
     uint64_t wanted;  /* its new state, in the kind's own terms */
     bool is_there;    /* set by begin: the object has that state already */
+    /* Set by whoever built it, for nops and jumps: who executes a new instruction of this change
+     * executes only new ones of the whole transaction from then on (poke.h, is_last). */
+    bool is_last;
 };
 
 /* What the transaction does with a change. Context of all: patch lock held. */

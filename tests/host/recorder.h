@@ -3,8 +3,9 @@
  * written. Invariant checked: at every instant a CPU may fetch any mixture of the bytes that stood
  * at a site since the last sync; each such mixture must be the whole old instruction, the whole new
  * one, or begin with int3, and an int3 must be resolved by the handler as the new instruction
- * demands. A violation fails the running cmocka test. Used by: the test programs but for
- * the races. */
+ * demands (as the old one at a last site). Once a CPU may have executed the new instruction of a
+ * last site, none may execute the old one of another. A violation fails the running cmocka test.
+ * Used by: the test programs but for the races. */
 #pragma once
 
 #include "patching/breakpoint.h"
@@ -76,6 +77,9 @@ void recorder_reset(void);
 void recorder_watch(uint64_t address, const uint8_t *old_bytes, const uint8_t *new_bytes,
                     size_t length);
 
+/* The site watched at @address is a last one (poke.h). */
+void recorder_watch_as_last(uint64_t address);
+
 /* The next time stamp is so much later. */
 void recorder_time_pass(uint64_t ticks);
 
@@ -89,6 +93,9 @@ const char *recorder_log(void);
 
 /* True if a jump on @condition (0..15) is taken with @flags: asks the real CPU. */
 bool recorder_condition_holds(unsigned condition, uint64_t flags);
+
+/* @flags behind cmp @left, @right: asks the real CPU. */
+uint64_t recorder_compare(uint64_t left, uint64_t right, uint64_t flags);
 
 /* Raises a breakpoint at @address as CPU @cpu would. Returns what the handler returned. */
 bool recorder_trap(unsigned cpu, uint64_t address, struct patch_registers *registers);

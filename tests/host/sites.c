@@ -30,6 +30,12 @@ const struct site_form site_forms[] = {
     {INSTRUCTION_RETURN, 3, 0, 0},
     {INSTRUCTION_NOP, 4, 0, 0},
     {INSTRUCTION_RETURN, 4, 0, 0},
+    {INSTRUCTION_NOP, 7, 0, 0},
+    {INSTRUCTION_RETURN, 7, 0, 0},
+    {INSTRUCTION_COMPARE, 7, 0, 0x44332211},
+    {INSTRUCTION_COMPARE, 7, 0, -2},
+    {INSTRUCTION_COMPARE_MEMORY, 7, 0, RECORDER_ARENA_SIZE / 2},
+    {INSTRUCTION_COMPARE_MEMORY, 7, 0, RECORDER_ARENA_SIZE / 2 + 0x101},
 };
 
 static struct test_site made[PATCH_BATCH_MAX]; /* by the two functions that make many */
@@ -42,13 +48,13 @@ size_t site_form_count(void)
 
 static void encode(const struct site_form *form, uint64_t address, uint8_t *bytes)
 {
-    bool has_target = form->kind == INSTRUCTION_JUMP || form->kind == INSTRUCTION_JUMP_IF ||
-                      form->kind == INSTRUCTION_CALL;
+    bool is_relative = form->kind == INSTRUCTION_JUMP || form->kind == INSTRUCTION_JUMP_IF ||
+                       form->kind == INSTRUCTION_CALL || form->kind == INSTRUCTION_COMPARE_MEMORY;
     struct instruction instruction = {
         .kind = form->kind,
         .length = form->length,
         .condition = form->condition,
-        .target = has_target ? address + form->length + (uint64_t)(int64_t)form->distance : 0,
+        .target = (is_relative ? address + form->length : 0) + (uint64_t)(int64_t)form->distance,
     };
 
     assert_int_equal(instruction_encode(&instruction, address, bytes), PATCH_OK);
@@ -98,7 +104,8 @@ static struct site_form random_form(uint64_t *random)
 {
     struct site_form form = site_forms[next_random(random) % site_form_count()];
 
-    if (form.distance > -RECORDER_ARENA_SIZE && form.distance < RECORDER_ARENA_SIZE) {
+    if (form.kind != INSTRUCTION_COMPARE && form.kind != INSTRUCTION_COMPARE_MEMORY &&
+        form.distance > -RECORDER_ARENA_SIZE && form.distance < RECORDER_ARENA_SIZE) {
         form.distance = 0;
     }
     return form;
@@ -107,7 +114,7 @@ static struct site_form random_form(uint64_t *random)
 void sites_add_random(struct patch_batch *batch, unsigned count, uint64_t seed)
 {
     uint64_t random = seed * 0x9e3779b97f4a7c15;
-    size_t step = 6 + next_random(&random) % 200;
+    size_t step = PATCH_SITE_LENGTH_MAX + next_random(&random) % 200;
 
     patch_batch_initialize(batch, "random");
     made_count = 0;

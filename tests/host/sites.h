@@ -15,10 +15,10 @@ struct site_form {
     uint8_t kind; /* enum instruction_kind */
     uint8_t length;
     uint8_t condition;
-    int32_t distance; /* target - end of the instruction */
+    int32_t distance; /* target - end of the instruction; of a COMPARE the value */
 };
 
-/* Every kind in every length it has; jumps and calls twice, with different targets. */
+/* Every kind in every length it has; jumps, calls and comparisons twice, with different targets. */
 extern const struct site_form site_forms[];
 size_t site_form_count(void);
 

@@ -123,7 +123,7 @@ static void length_that_does_not_match_the_instruction_is_refused(void **state)
     expect_refusal(PATCH_ERR_INSTRUCTION, site.address);
 }
 
-static void length_0_and_length_7_are_refused(void **state)
+static void length_0_and_length_8_are_refused(void **state)
 {
     (void)state;
     struct test_site site = site_make(64, &nop5, &jump_far);
@@ -132,7 +132,7 @@ static void length_0_and_length_7_are_refused(void **state)
                      PATCH_ERR_LENGTH);
     assert_int_equal(batch.error.address, site.address);
     patch_batch_initialize(&batch, "again");
-    assert_int_equal(patch_batch_add(&batch, site.address, site.old_bytes, site.new_bytes, 7),
+    assert_int_equal(patch_batch_add(&batch, site.address, site.old_bytes, site.new_bytes, 8),
                      PATCH_ERR_LENGTH);
     expect_refusal(PATCH_ERR_LENGTH, site.address);
 }
@@ -308,7 +308,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup(site_outside_text_is_refused, setup),
     cmocka_unit_test_setup(unexpected_current_bytes_are_refused_and_shown, setup),
     cmocka_unit_test_setup(length_that_does_not_match_the_instruction_is_refused, setup),
-    cmocka_unit_test_setup(length_0_and_length_7_are_refused, setup),
+    cmocka_unit_test_setup(length_0_and_length_8_are_refused, setup),
     cmocka_unit_test_setup(unknown_instructions_are_refused_old_and_new, setup),
     cmocka_unit_test_setup(int3_as_new_first_byte_is_refused, setup),
     cmocka_unit_test_setup(jump_into_the_tail_of_a_site_is_refused, setup),

@@ -10,6 +10,8 @@
 #include <Zydis/Zydis.h>
 #include <string.h>
 
+enum { LENGTHS = PATCH_SITE_LENGTH_MAX + 2 }; /* 0 and one too many as well */
+
 static const uint64_t addresses[] = {0x400000, 0xffffffff80100000, 0xffffffffffffff00};
 
 static ZydisDecodedInstruction zydis_instruction;
@@ -35,6 +37,33 @@ static ZyanU64 zydis_target(uint64_t address)
     return target;
 }
 
+/* cmp rax, something; what it is compared with is the target. */
+static void expect_comparison(const struct instruction *instruction, uint64_t address)
+{
+    const ZydisDecodedOperand *with = &zydis_operands[1];
+    ZyanU64 target = 0;
+
+    assert_int_equal(zydis_operands[0].reg.value, ZYDIS_REGISTER_RAX);
+    assert_int_equal(zydis_instruction.operand_width, 64);
+    if (instruction->kind == INSTRUCTION_COMPARE) {
+        assert_int_equal(with->type, ZYDIS_OPERAND_TYPE_IMMEDIATE);
+        assert_true(with->imm.is_signed);
+        assert_int_equal((uint64_t)with->imm.value.s, instruction->target);
+        return;
+    }
+    assert_int_equal(with->type, ZYDIS_OPERAND_TYPE_MEMORY);
+    assert_int_equal(with->size, 64);
+    assert_int_equal(with->mem.base, ZYDIS_REGISTER_RIP);
+    assert_int_equal(with->mem.index, ZYDIS_REGISTER_NONE);
+    ZydisCalcAbsoluteAddress(&zydis_instruction, with, address, &target);
+    assert_int_equal(target, instruction->target);
+}
+
+static bool is_comparison(enum instruction_kind kind)
+{
+    return kind == INSTRUCTION_COMPARE || kind == INSTRUCTION_COMPARE_MEMORY;
+}
+
 static void expect_same_meaning(const struct instruction *instruction, const uint8_t *bytes,
                                 uint64_t address)
 {
@@ -45,9 +74,13 @@ static void expect_same_meaning(const struct instruction *instruction, const uin
         ZYDIS_MNEMONIC_JL, ZYDIS_MNEMONIC_JNL, ZYDIS_MNEMONIC_JLE, ZYDIS_MNEMONIC_JNLE,
     };
     static const ZydisMnemonic mnemonics[] = {
-        [INSTRUCTION_NOP] = ZYDIS_MNEMONIC_NOP,         [INSTRUCTION_JUMP] = ZYDIS_MNEMONIC_JMP,
-        [INSTRUCTION_CALL] = ZYDIS_MNEMONIC_CALL,       [INSTRUCTION_RETURN] = ZYDIS_MNEMONIC_RET,
+        [INSTRUCTION_NOP] = ZYDIS_MNEMONIC_NOP,
+        [INSTRUCTION_JUMP] = ZYDIS_MNEMONIC_JMP,
+        [INSTRUCTION_CALL] = ZYDIS_MNEMONIC_CALL,
+        [INSTRUCTION_RETURN] = ZYDIS_MNEMONIC_RET,
         [INSTRUCTION_RETURN_ZERO] = ZYDIS_MNEMONIC_XOR,
+        [INSTRUCTION_COMPARE] = ZYDIS_MNEMONIC_CMP,
+        [INSTRUCTION_COMPARE_MEMORY] = ZYDIS_MNEMONIC_CMP,
     };
     bool is_return = instruction->kind == INSTRUCTION_RETURN;
     size_t length = zydis_decode(bytes, instruction->length);
@@ -56,7 +89,9 @@ static void expect_same_meaning(const struct instruction *instruction, const uin
     assert_int_equal(zydis_instruction.mnemonic, instruction->kind == INSTRUCTION_JUMP_IF
                                                      ? conditions[instruction->condition]
                                                      : mnemonics[instruction->kind]);
-    if (instruction->target != 0) {
+    if (is_comparison(instruction->kind)) {
+        expect_comparison(instruction, address);
+    } else if (instruction->target != 0) {
         assert_int_equal(zydis_target(address), instruction->target);
     }
     if (instruction->kind == INSTRUCTION_RETURN_ZERO) {
@@ -75,11 +110,14 @@ static bool kind_has_length(enum instruction_kind kind, size_t length)
     switch (kind) {
     case INSTRUCTION_NOP:
     case INSTRUCTION_RETURN:
-        return length >= 1 && length <= 6;
+        return length >= 1 && length <= 7;
     case INSTRUCTION_JUMP:
         return length == 2 || length == 5;
     case INSTRUCTION_JUMP_IF:
         return length == 2 || length == 6;
+    case INSTRUCTION_COMPARE:
+    case INSTRUCTION_COMPARE_MEMORY:
+        return length == 7;
     default:
         return length == 5;
     }
@@ -109,19 +147,20 @@ static void every_encoding_means_the_same_to_zydis(void **state)
     (void)state;
     static const int32_t distances[] = {-128, -1, 0, 1, 127};
 
-    for (enum instruction_kind kind = 0; kind <= INSTRUCTION_RETURN_ZERO; kind++) {
-        for (unsigned run = 0; run < 7 * 16 * 5 * ARRAY_COUNT(addresses); run++) {
+    for (enum instruction_kind kind = 0; kind < INSTRUCTION_KIND_COUNT; kind++) {
+        for (unsigned run = 0; run < LENGTHS * 16 * 5 * ARRAY_COUNT(addresses); run++) {
             uint64_t address = addresses[run % ARRAY_COUNT(addresses)];
-            uint8_t length = (uint8_t)(run / ARRAY_COUNT(addresses) % 7);
+            uint8_t length = (uint8_t)(run / ARRAY_COUNT(addresses) % LENGTHS);
             struct instruction instruction = {.kind = kind, .length = length};
 
             if (kind == INSTRUCTION_JUMP_IF) {
-                instruction.condition = run / (7 * ARRAY_COUNT(addresses)) % 16;
+                instruction.condition = run / (LENGTHS * ARRAY_COUNT(addresses)) % 16;
             }
-            if (has_target(kind)) {
-                instruction.target =
-                    address + length +
-                    (uint64_t)(int64_t)distances[run / (16 * 7 * ARRAY_COUNT(addresses)) % 5];
+            if (has_target(kind) || is_comparison(kind)) {
+                uint64_t base = kind == INSTRUCTION_COMPARE ? 0 : address + length;
+                size_t distance = run / (16 * LENGTHS * ARRAY_COUNT(addresses)) % 5;
+
+                instruction.target = base + (uint64_t)(int64_t)distances[distance];
             }
             check_round_trip(instruction, address);
         }
@@ -138,7 +177,7 @@ static void targets_out_of_reach_are_refused(void **state)
     } forms[] = {
         {INSTRUCTION_JUMP, 2, INT8_MAX},    {INSTRUCTION_JUMP, 5, INT32_MAX},
         {INSTRUCTION_JUMP_IF, 2, INT8_MAX}, {INSTRUCTION_JUMP_IF, 6, INT32_MAX},
-        {INSTRUCTION_CALL, 5, INT32_MAX},
+        {INSTRUCTION_CALL, 5, INT32_MAX},   {INSTRUCTION_COMPARE_MEMORY, 7, INT32_MAX},
     };
 
     for (size_t i = 0; i < ARRAY_COUNT(forms); i++) {
@@ -157,14 +196,33 @@ static void targets_out_of_reach_are_refused(void **state)
     }
 }
 
+static void values_that_are_no_sign_extended_imm32_are_refused(void **state)
+{
+    (void)state;
+    static const uint64_t fitting[] = {
+        0, 1, 0x7fffffff, (uint64_t)INT32_MIN, UINT64_MAX, 0x12345678, (uint64_t)-0x12345678};
+    static const uint64_t too_large[] = {
+        0x80000000, 0xffffffff, 1ull << 32, 1ull << 63, (uint64_t)INT32_MIN - 1, INT64_MAX};
+    uint8_t bytes[PATCH_SITE_LENGTH_MAX];
+
+    for (size_t i = 0; i < ARRAY_COUNT(fitting); i++) {
+        check_round_trip((struct instruction){INSTRUCTION_COMPARE, 7, 0, fitting[i]}, 0x400000);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(too_large); i++) {
+        struct instruction compare = {INSTRUCTION_COMPARE, 7, 0, too_large[i]};
+
+        assert_int_equal(instruction_encode(&compare, 0x400000, bytes), PATCH_ERR_RANGE);
+    }
+}
+
 static void unknown_kinds_and_conditions_are_refused(void **state)
 {
     (void)state;
     uint8_t bytes[PATCH_SITE_LENGTH_MAX];
-    struct instruction bad_kind = {.kind = INSTRUCTION_RETURN_ZERO + 1, .length = 5};
+    struct instruction bad_kind = {.kind = INSTRUCTION_KIND_COUNT, .length = 7};
     struct instruction bad_condition = {.kind = INSTRUCTION_JUMP_IF, .length = 2, .condition = 16};
     struct instruction needless = {.kind = INSTRUCTION_NOP, .length = 2, .condition = 1};
-    struct instruction too_long = {.kind = INSTRUCTION_NOP, .length = 7};
+    struct instruction too_long = {.kind = INSTRUCTION_NOP, .length = 8};
     struct instruction decoded;
 
     assert_int_equal(instruction_encode(&bad_kind, 0, bytes), PATCH_ERR_INSTRUCTION);
@@ -172,7 +230,7 @@ static void unknown_kinds_and_conditions_are_refused(void **state)
     assert_int_equal(instruction_encode(&needless, 0, bytes), PATCH_ERR_INSTRUCTION);
     assert_int_equal(instruction_encode(&too_long, 0, bytes), PATCH_ERR_LENGTH);
     assert_int_equal(instruction_decode(bytes, 0, 0, &decoded), PATCH_ERR_LENGTH);
-    assert_int_equal(instruction_decode(bytes, 7, 0, &decoded), PATCH_ERR_LENGTH);
+    assert_int_equal(instruction_decode(bytes, 8, 0, &decoded), PATCH_ERR_LENGTH);
 }
 
 /* Bytes near the known opcodes, at random: what decodes must encode to the same bytes, and be one
@@ -180,19 +238,20 @@ static void unknown_kinds_and_conditions_are_refused(void **state)
 static void decoder_accepts_only_what_it_knows(void **state)
 {
     (void)state;
-    static const uint8_t first[] = {0x0f, 0x2e, 0x31, 0x66, 0x90, 0xc3, 0xcc, 0xe8, 0xe9, 0xeb};
+    static const uint8_t first[] = {0x0f, 0x2e, 0x31, 0x66, 0x90, 0xc3, 0xcc, 0xe8,
+                                    0xe9, 0xeb, 0x48, 0x81, 0xf8, 0x3b, 0x05};
     uint64_t random = 88172645463325252;
     unsigned accepted = 0;
 
     for (unsigned run = 0; run < 400000; run++) {
         uint64_t draw = next_random(&random);
-        size_t length = 1 + draw % 6;
+        size_t length = 1 + draw % PATCH_SITE_LENGTH_MAX;
         uint8_t bytes[8], again[PATCH_SITE_LENGTH_MAX];
         struct instruction instruction;
 
         draw = next_random(&random);
         memcpy(bytes, &draw, sizeof(draw));
-        for (unsigned i = 0; i < 6 && run % 2 == 0; i++) { /* half of the draws are close to home */
+        for (unsigned i = 0; i < 7 && run % 2 == 0; i++) { /* half of the draws are close to home */
             bytes[i] = bytes[i] % 4 == 0 ? bytes[i] : first[bytes[i] % ARRAY_COUNT(first)];
         }
         if (instruction_decode(bytes, length, 0x400000, &instruction) != PATCH_OK) {
@@ -211,7 +270,7 @@ static void near_misses_of_every_kind_are_refused(void **state)
     (void)state;
     static const struct {
         uint8_t length;
-        uint8_t bytes[6];
+        uint8_t bytes[7];
     } misses[] = {
         {5, {0x0f, 0x1f, 0x44, 0x00, 0x01}},       /* nop with another displacement */
         {3, {0x66, 0x66, 0x90}},                   /* nop in a form that encode does not produce */
@@ -225,6 +284,16 @@ static void near_misses_of_every_kind_are_refused(void **state)
         {5, {0x0f, 0x84, 0x00, 0x00, 0x00}},       /* jcc rel32, cut off */
         {2, {0x6f, 0x00}},                         /* below jcc rel8 */
         {2, {0x80, 0x00}},                         /* above it */
+        {7, {0x48, 0x81, 0xfa}},                   /* cmp rdx, imm32 */
+        {7, {0x48, 0x81, 0xf0}},                   /* xor rax, imm32 */
+        {7, {0x49, 0x81, 0xf8}},                   /* cmp r8, imm32 */
+        {6, {0x48, 0x81, 0xf8}},                   /* cmp rax, imm32, cut off */
+        {6, {0x48, 0x3d}},                         /* its short form */
+        {7, {0x48, 0x3b, 0x04}},                   /* cmp rax, [something else] */
+        {7, {0x48, 0x3b, 0x0d}},                   /* cmp rcx, [rip + disp32] */
+        {7, {0x48, 0x39, 0x05}},                   /* cmp [rip + disp32], rax */
+        {6, {0x48, 0x3b, 0x05}},                   /* cmp rax, [rip + disp32], cut off */
+        {1, {0x48}},                               /* a prefix alone */
         {1, {0xcc}},                               /* int3 */
         {1, {0xf4}},                               /* hlt */
     };
@@ -275,6 +344,11 @@ static void text_is_what_an_assembler_would_write(void **state)
         {{INSTRUCTION_CALL, 5, 0, 0x10}, "call 0x10"},
         {{INSTRUCTION_RETURN, 5, 0, 0}, "ret"},
         {{INSTRUCTION_RETURN_ZERO, 5, 0, 0}, "xor eax, eax"},
+        {{INSTRUCTION_COMPARE, 7, 0, 0xffffffff80101234}, "cmp rax, 0xffffffff80101234"},
+        {{INSTRUCTION_COMPARE, 7, 0, 0}, "cmp rax, 0x0"},
+        {{INSTRUCTION_COMPARE_MEMORY, 7, 0, 0xffffffff80101234}, "cmp rax, [0xffffffff80101234]"},
+        {{INSTRUCTION_NOP, 7, 0, 0}, "nop7"},
+        {{INSTRUCTION_KIND_COUNT, 7, 0, 0}, "?"},
     };
     char buffer[INSTRUCTION_TEXT_SIZE];
     char small[6] = "xxxxx";
@@ -292,6 +366,7 @@ static void text_is_what_an_assembler_would_write(void **state)
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(every_encoding_means_the_same_to_zydis),
     cmocka_unit_test(targets_out_of_reach_are_refused),
+    cmocka_unit_test(values_that_are_no_sign_extended_imm32_are_refused),
     cmocka_unit_test(unknown_kinds_and_conditions_are_refused),
     cmocka_unit_test(decoder_accepts_only_what_it_knows),
     cmocka_unit_test(near_misses_of_every_kind_are_refused),

@@ -25,6 +25,7 @@ struct watched_byte {
 struct watched_site {
     uint64_t address;
     size_t length;
+    bool is_last; /* see patch_batch_add_last() */
     uint8_t old_bytes[PATCH_SITE_LENGTH_MAX];
     uint8_t new_bytes[PATCH_SITE_LENGTH_MAX];
     struct watched_byte bytes[PATCH_SITE_LENGTH_MAX];
@@ -35,12 +36,16 @@ struct watched_site {
 static struct watched_site sites[WATCH_MAX];
 static size_t site_count;
 static uint16_t site_of_arena_byte[RECORDER_ARENA_SIZE]; /* index + 1 */
+static size_t last_count;                                /* of them */
+static bool promise_is_given; /* some CPU may have executed a new instruction of a last site */
 static bool cpus_are_stopped;
 static unsigned turn; /* varies CPU and flags from trap to trap */
 
 void watcher_reset(void)
 {
     site_count = 0;
+    last_count = 0;
+    promise_is_given = false;
     turn = 0;
     cpus_are_stopped = false;
     memset(site_of_arena_byte, 0, sizeof(site_of_arena_byte));
@@ -64,6 +69,7 @@ void recorder_watch(uint64_t address, const uint8_t *old_bytes, const uint8_t *n
     assert_true(site_count <= WATCH_MAX && length <= PATCH_SITE_LENGTH_MAX);
     site->address = address;
     site->length = length;
+    site->is_last = false;
     memcpy(site->old_bytes, old_bytes, length);
     memcpy(site->new_bytes, new_bytes, length);
     forget_stale_values(site);
@@ -85,6 +91,15 @@ static struct watched_site *find_site(uint64_t address)
         }
     }
     return NULL;
+}
+
+void recorder_watch_as_last(uint64_t address)
+{
+    struct watched_site *site = find_site(address);
+
+    assert_non_null(site);
+    site->is_last = true;
+    last_count++;
 }
 
 static bool may_fetch(const struct watched_byte *byte, uint8_t value)
@@ -174,11 +189,34 @@ static int64_t displacement(const uint8_t *bytes, size_t length)
     return wide;
 }
 
-/* What the registers must be behind the new instruction, worked out from its bytes alone. */
+uint64_t recorder_compare(uint64_t left, uint64_t right, uint64_t flags)
+{
+    uint64_t result;
+
+    __asm__("push %[flags]\n\tpopf\n\tcmp %[right], %[left]\n\tpushf\n\tpop %[result]"
+            : [result] "=r"(result)
+            : [flags] "r"((flags & FLAG_BITS_ALL) | 2), [left] "r"(left), [right] "r"(right)
+            : "cc");
+    return (flags & ~(uint64_t)FLAG_BITS_ALL) | (result & FLAG_BITS_ALL);
+}
+
+/* The same of a comparison of rax, which is a prefix, two bytes and four of operand. */
+static void execute_comparison(const uint8_t *bytes, uint64_t next,
+                               struct patch_registers *registers)
+{
+    uint64_t right = (uint64_t)displacement(bytes + 3, 4);
+
+    if (bytes[1] == INSN_CMP_MEMORY) {
+        memcpy(&right, (const void *)(next + right), sizeof(right));
+    }
+    registers->flags = recorder_compare(registers->ax, right, registers->flags);
+}
+
+/* What the registers must be behind the instruction, worked out from its bytes alone. */
 static void execute(const struct watched_site *site, struct patch_registers *registers,
                     uint64_t *stack)
 {
-    const uint8_t *bytes = site->new_bytes;
+    const uint8_t *bytes = site->is_last ? site->old_bytes : site->new_bytes;
     uint64_t next = site->address + site->length;
 
     registers->ip = next;
@@ -204,17 +242,23 @@ static void execute(const struct watched_site *site, struct patch_registers *reg
     if (bytes[0] == INSN_PREFIX_CS) {
         registers->ax = 0;
     }
+    if (bytes[0] == INSN_REX_W) {
+        execute_comparison(bytes, next, registers);
+    }
 }
 
 /* A CPU that may fetch int3 here does so, and must come out of the handler as the new instruction
- * would leave it; or go back to the site if the int3 is gone by then, and the batch with it. */
+ * would leave it, or the old one where the site is last; or go back to the site if the int3 is gone
+ * by then, and the batch with it. */
 static void run_into(const struct watched_site *site)
 {
+    static const uint64_t accumulators[] = {0xfeedface, 0xf4f4f4f4f4f4f4f4, 0x44332211, 0,
+                                            1ull << 63};
     uint64_t stack[4] = {1, 2, 0x1122334455667788, 3};
     struct patch_registers registers = {
         .sp = (uint64_t)&stack[2],
         .flags = (turn * 0x10dull * 0x95u) & FLAG_BITS_ALL,
-        .ax = 0xfeedface,
+        .ax = accumulators[turn % ARRAY_COUNT(accumulators)],
     };
     struct patch_registers expected = registers;
     bool int3_stands = *(const uint8_t *)site->address == INSN_INT3;
@@ -240,8 +284,41 @@ static void run_into(const struct watched_site *site)
     assert_int_equal(registers.ax, expected.ax);
 }
 
+/* Whether a CPU may fetch exactly @bytes at @site. */
+static bool may_execute(const struct watched_site *site, const uint8_t *bytes)
+{
+    bool may = true;
+
+    for (size_t i = 0; i < site->length; i++) {
+        may &= may_fetch(&site->bytes[i], bytes[i]);
+    }
+    for (size_t i = 0; i < site->whole_count; i++) {
+        may |= memcmp(site->wholes[i], bytes, site->length) == 0;
+    }
+    return may;
+}
+
+/* Once a new instruction of a last site may have been executed, nobody may execute an old one at
+ * any other site, until the next batch begins. Not by way of an int3 either: see run_into(). */
+static void check_promise(void)
+{
+    if (last_count == 0 || recorder.early_boot || cpus_are_stopped || recorder.tolerates_mixtures) {
+        return;
+    }
+    for (size_t i = 0; i < site_count; i++) {
+        promise_is_given |= sites[i].is_last && may_execute(&sites[i], sites[i].new_bytes);
+    }
+    for (size_t i = 0; i < site_count && promise_is_given; i++) {
+        if (!sites[i].is_last && may_execute(&sites[i], sites[i].old_bytes)) {
+            fail_msg("old instruction at %#lx behind the new one of a last site (log %s)",
+                     (unsigned long)sites[i].address, recorder_log());
+        }
+    }
+}
+
 void watcher_note_lock(void)
 {
+    promise_is_given = false;
     for (size_t i = 0; i < site_count; i++) {
         struct watched_site *site = &sites[i];
         uint8_t bytes[PATCH_SITE_LENGTH_MAX];
@@ -279,6 +356,7 @@ void watcher_note_byte(uint64_t address)
     if (!recorder.early_boot && !cpus_are_stopped) {
         check_mixtures(site, mixture, 0);
         run_into(site);
+        check_promise();
     }
 }
 
@@ -327,6 +405,7 @@ void watcher_note_quadword(uint64_t address, uint64_t old_value)
             noted = site;
         }
     }
+    check_promise();
 }
 
 void watcher_note_stop(bool stopped)
@@ -341,6 +420,7 @@ void watcher_note_sync(void)
         forget_stale_values(&sites[i]);
         run_into(&sites[i]);
     }
+    check_promise();
 }
 
 void watcher_expect_synced(void)

@@ -32,7 +32,8 @@ MUTANTS = [
            "return from[0] == INSN_INT3 || true;",
            "torture", "call_sites_survive_ten_seconds_under_fire", may_die=True),
     Mutant("enabled-before-the-text", "patching/static_key.c",
-           "    int32_t count = count_get(key);\n\n    while (count > 0) {",
+           "    int32_t count = key->owner == NULL ? count_get(key) : 0;\n\n"
+           "    while (count > 0) {",
            "    int32_t count = count_get(key);\n\n    count = count < 0 ? -count : count;\n"
            "    if (count_get(key) < 0) {\n        return PATCH_OK;\n    }\n"
            "    while (count > 0) {",
