@@ -28,10 +28,7 @@ extern const uint8_t dispatch_programs_text[];
 
 static struct xdp_program programs[DISPATCH_PROGRAMS];
 
-static struct {
-    uint64_t position;
-    const struct xdp_program *programs[DISPATCH_SEQUENCE];
-} sequence;
+struct dispatch_sequence dispatch_sequence;
 
 const struct xdp_program *dispatch_program(uint32_t number)
 {
@@ -44,31 +41,16 @@ const struct xdp_program *dispatch_program(uint32_t number)
 
 void dispatch_loops_rewind(void)
 {
-    sequence.position = 0;
+    dispatch_sequence.position = 0;
 }
 
 void dispatch_loops_set(const uint8_t numbers[DISPATCH_SEQUENCE])
 {
     dispatch_loops_rewind();
     for (uint32_t i = 0; i < DISPATCH_SEQUENCE; i++) {
-        sequence.programs[i] = dispatch_program(numbers[i]);
+        dispatch_sequence.programs[i] = dispatch_program(numbers[i]);
     }
 }
-
-/* @call uses `program`. */
-#define DISPATCH_LOOP(name, call)                                                                  \
-    __attribute__((noinline, aligned(64))) void name(uint64_t calls)                               \
-    {                                                                                              \
-        uint64_t position = sequence.position;                                                     \
-                                                                                                   \
-        for (uint64_t i = calls; i != 0; i--) {                                                    \
-            const struct xdp_program *program = sequence.programs[position % DISPATCH_SEQUENCE];   \
-                                                                                                   \
-            position++;                                                                            \
-            call;                                                                                  \
-        }                                                                                          \
-        sequence.position = position;                                                              \
-    }
 
 /* What the compiler must assume of any call. */
 #define CALL_CLOBBERS "rax", "rcx", "r8", "r9", "r10", "r11", "memory", "cc"

@@ -27,6 +27,29 @@ void dispatch_loops_rewind(void);
 /* Makes @calls calls, the next ones of the sequence. Context: any; one thread at a time. */
 typedef void dispatch_loop(uint64_t calls);
 
+/* What the loops read. */
+struct dispatch_sequence {
+    uint64_t position; /* of the next call, ever growing */
+    const struct xdp_program *programs[DISPATCH_SEQUENCE];
+};
+extern struct dispatch_sequence dispatch_sequence;
+
+/* Defines a loop; @call uses `program`. */
+#define DISPATCH_LOOP(name, call)                                                                  \
+    __attribute__((noinline, aligned(64))) void name(uint64_t calls)                               \
+    {                                                                                              \
+        uint64_t position = dispatch_sequence.position;                                            \
+                                                                                                   \
+        for (uint64_t i = calls; i != 0; i--) {                                                    \
+            const struct xdp_program *program =                                                    \
+                dispatch_sequence.programs[position % DISPATCH_SEQUENCE];                          \
+                                                                                                   \
+            position++;                                                                            \
+            call;                                                                                  \
+        }                                                                                          \
+        dispatch_sequence.position = position;                                                     \
+    }
+
 dispatch_loop dispatch_loop_nothing;    /* and what surrounds a call */
 dispatch_loop dispatch_loop_direct;     /* of program 0, whatever the sequence says */
 dispatch_loop dispatch_loop_indirect;   /* call *rdx */

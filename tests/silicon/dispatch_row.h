@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* One row of the table of dispatchers: one kind of traffic over one number of entries, and what a
- * call costs in each of the ways that are compared. Invariant: only blocks of calls during which
- * nobody was preempted count. Used by: measure_dispatch.c. Context: the main thread. */
+ * call costs in each of the ways that are compared. Invariant: a figure is that of call_cell.h.
+ * Used by: measure_dispatch.c. Context: the main thread. */
 #pragma once
 
 #include "kernel/bench_dispatch_traffic.h"
+#include "tests/silicon/call_cell.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,16 +23,6 @@ enum dispatch_way {
 
 const char *dispatch_way_name(enum dispatch_way way);
 
-enum {
-    DISPATCH_PASSES = 60, /* at most */
-    DISPATCH_BLOCKS = 2,  /* a pass */
-};
-
-struct dispatch_cell {
-    uint32_t count, discarded; /* blocks */
-    double ns[DISPATCH_PASSES * DISPATCH_BLOCKS];
-};
-
 struct dispatch_row {
     enum dispatch_traffic traffic;
     uint32_t entries;
@@ -39,7 +30,7 @@ struct dispatch_row {
     bool is_chosen;                         /* the next two are valid: */
     enum dispatcher_shape chosen;
     uint64_t chosen_hottest[DISPATCHER_ENTRY_MAX];
-    struct dispatch_cell cells[DISPATCH_WAYS];
+    struct call_cell cells[DISPATCH_WAYS];
 };
 
 /* Fills the dispatcher with @entries programs, from the first on. */

@@ -52,7 +52,7 @@ static void rows_for_each(const char *what, void (*measure)(struct dispatch_row 
 
 static void rows_measure(void)
 {
-    unsigned passes = options.quick ? PASSES_QUICK : DISPATCH_PASSES;
+    unsigned passes = options.quick ? PASSES_QUICK : CALL_CELL_PASSES;
     unsigned missing = 0;
 
     rows_for_each("auto", dispatch_row_choose);
@@ -70,20 +70,11 @@ static void rows_measure(void)
     }
 }
 
-static void figure_report(const char *name, double value)
-{
-    if (value < 0) {
-        report_none(name);
-    } else {
-        report_real(name, value);
-    }
-}
-
 /* One line for each way. */
 static void row_report_json(const struct dispatch_row *row)
 {
     for (enum dispatch_way way = DISPATCH_DIRECT; way < DISPATCH_WAYS; way++) {
-        const struct dispatch_cell *cell = &row->cells[way];
+        const struct call_cell *cell = &row->cells[way];
 
         if (!dispatch_row_has(row, way)) {
             continue;
@@ -95,8 +86,8 @@ static void row_report_json(const struct dispatch_row *row)
         report_text("mitigation", way < DISPATCH_RETPOLINE ? "none" : "retpoline");
         report_count("n", cell->count);
         report_count("discarded", cell->discarded);
-        figure_report("ns", dispatch_row_ns(row, way));
-        figure_report("cycles", dispatch_row_cycles(row, way));
+        report_figure("ns", dispatch_row_ns(row, way));
+        report_figure("cycles", dispatch_row_cycles(row, way));
         report_row();
     }
 }
@@ -107,7 +98,7 @@ static void row_report_table(const struct dispatch_row *row)
     report_text("traffic", dispatch_traffic_name(row->traffic));
     report_count("entries", row->entries);
     for (enum dispatch_way way = DISPATCH_DIRECT; way < DISPATCH_WAYS; way++) {
-        figure_report(dispatch_way_name(way), dispatch_row_cycles(row, way));
+        report_figure(dispatch_way_name(way), dispatch_row_cycles(row, way));
     }
     report_text("chosen", row->is_chosen ? dispatcher_shape_name(row->chosen) : "-");
     report_row();

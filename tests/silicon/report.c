@@ -170,6 +170,15 @@ void report_flush(void)
     }
 }
 
+void report_figure(const char *name, double value)
+{
+    if (value < 0) {
+        report_none(name);
+    } else {
+        report_real(name, value);
+    }
+}
+
 void report_row(void)
 {
     progress_clear();

@@ -15,6 +15,7 @@ void report_begin(const char *kind, const char *title);
 void report_text(const char *name, const char *value);
 void report_count(const char *name, uint64_t value);
 void report_real(const char *name, double value);
+void report_figure(const char *name, double value); /* negative: was not measured */
 void report_truth(const char *name, bool value);
 void report_none(const char *name);     /* a number that was not measured */
 void report_no_truth(const char *name); /* neither true nor false: not measured */
