@@ -6,7 +6,7 @@
 
 #include "arch/clock.h"
 #include "kernel/console.h"
-#include "kernel/dispatch_worker.h"
+#include "kernel/choice_worker.h"
 #include "kernel/grace_period.h"
 #include "kernel/patch_error_text.h"
 #include "patching/dispatcher_auto.h"
@@ -66,9 +66,9 @@ bool dispatch_state_begin(struct dispatch_state *state, const char *command,
         .shape_before = view->shape,
         .was_auto = dispatcher_auto_is_on(dispatcher),
     };
-    dispatch_worker_hold();
+    choice_worker_hold();
     if (state->was_auto && !auto_set(state, false)) {
-        dispatch_worker_release();
+        choice_worker_release();
         return false;
     }
     return true;
@@ -201,6 +201,6 @@ bool dispatch_state_end(struct dispatch_state *state)
                 dispatch_state_form_targets(state, state->shape_before, NULL, 0);
 
     done = (!state->was_auto || auto_set(state, true)) && done;
-    dispatch_worker_release();
+    choice_worker_release();
     return done;
 }

@@ -140,6 +140,10 @@ static enum command_result key_run(struct shell_session *session, int argc, char
         if (verb < 0) {
             return COMMAND_USAGE;
         }
+        if (key->owner != NULL) {
+            console_print("key: %s is part of `%s`, which flips it\n", key->name, key->owner);
+            return COMMAND_FAILED;
+        }
         uint64_t newest = patch_record_newest();
         struct patch_error error;
         if (key_change(key, (enum key_verb)verb, &error) != PATCH_OK) {

@@ -10,6 +10,7 @@
 #include "kernel/spinlock.h"
 #include "kernel/string.h"
 
+#define CACHE_LINE     64
 #define HEADER_BYTES   64
 #define CLASS_COUNT    6 /* 32, 64, 128, 256, 512, 1024 bytes */
 #define CLASS_SMALLEST 32
@@ -24,6 +25,8 @@ struct heap_page {
     struct heap_page *next; /* SLAB: next slab of the class that has room */
 };
 _Static_assert(sizeof(struct heap_page) <= HEADER_BYTES, "the header must leave blocks aligned");
+_Static_assert(HEADER_BYTES % CACHE_LINE == 0 && 2 * CLASS_SMALLEST % CACHE_LINE == 0,
+               "all blocks but the smallest begin with a cache line");
 
 static struct spinlock heap_lock = SPINLOCK("heap");
 /* under heap_lock: */

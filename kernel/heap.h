@@ -12,8 +12,8 @@ struct heap_counts {
     size_t pages;  /* frames the heap holds, cached empty ones included */
 };
 
-/* Returns @bytes zeroed bytes, aligned to 16, or NULL when memory is short or @bytes is 0.
- * Context: any but NMI. */
+/* Returns @bytes zeroed bytes, aligned to 16, and to a cache line if they are more than half of
+ * one, or NULL when memory is short or @bytes is 0. Context: any but NMI. */
 void *heap_allocate(size_t bytes);
 
 /* Frees what heap_allocate() returned; NULL is allowed. A pointer that is not one of ours, or one

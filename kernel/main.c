@@ -14,10 +14,10 @@
 #include "boot/smp_start.h"
 #include "drivers/nics.h"
 #include "drivers/pci.h"
+#include "kernel/choice_worker.h"
 #include "kernel/command_line.h"
 #include "kernel/console.h"
 #include "kernel/cross_call.h"
-#include "kernel/dispatch_worker.h"
 #include "kernel/grace_period.h"
 #include "kernel/idle.h"
 #include "kernel/log.h"
@@ -139,7 +139,7 @@ static void first_thread(void *argument)
     pci_initialize();
     nics_attach();
     patch_worker_start();
-    dispatch_worker_start();
+    choice_worker_start();
     net_initialize(command_line_get("ip"), command_line_get("gw"));
     shell_run();
 }

@@ -8,7 +8,7 @@
  * The order of entries by hotness is part of a trial: the first epoch ranks them for the trial, all
  * epochs together for the image that is chosen. Between trials it is not changed: an order that
  * matters no more is other traffic, which the watch sees.
- * Callers: the kernel's worker (kernel/dispatch_worker.c), benches, tests. */
+ * Callers: the kernel's worker (kernel/choice_worker.c), benches, tests. */
 #pragma once
 
 #include "patching/dispatcher.h"

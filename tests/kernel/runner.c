@@ -7,7 +7,7 @@
 #include "arch/paging.h"
 #include "arch/percpu.h"
 #include "kernel/console.h"
-#include "kernel/dispatch_worker.h"
+#include "kernel/choice_worker.h"
 #include "kernel/heap.h"
 #include "kernel/page_allocator.h"
 #include "kernel/string.h"
@@ -212,12 +212,12 @@ static bool suite_run(const struct test_suite *suite, const char *name, struct t
 {
     unsigned failed_before = totals->failed;
 
-    if (!suite->lets_dispatchers_choose) {
-        dispatch_worker_hold();
+    if (!suite->lets_worker_choose) {
+        choice_worker_hold();
     }
     suite_run_cases(suite, name, totals, stop, argument);
-    if (!suite->lets_dispatchers_choose) {
-        dispatch_worker_release();
+    if (!suite->lets_worker_choose) {
+        choice_worker_release();
     }
     return totals->failed == failed_before;
 }

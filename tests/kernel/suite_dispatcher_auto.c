@@ -330,4 +330,4 @@ static const struct test_case cases[] = {
 };
 
 const struct test_suite suite_dispatcher_auto =
-    TEST_SUITE("dispatcher_auto", cases, .lets_dispatchers_choose = true);
+    TEST_SUITE("dispatcher_auto", cases, .lets_worker_choose = true);

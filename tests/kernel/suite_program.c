@@ -422,4 +422,4 @@ static const struct test_case cases[] = {
 };
 
 const struct test_suite suite_program =
-    TEST_SUITE("program", cases, .lets_dispatchers_choose = true);
+    TEST_SUITE("program", cases, .lets_worker_choose = true);

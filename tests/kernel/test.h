@@ -32,14 +32,14 @@ struct test_suite {
     const char *name;
     const struct test_case *cases;
     size_t case_count;
-    bool lets_dispatchers_choose; /* the worker of kernel/dispatch_worker.h runs meanwhile */
+    bool lets_worker_choose; /* the thread of kernel/choice_worker.h runs meanwhile */
 };
 
 #define TEST_CASE(function)                                                                        \
     {                                                                                              \
         .name = #function, .run = (function)                                                       \
     }
-/* `.lets_dispatchers_choose = true` may follow. */
+/* `.lets_worker_choose = true` may follow. */
 #define TEST_SUITE(suite_name, case_array, ...)                                                    \
     {                                                                                              \
         .name = (suite_name), .cases = (case_array),                                               \

@@ -409,7 +409,7 @@ MUTANTS = [
            "PATCH_ERR_STILL_INSIDE",
            "    if (false) {\n        return patch_error_set(error, PATCH_ERR_STILL_INSIDE",
            "dispatcher", "removed_program_is_not_run_any_more"),
-    Mutant("worker-steps-no-dispatcher", "kernel/dispatch_worker.c",
+    Mutant("worker-steps-no-dispatcher", "kernel/choice_worker.c",
            "uint64_t due_ns = dispatcher_auto_step(dispatcher, clock_now_ns());",
            "uint64_t due_ns = next_ns;",
            "dispatcher_auto", "choice_converges_and_leaves_a_direct_call"),

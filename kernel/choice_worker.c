@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* Steps all dispatchers, one after the other, and sleeps until the first of them has something to
- * do. Invariant: it looks at each of them every LOOK_NS at the latest: nothing wakes it when
- * entries come, since an update may come from anywhere. Called by: main.c; see dispatch_worker.h.
- */
-#include "kernel/dispatch_worker.h"
+/* Steps all dispatchers, one after the other, and sleeps until the first of
+ * them has something to do. Invariant: it looks at each of them every LOOK_NS at the latest:
+ * nothing wakes it when entries come, since an update may come from anywhere. Called
+ * by: main.c; see choice_worker.h. */
+#include "kernel/choice_worker.h"
 
 #include "arch/clock.h"
 #include "kernel/command_line.h"
@@ -19,7 +19,7 @@
 #define COSTS_MAX    128
 #define LOGGED_COUNT 16 /* dispatchers; others go on without lines */
 
-static struct mutex pass_mutex = MUTEX("dispatch worker's pass");
+static struct mutex pass_mutex = MUTEX("choice worker's pass");
 
 /* under pass_mutex: what was logged */
 static struct {
@@ -122,7 +122,7 @@ static void dispatchers_set(enum dispatcher_shape shape)
     }
 }
 
-void dispatch_worker_start(void)
+static void dispatch_start(void)
 {
     const char *choices[DISPATCHER_SHAPE_COUNT + 2] = {NULL};
     uint64_t choice = DISPATCHER_SHAPE_COUNT;
@@ -133,17 +133,22 @@ void dispatch_worker_start(void)
     choices[DISPATCHER_SHAPE_COUNT] = "auto";
     command_line_get_choice("dispatch", choices, &choice);
     dispatchers_set((enum dispatcher_shape)choice);
-    if (thread_create("dispatch worker", THREAD_ANY_CPU, worker_run, NULL) == NULL) {
-        log_warning("no memory for the dispatch worker: shapes stay what they are");
+}
+
+void choice_worker_start(void)
+{
+    dispatch_start();
+    if (thread_create("choice worker", THREAD_ANY_CPU, worker_run, NULL) == NULL) {
+        log_warning("no memory for the choice worker: shapes stay what they are");
     }
 }
 
-void dispatch_worker_hold(void)
+void choice_worker_hold(void)
 {
     mutex_lock(&pass_mutex);
 }
 
-void dispatch_worker_release(void)
+void choice_worker_release(void)
 {
     mutex_unlock(&pass_mutex);
 }
