@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* See way_verdict.h. Invariant: no sum overflows: costs are below 2^48, a 32-bit gap in
- * 1/TRIAL_COST_UNIT ticks. Called by: dispatcher_choice.c, dynamic_scores.c. */
+ * 1/TRIAL_COST_UNIT ticks. Called by: dispatcher_choice.c, dynamic_trial.c. */
 #include "patching/way_verdict.h"
 
 enum {

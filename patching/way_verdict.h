@@ -13,7 +13,7 @@
  * the two.
  *
  * Invariant: the verdict is the current way, or the plain one, or one that cost less. Callers:
- * dispatcher_choice.c, dynamic_scores.c, tests. */
+ * dispatcher_choice.c, dynamic_trial.c, tests. */
 #pragma once
 
 #include <stdbool.h>
