@@ -49,9 +49,11 @@
  *
  * Who decides what the slots name: dynamic_auto.h, or a person.
  *
- * Traps for the reader: not from .text.nopatch and not from an NMI. A target whose memory goes
- * away: first nobody passes it any more, then dynamic_calls_forget(). A target that is called
- * through a slot is called without a thunk, and is no less guarded: its address is in the text. */
+ * Traps for the reader: not from .text.nopatch and not from an NMI. The arguments are evaluated
+ * between comparison and call: nothing in them may block, yield or make a dynamic call. A target
+ * whose memory goes away: first nobody passes it any more, then dynamic_calls_forget(). A target
+ * that is called through a slot is called without a thunk, and is no less guarded: its address is
+ * in the text. */
 #pragma once
 
 #include "patching/dynamic_choice.h"
@@ -123,6 +125,10 @@ struct dynamic_call {
     /* under the change lock: */
     struct dynamic_call_form form;
     bool needs_grace; /* somebody may be between a comparison and its call */
+    /* A change of slots was put back: until it serialises a CPU may keep a comparison or a call
+     * that is there no more (tests/model/README.md, "Limits"). Then nobody may get into the chain.
+     */
+    bool is_unsettled;
     struct dynamic_call_statistics statistics;
     struct dynamic_choice choice; /* the policy's, by dynamic_auto.c */
 };
@@ -368,8 +374,9 @@ PATCH_MUST_CHECK enum patch_status dynamic_call_set_form_locked(
     struct dynamic_call *call, const struct dynamic_call_form *form, struct patch_error *error);
 
 /* Whether watched calls behind a closed gate take the chain: for trials, that compare both ways
- * without a patch. Context: change lock held. */
-void dynamic_call_set_through(struct dynamic_call *call, bool goes_through);
+ * without a patch. Context: change lock held; may wait for a grace period behind a change that
+ * failed. Returns false, changing nothing, if that does not end in time. */
+PATCH_MUST_CHECK bool dynamic_call_set_through(struct dynamic_call *call, bool goes_through);
 
 /* Takes @target out of the slots, counts and scores of all dynamic calls, and out of what a person
  * has pinned. The caller has seen to it that nobody passes it to a dynamic call any more, and does

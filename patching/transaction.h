@@ -30,8 +30,8 @@ struct patch_change {
     void *object;     /* struct static_key, struct static_call */
     uint64_t wanted;  /* its new state, in the kind's own terms */
     bool is_there;    /* set by begin: the object has that state already */
-    /* Set by whoever built it, for nops and jumps: who executes a new instruction of this change
-     * executes only new ones of the whole transaction from then on (poke.h, is_last). */
+    /* Set by whoever built it, for nops and jumps: once anybody has executed a new instruction of
+     * this change, the changes that are not last are new everywhere (patch_batch_add_last()). */
     bool is_last;
 };
 
