@@ -336,6 +336,7 @@ static enum patch_status forget_locked(uint64_t target, struct patch_error *erro
     }
     for (unsigned i = 0; (call = dynamic_call_at(i)) != NULL; i++) {
         counts_forget(call, target);
+        dynamic_choice_forget(&call->choice, target, 0);
     }
     return status;
 }
