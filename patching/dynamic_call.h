@@ -233,7 +233,7 @@ struct dynamic_call {
         unsigned dynamic_choice = DYNAMIC_SLOTS_MAX;                                               \
         if (static_branch_likely(&dynamic_gate_##call_name) ||                                     \
             (static_branch_unlikely(&dynamic_watch_##call_name) &&                                 \
-             dynamic_call_closed(&dynamic_call_##call_name, (uint64_t)(called)))) {                \
+             DYNAMIC_CALL_WATCH("dynamic_watch_closed", call_name, called))) {                     \
             if (DYNAMIC_CALL_IS(call_name, 0, called)) {                                           \
                 dynamic_choice = 0;                                                                \
             } else if (DYNAMIC_CALL_IS(call_name, 1, called)) {                                    \
@@ -243,7 +243,7 @@ struct dynamic_call {
             } else if (DYNAMIC_CALL_IS(call_name, 3, called)) {                                    \
                 dynamic_choice = 3;                                                                \
             } else if (static_branch_unlikely(&dynamic_watch_##call_name)) {                       \
-                dynamic_call_missed(&dynamic_call_##call_name, (uint64_t)(called));                \
+                DYNAMIC_CALL_WATCH("dynamic_watch_missed", call_name, called);                     \
             }                                                                                      \
         }                                                                                          \
         dynamic_choice;                                                                            \
@@ -252,6 +252,28 @@ struct dynamic_call {
 #define DYNAMIC_CALL_IS(call_name, number, called)                                                 \
     (DYNAMIC_CALL_HAS(call_name, number) &&                                                        \
      DYNAMIC_CALL_COMPARE(&dynamic_slots_##call_name[number], called))
+
+/* A call that changes no register but rax: what the caller has computed stays where it is, and a
+ * function that ends in a dynamic call needs no frame for it. */
+#define DYNAMIC_CALL_WATCH(entry, call_name, called)                                               \
+    ({                                                                                             \
+        uint64_t dynamic_answer = (uint64_t)(called);                                              \
+        __asm__ volatile("pushq %[call]\n\t"                                                       \
+                         "call " entry                                                             \
+                         : "+a"(dynamic_answer)                                                    \
+                         : [call] "i"(&dynamic_call_##call_name)                                   \
+                         : "cc", "memory" DYNAMIC_CALL_VECTORS);                                   \
+        dynamic_answer != 0;                                                                       \
+    })
+
+/* But for the vector registers, where there are any: in programs. */
+#ifdef __SSE__
+#define DYNAMIC_CALL_VECTORS                                                                       \
+    , "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",     \
+        "xmm11", "xmm12", "xmm13", "xmm14", "xmm15"
+#else
+#define DYNAMIC_CALL_VECTORS
+#endif
 
 /* Comparison and jump: seven bytes in either form, in rax, which no argument needs. The jump stands
  * behind the comparison, since nobody else promises to keep the flags. */
@@ -284,12 +306,10 @@ void dynamic_call_waits(struct dynamic_call *call);
 /* The one trial there is: one call is timed at a time. */
 extern struct trial dynamic_trial;
 
-/* The watched side of a call; clobbers no register, so that the caller keeps its arguments there.
- * closed(): behind a closed gate; returns whether to take the chain. missed(): no slot names it. */
-__attribute__((no_caller_saved_registers)) bool dynamic_call_closed(struct dynamic_call *call,
-                                                                    uint64_t target);
-__attribute__((no_caller_saved_registers)) void dynamic_call_missed(struct dynamic_call *call,
-                                                                    uint64_t target);
+/* The watched side of a call, by dynamic_watch_entry.asm. closed(): behind a closed gate; returns
+ * whether to take the chain. missed(): no slot names @target. */
+bool dynamic_call_closed(struct dynamic_call *call, uint64_t target);
+void dynamic_call_missed(struct dynamic_call *call, uint64_t target);
 /* Somebody called NULL. Returns 0. */
 uint64_t dynamic_call_count_null(struct dynamic_call *call);
 
