@@ -27,8 +27,8 @@
  *     1 int3 over other and last sites          other: old, or new (int3)   last: old
  *       sync ------------------------------->   other: new (int3)           last: old (int3)
  *     3 first bytes: the others', then
- *       the last ones'                          other: new (int3, or text)  last: old (int3), or
- * new sync ------------------------------->   new                         new
+ *       those of the last ones              other: new (int3, or text)  last: old (int3), new
+ *       sync ------------------------------->   new                         new
  *
  * A CPU that does not acknowledge a sync may go on fetching whatever stood there since its last
  * one. As long as no tail was written that is the old instruction, int3 or, of a quadword site, the
