@@ -43,13 +43,13 @@ static enum patch_status qword_prepare(struct patch_batch *batch)
 {
     bool fetched_whole =
         platform_quadword_is_fetched_whole() || (batch->flags & PATCH_ALLOW_UNSAFE) != 0;
-    uint32_t last_count = three_steps_count_last(batch);
-    bool has_order = last_count > 0 && last_count < batch->count;
+    bool some_are_last = three_steps_count_last(batch) > 0;
 
     for (uint32_t i = 0; i < batch->count; i++) {
         struct patch_site *site = &batch->sites[i];
 
-        site->is_quadword = fetched_whole && fits_quadword(site) && (site->is_last || !has_order);
+        site->is_quadword =
+            fetched_whole && fits_quadword(site) && (site->is_last || !some_are_last);
         if (!site->is_quadword && batch->flags & PATCH_STRICT) {
             return refuse(batch, site, fetched_whole ? PATCH_ERR_QUADWORD : PATCH_ERR_UNSAFE);
         }

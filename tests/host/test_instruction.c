@@ -286,6 +286,7 @@ static void near_misses_of_every_kind_are_refused(void **state)
         {2, {0x80, 0x00}},                         /* above it */
         {7, {0x48, 0x81, 0xfa}},                   /* cmp rdx, imm32 */
         {7, {0x48, 0x81, 0xf0}},                   /* xor rax, imm32 */
+        {7, {0x48, 0x83, 0xf8}},                   /* cmp rax, imm8, and three bytes */
         {7, {0x49, 0x81, 0xf8}},                   /* cmp r8, imm32 */
         {6, {0x48, 0x81, 0xf8}},                   /* cmp rax, imm32, cut off */
         {6, {0x48, 0x3d}},                         /* its short form */

@@ -1,13 +1,24 @@
 // SPDX-License-Identifier: MIT
-/* Changes of static keys that fail, transactions, records and plans. Detects counts and text that
- * come apart when a flip fails, and a plan or a record that lies. */
+/* Changes of static keys that fail, transactions, records and plans, and keys with an owner.
+ * Detects counts and text that come apart when a flip fails, a plan or a record that lies, and
+ * anybody but the owner who flips an owned key. */
 #include "tests/host/keys.h"
 
+#include "patching/platform.h"
+#include "patching/poke.h"
 #include "tests/host/host_test.h"
 #include "tests/host/own_text.h"
 #include "tests/host/recorder.h"
 
 #include <string.h>
+
+DEFINE_STATIC_KEY_OWNED(key_owned, "this test");
+
+__attribute__((noinline)) static int owned_branch(void)
+{
+    __asm__ volatile("");
+    return static_branch_unlikely(&key_owned) ? 1 : 0;
+}
 
 static void failed_flip_leaves_text_and_count(void **state)
 {
@@ -181,6 +192,70 @@ static void record_names_key_and_caller(void **state)
     assert_int_equal(record.traps, recorder.traps);
 }
 
+static void owned_expect(bool on)
+{
+    assert_int_equal(owned_branch(), on);
+    assert_int_equal(static_key_count(&key_owned), on);
+    assert_true(static_key_is_enabled(&key_owned) == on);
+}
+
+static void owned_change(bool on)
+{
+    struct patch_change change = static_key_change_to(&key_owned, on);
+
+    assert_int_equal(patch_transaction("owner", &change, 1, NULL), PATCH_OK);
+    owned_expect(on);
+}
+
+static void owned_refuses(bool on)
+{
+    keys_begin();
+    assert_int_equal(static_key_enable(&key_owned), PATCH_ERR_OWNED);
+    assert_int_equal(static_key_disable(&key_owned), PATCH_ERR_OWNED);
+    assert_int_equal(static_key_increment(&key_owned), PATCH_ERR_OWNED);
+    assert_int_equal(static_key_decrement(&key_owned), PATCH_ERR_OWNED);
+    assert_string_equal(recorder_log(), "");
+    assert_false(platform_lock_is_held());
+    owned_expect(on);
+}
+
+static void key_with_an_owner_is_flipped_by_transactions_alone(void **state)
+{
+    (void)state;
+    owned_refuses(false);
+    owned_change(true);
+    owned_refuses(true);
+    owned_change(false);
+    owned_refuses(false);
+}
+
+/* The watcher knows the branches of one key as last ones, and sees the rest. */
+static void change_that_is_last_comes_behind_the_others(void **state)
+{
+    (void)state;
+    for (enum patch_protocol_id protocol = 0; protocol < PATCH_PROTOCOL_NAIVE; protocol++) {
+        for (unsigned on = 1; on < 2; on--) {
+            struct patch_change changes[] = {
+                static_key_change_to(&key_owned, on),
+                static_key_change_to(&key_long, on),
+                static_key_change_to(&key_off, on),
+            };
+
+            keys_begin();
+            assert_int_equal(patch_protocol_set_default(protocol, 0), PATCH_OK);
+            changes[0].is_last = true;
+            for (uint32_t i = 0; i < key_owned.site_count; i++) {
+                recorder_watch_as_last(key_owned.sites[i].address);
+            }
+            assert_int_equal(patch_transaction("ordered", changes, 3, NULL), PATCH_OK);
+            owned_expect(on);
+            EXPECT_EXECUTION(long_functions, (int)on);
+            EXPECT_EXECUTION(off_functions, (int)on);
+        }
+    }
+    assert_int_equal(patch_protocol_set_default(PATCH_PROTOCOL_INT3_BATCH, 0), PATCH_OK);
+}
+
 struct visit_log {
     unsigned count;
     struct patch_site sites[8];
@@ -249,6 +324,8 @@ static const struct CMUnitTest tests[] = {
     KEY_TEST(key_with_4097_branches_is_refused),
     KEY_TEST(foreign_bytes_at_a_branch_are_refused_and_named),
     KEY_TEST(record_names_key_and_caller),
+    KEY_TEST(key_with_an_owner_is_flipped_by_transactions_alone),
+    KEY_TEST(change_that_is_last_comes_behind_the_others),
     KEY_TEST(plan_shows_byte_for_byte_what_the_flip_does),
     KEY_TEST(plan_of_the_present_state_is_empty),
     KEY_TEST(plan_refuses_what_the_flip_would_refuse),

@@ -25,7 +25,8 @@ struct watched_byte {
 struct watched_site {
     uint64_t address;
     size_t length;
-    bool is_last; /* see patch_batch_add_last() */
+    bool is_last;    /* see patch_batch_add_last() */
+    bool is_written; /* since the batch began */
     uint8_t old_bytes[PATCH_SITE_LENGTH_MAX];
     uint8_t new_bytes[PATCH_SITE_LENGTH_MAX];
     struct watched_byte bytes[PATCH_SITE_LENGTH_MAX];
@@ -70,6 +71,7 @@ void recorder_watch(uint64_t address, const uint8_t *old_bytes, const uint8_t *n
     site->address = address;
     site->length = length;
     site->is_last = false;
+    site->is_written = false;
     memcpy(site->old_bytes, old_bytes, length);
     memcpy(site->new_bytes, new_bytes, length);
     forget_stale_values(site);
@@ -299,7 +301,8 @@ static bool may_execute(const struct watched_site *site, const uint8_t *bytes)
 }
 
 /* Once a new instruction of a last site may have been executed, nobody may execute an old one at
- * any other site, until the next batch begins. Not by way of an int3 either: see run_into(). */
+ * another site of the batch, that is one that has been written or is later: until the next batch
+ * begins. Not by way of an int3 either: see run_into(). */
 static void check_promise(void)
 {
     if (last_count == 0 || recorder.early_boot || cpus_are_stopped || recorder.tolerates_mixtures) {
@@ -309,7 +312,8 @@ static void check_promise(void)
         promise_is_given |= sites[i].is_last && may_execute(&sites[i], sites[i].new_bytes);
     }
     for (size_t i = 0; i < site_count && promise_is_given; i++) {
-        if (!sites[i].is_last && may_execute(&sites[i], sites[i].old_bytes)) {
+        if (sites[i].is_written && !sites[i].is_last &&
+            may_execute(&sites[i], sites[i].old_bytes)) {
             fail_msg("old instruction at %#lx behind the new one of a last site (log %s)",
                      (unsigned long)sites[i].address, recorder_log());
         }
@@ -323,6 +327,7 @@ void watcher_note_lock(void)
         struct watched_site *site = &sites[i];
         uint8_t bytes[PATCH_SITE_LENGTH_MAX];
 
+        site->is_written = false;
         if (memcmp((const void *)site->address, site->new_bytes, site->length) == 0) {
             memcpy(bytes, site->old_bytes, sizeof(bytes));
             memcpy(site->old_bytes, site->new_bytes, sizeof(bytes));
@@ -352,6 +357,7 @@ void watcher_note_byte(uint64_t address)
         }
     }
     site->whole_count = 0;
+    site->is_written = true;
     add_value(&site->bytes[address - site->address], value);
     if (!recorder.early_boot && !cpus_are_stopped) {
         check_mixtures(site, mixture, 0);
@@ -375,6 +381,7 @@ static void note_whole(struct watched_site *site)
     const uint8_t *text = (const uint8_t *)site->address;
 
     assert_true(site->whole_count < VALUES_MAX);
+    site->is_written = true;
     memcpy(site->wholes[site->whole_count++], text, site->length);
     if (memcmp(text, site->old_bytes, site->length) != 0 &&
         memcmp(text, site->new_bytes, site->length) != 0) {
