@@ -35,6 +35,20 @@ static bool site_before(const void *a, const void *b)
     return left->slot != right->slot ? left->slot < right->slot : left->address < right->address;
 }
 
+static bool slot_is_known(const struct dynamic_call_slot *slot)
+{
+    const struct dynamic_call *call;
+
+    for (unsigned i = 0; (call = dynamic_call_at(i)) != NULL; i++) {
+        for (uint32_t number = 0; number < call->slot_count; number++) {
+            if (slot == &call->slots[number]) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* As the compiler left it: a comparison with the slot's value. */
 static enum patch_status site_check(const struct dynamic_call_site *site)
 {
@@ -44,7 +58,8 @@ static enum patch_status site_check(const struct dynamic_call_site *site)
     if (!platform_text_is_patchable(text, INSN_COMPARE_LENGTH)) {
         return PATCH_ERR_NOT_TEXT;
     }
-    if (dynamic_compare_encode(site->slot, site->address, DYNAMIC_COMPARED_MEMORY, bytes) !=
+    if (!slot_is_known(site->slot) ||
+        dynamic_compare_encode(site->slot, site->address, DYNAMIC_COMPARED_MEMORY, bytes) !=
             PATCH_OK ||
         !bytes_equal(text, bytes, INSN_COMPARE_LENGTH)) {
         return PATCH_ERR_INSTRUCTION;
@@ -69,19 +84,15 @@ static bool name_is_taken(const struct dynamic_call *call)
     return dynamic_call_find(call->name) != call;
 }
 
-/* The sites of all slots together, so that one that is nobody's is noticed. */
-static size_t calls_attach(void)
+static void calls_attach(void)
 {
     struct dynamic_call *call;
-    size_t attached = 0;
 
     for (unsigned i = 0; (call = dynamic_call_at(i)) != NULL; i++) {
         for (uint32_t slot = 0; slot < call->slot_count; slot++) {
             slot_attach(&call->slots[slot]);
-            attached += call->slots[slot].site_count;
         }
     }
-    return attached;
 }
 
 enum patch_status dynamic_call_initialize(struct patch_error *error)
@@ -102,6 +113,6 @@ enum patch_status dynamic_call_initialize(struct patch_error *error)
             return patch_error_set(error, status, NULL, dynamic_call_sites_start[i].address);
         }
     }
-    return calls_attach() == count ? PATCH_OK
-                                   : patch_error_set(error, PATCH_ERR_INSTRUCTION, NULL, 0);
+    calls_attach();
+    return PATCH_OK;
 }
