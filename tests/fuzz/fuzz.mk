@@ -22,7 +22,7 @@ FUZZ_BATCH_EXPLORED := $(FUZZ_EXPLORED) -fno-sanitize-coverage=trace-cmp
 FUZZ_TARGETS := fuzz_instruction fuzz_batch fuzz_packet fuzz_dispatcher
 # Users of batches, with tables of their own that a linker fills, and dispatchers.
 FUZZ_BATCH_USERS := $(addprefix patching/,function_trace% static_key% static_call% indirect_thunk% \
-    lazy_% dispatcher% image_text% generated_text% trial.%)
+    lazy_% dispatcher% dynamic_% image_text% generated_text% trial.%)
 fuzz_instruction_OBJECTS := $(addprefix $(FUZZ)/,fuzz_instruction.o oracle.o) \
     $(FUZZ)/patching/instruction.o
 fuzz_dispatcher_OBJECTS := $(addprefix $(FUZZ)/,fuzz_dispatcher.o dispatcher_listing.o) \

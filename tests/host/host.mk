@@ -20,6 +20,7 @@ section_bounds = $(foreach section,$(1),-Wl,--defsym=$(section)_start=__start_$(
     -Wl,--defsym=$(section)_end=__stop_$(section))
 HOST_KEY_SECTIONS := $(call section_bounds,static_key_sites static_keys)
 HOST_CALL_SECTIONS := -Wl,-z,noexecstack $(call section_bounds,static_calls call_sites)
+HOST_DYNAMIC_SECTIONS := $(call section_bounds,dynamic_calls dynamic_call_sites)
 
 HOST_PATCHING := $(patsubst patching/%.c,$(HOST)/patching/%.o,$(wildcard patching/*.c))
 HOST_PATCHING_ASM := $(patsubst patching/%,$(HOST)/patching/%.o,$(wildcard patching/*.asm))
@@ -29,7 +30,8 @@ HOST_KEYS := test_static_key test_static_key_changes test_static_call_transactio
 HOST_CALLS := $(filter test_static_call%,$(HOST_TESTS))
 HOST_XDP_CALLS := $(filter test_dispatcher test_dispatcher_faults test_dispatcher_auto \
     test_live_dispatcher,$(HOST_TESTS))
-HOST_PASSED := $(HOST_CALLS) $(HOST_XDP_CALLS)
+HOST_DYNAMIC_CALLS := $(filter test_dynamic_call%,$(HOST_TESTS))
+HOST_PASSED := $(HOST_CALLS) $(HOST_XDP_CALLS) $(HOST_DYNAMIC_CALLS)
 HOST_LIVE_TESTS := $(filter test_live% test_static_key_races test_static_call_races,$(HOST_TESTS))
 HOST_LIVE := $(addprefix $(HOST)/,live.o live_clock.o live_grace.o live_sites.o live_stop.o \
     live_text.o)
@@ -40,10 +42,13 @@ host_object = $(2)/$(1)$(if $(filter $(HOST_PASSED),$(1)),.partial.o $(2)/$(1).c
 host_platform = $(if $(filter $(HOST_LIVE_TESTS),$(1)),$(HOST_LIVE),$(HOST_RECORDER)) \
     $(if $(filter $(HOST_KEYS),$(1)),$(HOST)/keys.o) \
     $(if $(filter test_lazy_call%,$(1)),$(HOST)/lazies.o) \
+    $(if $(filter $(HOST_DYNAMIC_CALLS),$(1)),$(HOST)/dynamics_text.o) \
     $(if $(filter test_dispatcher_choice test_dispatcher_basics,$(1)),$(HOST)/dispatcher_world.o) \
     $(if $(filter test_dispatcher_image%,$(1)),$(HOST)/dispatcher_listing.o) \
     $(if $(filter test_indirect_thunk% test_dispatcher_image_calls,$(1)),$(HOST)/thunk_call.o)
-host_sections = $(if $(filter $(HOST_KEYS) test_static_key% test_live,$(1)),$(HOST_KEY_SECTIONS)) \
+host_sections = $(if $(filter $(HOST_KEYS) $(HOST_DYNAMIC_CALLS) test_static_key% test_live,$(1)),\
+    $(HOST_KEY_SECTIONS)) \
+    $(if $(filter $(HOST_DYNAMIC_CALLS),$(1)),$(HOST_DYNAMIC_SECTIONS)) \
     $(if $(filter $(HOST_PASSED),$(1)),$(HOST_CALL_SECTIONS)) \
     $(if $(filter $(HOST_XDP_CALLS),$(1)),$(call section_bounds,dispatchers)) \
     $(if $(findstring lazy_call,$(1)),$(call section_bounds,lazy_calls)) \
@@ -104,6 +109,7 @@ $(BUILD)/host%.call_sites.o: $(BUILD)/host%.call_sites.asm
 .PRECIOUS: $(BUILD)/host%.partial.o $(BUILD)/host%.call_sites.asm $(BUILD)/host%.call_sites.o
 $(patsubst %,$(HOST)/%.partial.o,$(filter-out $(HOST_LIVE_TESTS),$(HOST_CALLS))): $(HOST)/calls.o
 $(patsubst %,$(HOST)/%.partial.o,$(filter test_dispatcher%,$(HOST_XDP_CALLS))): $(HOST)/dispatched.o
+$(patsubst %,$(HOST)/%.partial.o,$(HOST_DYNAMIC_CALLS)): $(HOST)/dynamics.o
 
 define host_program
 $(HOST)/$(1): $(call host_object,$(1),$(HOST)) $(call host_platform,$(1)) $(HOST)/libpatching.a
