@@ -154,6 +154,7 @@ struct dynamic_choice {
     /* dynamic_auto.c's: */
     bool is_recording;
     uint64_t epoch_start_ns, epoch_end_ns;
+    uint64_t epoch_changes; /* of the text, before it */
     uint64_t hits, misses; /* as far as they were counted: hits while learning, misses always */
     uint64_t refused;      /* changes that failed */
     enum patch_status refused_with;

@@ -1,0 +1,471 @@
+// SPDX-License-Identifier: MIT
+/* Carries out what the policy wants; see dynamic_auto.h. Invariant: an epoch is of one form of one
+ * call: whoever changes the call meanwhile ends it, and what was seen in it is not used. Called by:
+ * the kernel's worker, the shell, benches, tests. */
+#include "patching/dynamic_auto.h"
+
+#include "patching/bytes.h"
+#include "patching/indirect_thunk.h"
+#include "patching/patch_budget.h"
+#include "patching/platform.h"
+
+#define TIMED_NS 50000000ull   /* an epoch of a trial, at most */
+#define POLL_NS  1000000ull    /* while the buffer of a trial fills, or while another has it */
+#define RETRY_NS 100000000ull  /* behind a change that failed */
+#define LOOK_NS  1000000000ull /* without memory or budget */
+
+enum {
+    TIMED_LEAST = 64, /* calls: fewer tell nothing about what they cost */
+    CHANGE_BATCHES = 2,
+};
+
+/* under the change lock, all: */
+static struct patch_budget budget = {
+    .per_second = DYNAMIC_BUDGET_DEFAULT,
+    .left = DYNAMIC_BUDGET_DEFAULT * 1000000000ll,
+};
+
+/* Whose trial it is. From its first epoch to its end, so that epochs are compared which nobody
+ * else's stand between. */
+static struct {
+    struct dynamic_call *call; /* NULL: nobody's */
+    uint64_t overhead;
+    uint32_t cpu; /* which the next epoch is to be of */
+} trial_user;
+
+/* One for all calls: what the slow way costs is a matter of the thunks. */
+static struct {
+    uint64_t saving; /* 0: not known */
+    enum mitigation mitigation;
+} estimate;
+
+void dynamic_auto_set_budget(unsigned batches_per_second)
+{
+    platform_change_lock();
+    patch_budget_set(&budget, batches_per_second, budget.time_ns);
+    platform_change_unlock();
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* ---- Trials -----------------------------------------------------------------------------------
+ */
+
+static bool trial_is_taken(const struct dynamic_call *call)
+{
+    return trial_user.call != NULL && trial_user.call != call;
+}
+
+static void trial_enter(struct dynamic_call *call)
+{
+    if (trial_user.call != call) {
+        trial_user.call = call;
+        trial_user.cpu = TRIAL_ANY_CPU;
+        trial_user.overhead = trial_overhead(&dynamic_trial);
+    }
+    trial_start(&dynamic_trial, trial_user.cpu);
+    __atomic_store_n(&call->is_timed, true, __ATOMIC_RELAXED);
+}
+
+/* Ends an epoch of a trial. Returns how many samples it has. Epochs to come are of the CPU that has
+ * recorded, unless it fell silent. */
+static uint32_t trial_pause(struct dynamic_call *call)
+{
+    __atomic_store_n(&call->is_timed, false, __ATOMIC_RELAXED);
+
+    bool is_slow_again = dynamic_call_set_through(call, false); /* never refused */
+    uint32_t count = trial_stop(&dynamic_trial);
+
+    (void)is_slow_again;
+    trial_user.cpu = count != 0 ? trial_cpu(&dynamic_trial) : TRIAL_ANY_CPU;
+    return count;
+}
+
+static void trial_leave(const struct dynamic_call *call)
+{
+    if (trial_user.call == call) {
+        trial_user.call = NULL;
+    }
+}
+
+/* ---- Epochs -----------------------------------------------------------------------------------
+ */
+
+/* Changes whenever text of @call may have been changed. */
+static uint64_t changes_seen(const struct dynamic_call *call)
+{
+    return call->statistics.batches + call->statistics.failed;
+}
+
+static bool is_as_wished(const struct dynamic_call *call)
+{
+    const struct dynamic_wish *wish = &call->choice.wish;
+
+    return call->form.is_open == wish->is_open && call->form.is_watched == wish->is_watched &&
+           call->is_timed == wish->is_timed && call->goes_through == wish->goes_through &&
+           bytes_equal(&call->form.targets, &wish->targets, sizeof(wish->targets));
+}
+
+/* The text is what was wished, and all counts are 0. */
+static void epoch_begin(struct dynamic_call *call, uint64_t now_ns)
+{
+    struct dynamic_choice *choice = &call->choice;
+
+    choice->is_recording = true;
+    choice->epoch_start_ns = now_ns;
+    choice->epoch_end_ns = choice->next_ns;
+    choice->epoch_changes = changes_seen(call);
+    if (choice->wish.is_timed) {
+        choice->epoch_end_ns = least(choice->epoch_end_ns, now_ns + TIMED_NS);
+        trial_enter(call);
+    }
+}
+
+/* What was seen is not used; the next step begins anew, at once. */
+static void epoch_cancel(struct dynamic_call *call)
+{
+    if (call->is_timed) {
+        (void)trial_pause(call);
+    }
+    call->choice.is_recording = false;
+    call->choice.epoch_end_ns = 0;
+}
+
+static bool epoch_is_over(const struct dynamic_call *call, uint64_t now_ns)
+{
+    return now_ns >= call->choice.epoch_end_ns || (call->is_timed && trial_is_full(&dynamic_trial));
+}
+
+static bool is_in_slot(const struct dynamic_call *call, uint64_t target)
+{
+    for (uint32_t i = 0; i < call->slot_count; i++) {
+        if (call->form.targets.slot[i] == target) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void census_take(struct dynamic_call *call, struct dynamic_census *census)
+{
+    uint64_t hits = 0;
+
+    dynamic_count_merge(census, call->counts, call->count_cpus);
+    for (uint32_t i = 0; i < census->row_count; i++) {
+        hits += is_in_slot(call, census->rows[i].target) ? census->rows[i].calls : 0;
+    }
+    call->choice.hits += hits;
+    call->choice.misses += census->total - hits;
+}
+
+/* Measured anew where it is to decide: other processors of the same machine, or its host, may have
+ * other clocks by then. */
+static uint64_t saving_look(bool is_to_decide)
+{
+    enum mitigation mitigation = mitigation_current();
+
+    if (is_to_decide || estimate.saving == 0 || estimate.mitigation != mitigation) {
+        estimate.saving = dynamic_saving_estimate();
+        estimate.mitigation = mitigation;
+    }
+    return estimate.saving;
+}
+
+/* What batches of this call have cost so far; learning itself has made one. */
+static uint64_t change_cost_ns(const struct dynamic_call *call)
+{
+    const struct dynamic_call_statistics *statistics = &call->statistics;
+
+    return statistics->batches != 0 ? statistics->cost_ns * CHANGE_BATCHES / statistics->batches
+                                    : 0;
+}
+
+static void epoch_end(struct dynamic_call *call, uint64_t now_ns)
+{
+    static struct dynamic_epoch epoch; /* under the change lock */
+    struct dynamic_choice *choice = &call->choice;
+    const struct dynamic_terms terms = {
+        .change_ns = change_cost_ns(call),
+        .saving = saving_look(choice->state == DYNAMIC_LEARNING),
+        .ticks_to_ns = platform_ticks_to_ns,
+    };
+
+    bytes_clear(&epoch, sizeof(epoch));
+    epoch.now_ns = now_ns;
+    epoch.length_ns = now_ns > choice->epoch_start_ns ? now_ns - choice->epoch_start_ns : 0;
+    if (call->is_timed) {
+        uint32_t count = trial_pause(call);
+
+        epoch.census.total = count;
+        epoch.cost = count >= TIMED_LEAST ? trial_cost(dynamic_trial.samples, count) : 0;
+        epoch.overhead = trial_user.overhead;
+    } else {
+        census_take(call, &epoch.census);
+    }
+    choice->is_recording = false;
+    dynamic_choice_measured(choice, &terms, &epoch);
+}
+
+/* ---- Wishes -----------------------------------------------------------------------------------
+ */
+
+/* When the budget has what it takes to make @call what @form says. */
+static uint64_t affordable_when(const struct dynamic_call *call,
+                                const struct dynamic_call_form *form, uint64_t now_ns)
+{
+    bool is_slots_change = !bytes_equal(&form->targets, &call->form.targets, sizeof(form->targets));
+    bool is_keys_change =
+        form->is_open != call->form.is_open || form->is_watched != call->form.is_watched;
+
+    if (!is_slots_change && !is_keys_change) {
+        return now_ns;
+    }
+    return patch_budget_when(&budget, is_slots_change ? CHANGE_BATCHES : 1, now_ns);
+}
+
+/* A change that failed costs one batch, also if it got nowhere. */
+static void budget_pay(uint64_t batches, enum patch_status status, uint64_t now_ns)
+{
+    if (status != PATCH_OK && batches == 0) {
+        batches = 1;
+    }
+    for (uint64_t i = 0; i < batches; i++) {
+        patch_budget_take(&budget, now_ns);
+    }
+}
+
+static uint64_t wish_refused(struct dynamic_call *call, enum patch_status status, uint64_t now_ns)
+{
+    struct dynamic_choice *choice = &call->choice;
+
+    trial_leave(call);
+    choice->refused++;
+    choice->refused_with = status;
+    dynamic_choice_refused(choice, now_ns);
+    choice->epoch_end_ns = now_ns + RETRY_NS;
+    return choice->epoch_end_ns;
+}
+
+/* Also if the text is that already: it clears the counts. */
+static uint64_t wish_carry_out(struct dynamic_call *call, const struct dynamic_call_form *form,
+                               uint64_t now_ns)
+{
+    const struct dynamic_call_statistics before = call->statistics;
+    enum patch_status status = dynamic_call_set_form_locked(call, form, NULL);
+
+    if (status == PATCH_OK && !dynamic_call_set_through(call, call->choice.wish.goes_through)) {
+        status = PATCH_ERR_NOT_LEFT;
+    }
+    uint64_t batches = call->statistics.batches - before.batches;
+    uint64_t cost_ns = call->statistics.cost_ns - before.cost_ns;
+    uint64_t done_ns = now_ns + cost_ns;
+
+    budget_pay(batches, status, done_ns);
+    if (status != PATCH_OK) {
+        return wish_refused(call, status, done_ns);
+    }
+    if (!call->choice.wish.is_timed) {
+        trial_leave(call);
+    }
+    dynamic_choice_formed(&call->choice, (uint32_t)batches, cost_ns, done_ns);
+    epoch_begin(call, done_ns);
+    return call->is_timed ? done_ns + POLL_NS : call->choice.epoch_end_ns;
+}
+
+/* Brings the call to the wish, unless it has to wait. Returns when to go on. */
+static uint64_t wish_fulfil(struct dynamic_call *call, uint64_t now_ns)
+{
+    const struct dynamic_wish *wish = &call->choice.wish;
+    const struct dynamic_call_form form = {
+        .targets = wish->targets,
+        .compare = call->form.compare,
+        .is_open = wish->is_open,
+        .is_watched = wish->is_watched,
+    };
+    uint64_t when = affordable_when(call, &form, now_ns);
+
+    if (wish->is_timed && trial_is_taken(call)) {
+        return now_ns + POLL_NS;
+    }
+    if (when > now_ns) {
+        return least(when, now_ns + LOOK_NS);
+    }
+    return wish_carry_out(call, &form, now_ns);
+}
+
+static uint64_t step_locked(struct dynamic_call *call, uint64_t now_ns)
+{
+    struct dynamic_choice *choice = &call->choice;
+
+    if (choice->state == DYNAMIC_OFF || choice->state == DYNAMIC_PINNED) {
+        return UINT64_MAX;
+    }
+    if (__atomic_load_n(&call->counts, __ATOMIC_RELAXED) == NULL) {
+        return now_ns + LOOK_NS;
+    }
+    if (choice->is_recording &&
+        (!is_as_wished(call) || changes_seen(call) != choice->epoch_changes)) {
+        epoch_cancel(call);
+    }
+    if (choice->is_recording && epoch_is_over(call, now_ns)) {
+        epoch_end(call, now_ns);
+    } else if (now_ns < choice->epoch_end_ns) {
+        return call->is_timed ? now_ns + POLL_NS : choice->epoch_end_ns;
+    }
+    return wish_fulfil(call, now_ns);
+}
+
+uint64_t dynamic_auto_step(struct dynamic_call *call, uint64_t now_ns)
+{
+    if (!platform_may_patch()) {
+        return now_ns + RETRY_NS;
+    }
+    platform_change_lock();
+    uint64_t next_ns = step_locked(call, now_ns);
+
+    platform_change_unlock();
+    return next_ns;
+}
+
+/* ---- By hand ----------------------------------------------------------------------------------
+ */
+
+/* Nothing is timed behind it, whether the form could be made or not. */
+static enum patch_status form_set_by_hand(struct dynamic_call *call,
+                                          const struct dynamic_call_form *form,
+                                          struct patch_error *error)
+{
+    epoch_cancel(call);
+    trial_leave(call);
+    return dynamic_call_set_form_locked(call, form, error);
+}
+
+static enum patch_status switch_off_locked(struct dynamic_call *call, uint64_t now_ns,
+                                           struct patch_error *error)
+{
+    struct dynamic_call_form form = call->form;
+
+    form.is_open = false;
+    form.is_watched = false;
+    enum patch_status status = form_set_by_hand(call, &form, error);
+
+    if (status == PATCH_OK) {
+        dynamic_choice_switch(&call->choice, false, call->slot_count, now_ns);
+    }
+    return status;
+}
+
+/* The first step makes the text so. */
+static void switch_on_locked(struct dynamic_call *call, uint64_t now_ns)
+{
+    if (call->choice.state == DYNAMIC_OFF || call->choice.state == DYNAMIC_PINNED) {
+        epoch_cancel(call);
+        (void)saving_look(true);
+        dynamic_choice_switch(&call->choice, true, call->slot_count, now_ns);
+    }
+}
+
+enum patch_status dynamic_auto_set(struct dynamic_call *call, bool is_on, uint64_t now_ns,
+                                   struct patch_error *error)
+{
+    enum patch_status status = PATCH_OK;
+
+    if (!platform_may_patch()) {
+        return patch_error_set(error, PATCH_ERR_CONTEXT, call->name, 0);
+    }
+    platform_change_lock();
+    if (is_on) {
+        switch_on_locked(call, now_ns);
+    } else {
+        status = switch_off_locked(call, now_ns, error);
+    }
+    platform_change_unlock();
+    return status;
+}
+
+static bool targets_are_empty(const struct dynamic_targets *targets)
+{
+    static const struct dynamic_targets none;
+
+    return bytes_equal(targets, &none, sizeof(none));
+}
+
+enum patch_status dynamic_auto_pin(struct dynamic_call *call, const struct dynamic_targets *targets,
+                                   uint64_t now_ns, struct patch_error *error)
+{
+    if (!platform_may_patch()) {
+        return patch_error_set(error, PATCH_ERR_CONTEXT, call->name, 0);
+    }
+    if (targets_are_empty(targets)) {
+        return patch_error_set(error, PATCH_ERR_NO_TARGET, call->name, 0);
+    }
+    platform_change_lock();
+    const struct dynamic_call_form form = {
+        .targets = *targets,
+        .compare = call->form.compare,
+        .is_open = true,
+    };
+    enum patch_status status = form_set_by_hand(call, &form, error);
+
+    if (status == PATCH_OK) {
+        dynamic_choice_pin(&call->choice, targets, now_ns);
+    }
+    platform_change_unlock();
+    return status;
+}
+
+enum patch_status dynamic_auto_set_compare(struct dynamic_call *call, enum dynamic_compare compare,
+                                           struct patch_error *error)
+{
+    if (!platform_may_patch()) {
+        return patch_error_set(error, PATCH_ERR_CONTEXT, call->name, 0);
+    }
+    platform_change_lock();
+    struct dynamic_call_form form = call->form;
+
+    form.compare = compare;
+    enum patch_status status = form_set_by_hand(call, &form, error);
+
+    platform_change_unlock();
+    return status;
+}
+
+bool dynamic_auto_decision(struct dynamic_call *call, uint64_t sequence,
+                           struct dynamic_decision *decision)
+{
+    const struct dynamic_choice *choice = &call->choice;
+
+    platform_change_lock();
+    bool is_there = sequence != 0 && sequence <= choice->decided &&
+                    choice->decided - sequence < DYNAMIC_DECISIONS;
+
+    if (is_there) {
+        bytes_copy(decision, &choice->decisions[(sequence - 1) % DYNAMIC_DECISIONS],
+                   sizeof(*decision));
+    }
+    platform_change_unlock();
+    return is_there;
+}
+
+void dynamic_auto_look(struct dynamic_call *call, struct dynamic_auto_view *view)
+{
+    const struct dynamic_choice *choice = &call->choice;
+
+    platform_change_lock();
+    view->state = choice->state;
+    view->reason = choice->reason;
+    view->hits = choice->hits;
+    view->misses = choice->misses;
+    view->epochs = choice->epochs;
+    view->changes = choice->changes;
+    view->decided = choice->decided;
+    view->refused = choice->refused;
+    view->refused_with = choice->refused_with;
+    view->next_alarm_ns =
+        choice->quiet_until_ns > choice->epoch_start_ns ? choice->quiet_until_ns : 0;
+    view->rest_until_ns = choice->state == DYNAMIC_RESTING ? choice->rest_until_ns : 0;
+    platform_change_unlock();
+}
