@@ -30,8 +30,9 @@ HOST_KEYS := test_static_key test_static_key_changes test_static_call_transactio
 HOST_CALLS := $(filter test_static_call%,$(HOST_TESTS))
 HOST_XDP_CALLS := $(filter test_dispatcher test_dispatcher_faults test_dispatcher_auto \
     test_live_dispatcher,$(HOST_TESTS))
-HOST_DYNAMIC_CALLS := $(filter test_dynamic_call%,$(HOST_TESTS))
-HOST_PASSED := $(HOST_CALLS) $(HOST_XDP_CALLS) $(HOST_DYNAMIC_CALLS)
+HOST_DYNAMIC_CALLS := $(filter test_dynamic_call% test_dynamic_auto%,$(HOST_TESTS))
+HOST_DYNAMIC_SITES := $(HOST_DYNAMIC_CALLS) test_live_dynamic_call
+HOST_PASSED := $(HOST_CALLS) $(HOST_XDP_CALLS) $(HOST_DYNAMIC_SITES)
 HOST_LIVE_TESTS := $(filter test_live% test_static_key_races test_static_call_races,$(HOST_TESTS))
 HOST_LIVE := $(addprefix $(HOST)/,live.o live_clock.o live_grace.o live_sites.o live_stop.o \
     live_text.o)
@@ -43,12 +44,13 @@ host_platform = $(if $(filter $(HOST_LIVE_TESTS),$(1)),$(HOST_LIVE),$(HOST_RECOR
     $(if $(filter $(HOST_KEYS),$(1)),$(HOST)/keys.o) \
     $(if $(filter test_lazy_call%,$(1)),$(HOST)/lazies.o) \
     $(if $(filter $(HOST_DYNAMIC_CALLS),$(1)),$(HOST)/dynamics_text.o) \
+    $(if $(filter test_dynamic_auto%,$(1)),$(HOST)/dynamic_world.o) \
     $(if $(filter test_dispatcher_choice test_dispatcher_basics,$(1)),$(HOST)/dispatcher_world.o) \
     $(if $(filter test_dispatcher_image%,$(1)),$(HOST)/dispatcher_listing.o) \
     $(if $(filter test_indirect_thunk% test_dispatcher_image_calls,$(1)),$(HOST)/thunk_call.o)
-host_sections = $(if $(filter $(HOST_KEYS) $(HOST_DYNAMIC_CALLS) test_static_key% test_live,$(1)),\
+host_sections = $(if $(filter $(HOST_KEYS) $(HOST_DYNAMIC_SITES) test_static_key% test_live,$(1)),\
     $(HOST_KEY_SECTIONS)) \
-    $(if $(filter $(HOST_DYNAMIC_CALLS),$(1)),$(HOST_DYNAMIC_SECTIONS)) \
+    $(if $(filter $(HOST_DYNAMIC_SITES),$(1)),$(HOST_DYNAMIC_SECTIONS)) \
     $(if $(filter $(HOST_PASSED),$(1)),$(HOST_CALL_SECTIONS)) \
     $(if $(filter $(HOST_XDP_CALLS),$(1)),$(call section_bounds,dispatchers)) \
     $(if $(findstring lazy_call,$(1)),$(call section_bounds,lazy_calls)) \
