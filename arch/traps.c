@@ -14,6 +14,7 @@
 #include "kernel/format.h"
 #include "kernel/panic.h"
 #include "kernel/thread.h"
+#include "patching/dynamic_call.h"
 #include "patching/nopatch.h"
 
 #define GATES           256u
@@ -23,6 +24,14 @@
 struct gate {
     uint64_t low, high;
 };
+
+/* Interrupts alone: exceptions are reported by code that changes nothing and waits for nothing, and
+ * NMI, #BP and sync have entries of their own, in nopatch text. The handlers are the timer's, the
+ * devices' and those of IPIs, as they come on a CPU. It is never inside a comparison and its call
+ * while a grace period ends: interrupts are off from the entry to behind the call, and the sync
+ * that each grace period begins with is taken behind that. VECTOR_STOP's handler parks the CPU
+ * inside the call: its return address stays good, whatever is written meanwhile. */
+DEFINE_DYNAMIC_CALL(interrupt, trap_handler, 2);
 
 extern char trap_stubs[];                            /* trap_entry.asm */
 extern void breakpoint_entry(void), nmi_entry(void); /* entry.asm */
@@ -131,7 +140,8 @@ static void interrupt_dispatch(struct trap_frame *frame)
         ipi_note_received((unsigned)frame->vector);
     }
     if (handler != NULL) {
-        handler(frame);
+        dynamic_call_break(interrupt); /* the machine was waited for */
+        dynamic_call(interrupt, handler, frame);
     }
     if (frame->vector != VECTOR_SPURIOUS) {
         apic_end_of_interrupt();

@@ -8,6 +8,7 @@
 #include "kernel/net_command.h"
 #include "kernel/options.h"
 #include "kernel/patch_error_text.h"
+#include "kernel/program_hook.h"
 #include "kernel/program_table.h"
 #include "kernel/string.h"
 
@@ -407,6 +408,11 @@ static enum command_result prog_run(struct shell_session *session, int argc, cha
         argv[1] = command;
         return counts_run(argc - 1, argv + 1);
     }
+    if (strcmp(argv[1], "hook") == 0) {
+        format_text(command, sizeof(command), "prog hook");
+        argv[1] = command;
+        return program_hook_run(argc - 1, argv + 1);
+    }
     for (size_t i = 0; i < ARRAY_COUNT(verbs); i++) {
         if (strcmp(argv[1], verbs[i].name) == 0) {
             format_text(command, sizeof(command), "%s", verbs[i].command);
@@ -414,7 +420,7 @@ static enum command_result prog_run(struct shell_session *session, int argc, cha
             return verb_run(&verbs[i], argc - 1, argv + 1);
         }
     }
-    console_print("prog: '%s' is not one of list counts attach detach enter leave unload\n",
+    console_print("prog: '%s' is not one of list counts attach detach enter leave unload hook\n",
                   argv[1]);
     return COMMAND_USAGE;
 }
@@ -437,8 +443,8 @@ static void offer_programs(struct shell_completion *completion, bool with_all_nu
 
 static void prog_complete(struct shell_completion *completion, int argument, char **argv)
 {
-    static const char *const words[] = {"list",  "counts", "attach", "detach",
-                                        "enter", "leave",  "unload", NULL};
+    static const char *const words[] = {"list",  "counts", "attach", "detach", "enter",
+                                        "leave", "unload", "hook",   NULL};
 
     if (argument == 1) {
         shell_completion_offer_all(completion, words);
@@ -451,6 +457,8 @@ static void prog_complete(struct shell_completion *completion, int argument, cha
     if (argument == 2 && (is_attach || strcmp(verb, "detach") == 0 || strcmp(verb, "list") == 0 ||
                           strcmp(verb, "counts") == 0)) {
         net_command_complete_devices(completion);
+    } else if (argument == 2 && strcmp(verb, "hook") == 0) {
+        program_hook_complete(completion);
     } else if (argument == 3 && is_attach) {
         offer_programs(completion, true);
     } else if (argument == 2 && (strcmp(verb, "leave") == 0 || strcmp(verb, "unload") == 0)) {
@@ -466,7 +474,7 @@ const struct shell_command command_prog = {
     .summary = "packet programs: where they are attached, what they say of frames",
     .usage =
         "prog [list [NIC]] [counts [NIC]] [attach NIC[:QUEUE] NAME] [detach NIC[:QUEUE]] [enter "
-        "NAME|genA-genB] [leave NAME|all] [unload NAME|all] [-j]",
+        "NAME|genA-genB] [leave NAME|all] [unload NAME|all] [hook [dispatcher|dynamic]] [-j]",
     .example = "prog attach nic0 drop",
     .details =
         "A program sees each frame of a queue before any protocol, and says what becomes of it:\n"
@@ -478,7 +486,8 @@ const struct shell_command command_prog = {
         "generated when they are asked for: they drop UDP to port 9000 + number. enter, leave: a\n"
         "reference by hand, which fills the dispatcher without a queue. unload: removes\n"
         "generated code that nobody uses. entries: of the dispatcher then; time: of the whole\n"
-        "change, grace period included.",
+        "change, grace period included. hook: how programs are run, by the dispatcher of all\n"
+        "cards or by the dynamic call of each card (dyncall).",
     .run = prog_run,
     .complete = prog_complete,
 };

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-/* Ethernet II; see ethernet.h. Invariant: one lookup by type and one indirect call a frame, in
- * ethernet_receive() and nowhere else. */
+/* Ethernet II; see ethernet.h. Invariant: one lookup by type and one call of its protocol a frame,
+ * in ethernet_receive() and nowhere else. */
 #include "net/ethernet.h"
 
 #include "net/arp.h"
 #include "net/counters.h"
 #include "net/ipv4.h"
+
+DEFINE_DYNAMIC_CALL(deliver, net_protocol_receive, 2);
 
 const uint8_t mac_broadcast[MAC_BYTES] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
@@ -65,7 +67,7 @@ void ethernet_receive(struct packet *packet)
         return;
     }
     packet_pull(packet, ETHERNET_HEADER_BYTES);
-    protocol->receive(packet); /* the indirect call of each packet */
+    dynamic_call(deliver, protocol->receive, packet);
 }
 
 void ethernet_put_header(struct packet *packet, const uint8_t destination[MAC_BYTES],

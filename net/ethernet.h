@@ -7,6 +7,7 @@
 #include "net/net_device.h"
 #include "net/packet.h"
 #include "net/wire.h"
+#include "patching/dynamic_call.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,12 +16,18 @@
 #define ETHERTYPE_IPV4        0x0800
 #define ETHERTYPE_ARP         0x0806
 
-/* A row of the table: whoever handles frames of @type. receive() takes the packet, whose data
- * stands behind the ethernet header (which is still there, in the headroom). */
+/* Takes a packet whose data stands behind the ethernet header (which is still there, in the
+ * headroom). */
+typedef void net_protocol_receive(struct packet *packet);
+
+/* A row of the table: whoever handles frames of @type. */
 struct net_protocol {
     uint16_t type;
-    void (*receive)(struct packet *packet);
+    net_protocol_receive *receive;
 };
+
+/* The call that each frame is delivered by: one type of frame is most of a stream. */
+DECLARE_DYNAMIC_CALL(deliver, net_protocol_receive, 2);
 
 extern const uint8_t mac_broadcast[MAC_BYTES];
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Receiving IPv4; see ipv4.h. Invariant: nothing of a header is believed before its checksum is
- * right, and no length before it is compared with the frame's. Called by ethernet.c. */
+ * right, and no length before it is compared with the frame's; one lookup by protocol and one call
+ * of its handler a packet. Called by ethernet.c. */
 #include "net/ipv4.h"
 
 #include "net/counters.h"
@@ -17,6 +18,24 @@
 #define DHCP_CLIENT_PORT     68
 #define DESTINATION_PORT     2 /* offset in a UDP header */
 #define OPTION_LENGTH_OFFSET 1
+
+DEFINE_DYNAMIC_CALL(ipv4_deliver, ipv4_protocol_receive, 2);
+
+/* The most frequent first. */
+static const struct ipv4_protocol ipv4_protocols[] = {
+    {.number = IPV4_PROTOCOL_UDP, .receive = udp_receive},
+    {.number = IPV4_PROTOCOL_ICMP, .receive = icmp_receive},
+};
+
+static const struct ipv4_protocol *protocol_find(uint8_t number)
+{
+    for (unsigned i = 0; i < sizeof(ipv4_protocols) / sizeof(ipv4_protocols[0]); i++) {
+        if (ipv4_protocols[i].number == number) {
+            return &ipv4_protocols[i];
+        }
+    }
+    return NULL;
+}
 
 /* Whether the options in [@option, @end) follow each other without a gap. What they ask for is not
  * done: we are where the packet ends. */
@@ -130,6 +149,7 @@ void ipv4_receive(struct packet *packet)
 {
     uint8_t *header = packet->data;
     struct ipv4_receipt receipt = {.header = header};
+    const struct ipv4_protocol *protocol;
     enum net_counter obstacle;
 
     net_count(NET_RECEIVED_IPV4);
@@ -145,14 +165,10 @@ void ipv4_receive(struct packet *packet)
     }
     packet->length = wire_get16(header + IPV4_TOTAL_LENGTH); /* without the frame's padding */
     packet_pull(packet, receipt.header_length);
-    switch (header[IPV4_PROTOCOL]) {
-    case IPV4_PROTOCOL_UDP:
-        udp_receive(packet, &receipt);
-        break;
-    case IPV4_PROTOCOL_ICMP:
-        icmp_receive(packet, &receipt);
-        break;
-    default:
+    protocol = protocol_find(header[IPV4_PROTOCOL]);
+    if (protocol == NULL) {
         net_drop(packet, NET_DROP_IPV4_PROTOCOL);
+        return;
     }
+    dynamic_call(ipv4_deliver, protocol->receive, packet, &receipt);
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "net/packet.h"
+#include "patching/dynamic_call.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,6 +26,18 @@ struct ipv4_receipt {
     bool is_broadcast; /* the destination or the frame's is, or is not ours yet (DHCP): not answered
                         */
 };
+
+/* Takes a packet whose data stands behind the IP header. @receipt: until it returns. */
+typedef void ipv4_protocol_receive(struct packet *packet, const struct ipv4_receipt *receipt);
+
+/* A row of the table: whoever handles packets of protocol @number. */
+struct ipv4_protocol {
+    uint8_t number;
+    ipv4_protocol_receive *receive;
+};
+
+/* The call that each packet is delivered by. */
+DECLARE_DYNAMIC_CALL(ipv4_deliver, ipv4_protocol_receive, 2);
 
 /* The protocol handler of ethertype 0x0800. Takes the packet, its data at the IP header. For us is
  * what is sent to the address of its device, to the broadcast address of its net, or to

@@ -14,6 +14,7 @@
 #include "net/housekeeping.h"
 #include "net/net_poll.h"
 #include "net/program.h"
+#include "net/receive.h"
 
 #define PAUSE_PATIENCE_NS 5000000000ull
 
@@ -130,8 +131,10 @@ static bool register_locked(struct net_device *device)
     device->index = index;
     format_text(device->name, sizeof(device->name), "nic%u", index);
     map_queues(device);
+    device->hook_instance = dynamic_call_instance_take(hook);
     if (!queues_start(device)) {
         log_error("%s: no memory for its threads", device->name);
+        dynamic_call_instance_release(hook, device->hook_instance);
         return false;
     }
     device_publish(index, device);
@@ -173,6 +176,7 @@ void net_device_unregister(struct net_device *device)
     for (unsigned i = 0; i < device->queue_count; i++) {
         net_queue_stop(&device->queues[i]);
     }
+    dynamic_call_instance_release(hook, device->hook_instance);
     for (unsigned i = device->index; i < NET_DEVICE_MAX; i++) { /* the others move up */
         struct net_device *next = net_device_at(i + 1);
 

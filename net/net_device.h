@@ -147,6 +147,7 @@ struct net_device {
     /* by net_device_register(): */
     char name[8]; /* "nic0" */
     unsigned index;
+    unsigned hook_instance; /* receive.h: 0 to 3, or DYNAMIC_INSTANCE_NONE */
     struct net_queue queues[NET_QUEUE_MAX];
     uint8_t queue_of_cpu[CPU_MAX]; /* on which a CPU sends: its own, if it has one */
 

@@ -17,6 +17,7 @@
 #include "kernel/grace_period.h"
 #include "kernel/thread.h"
 #include "net/program.h"
+#include "patching/dynamic_call.h"
 
 DEFINE_STATIC_KEY_FALSE(net_poll_timed);
 
@@ -96,6 +97,7 @@ static void poll_until_empty(struct net_queue *queue)
     (void)__atomic_exchange_n(&queue->is_scheduled, false, __ATOMIC_SEQ_CST);
     while (!is_kept_off(queue)) {
         xdp_call_break(receive);
+        dynamic_calls_break();
         thread_checkpoint(); /* between two polls the thread is in no program and no hook */
         if (queue_poll(queue) < NET_POLL_BUDGET) {
             if (!device->operations->interrupt_on(device, queue->index)) {

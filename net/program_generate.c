@@ -8,6 +8,7 @@
 #include "kernel/string.h"
 #include "net/program_code.h"
 #include "net/program_reference.h"
+#include "patching/dynamic_call.h"
 #include "patching/generated_text.h"
 
 #define NAME_BYTES 6 /* "gen63" and NUL */
@@ -123,8 +124,9 @@ enum net_program_status net_program_generate(uint32_t number, struct net_program
     return status;
 }
 
-/* Nobody can get to it any more; waits for those who did before, frees it. The wait is behind the
- * last user's own, for a detach that was given up may have left somebody inside. */
+/* Nobody can get to it any more; takes it out of the hook's slots, waits for those who got to it
+ * before, frees it. The wait is behind the last user's own, for a detach that was given up may have
+ * left somebody inside. */
 static enum net_program_status unload_locked(struct net_program *program, struct patch_error *error)
 {
     struct generated *old = &generated[net_program_number(program->xdp.name)];
@@ -133,8 +135,8 @@ static enum net_program_status unload_locked(struct net_program *program, struct
     if (!old->exists) {
         return NET_PROGRAM_NONE;
     }
-    if (program_wait_outside(error) != PATCH_OK) {
-        return NET_PROGRAM_PATCH;
+    if (dynamic_calls_forget(address, error) != PATCH_OK) {
+        return NET_PROGRAM_PATCH; /* somebody may be inside, or get there by a slot */
     }
     old->exists = false; /* even if it is not erased: nobody may run a mixture of bytes */
     page_free_run(virtual_to_physical(program->xdp.instructions), DATA_PAGES);

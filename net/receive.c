@@ -9,6 +9,8 @@
 #include "net/program.h"
 
 DEFINE_STATIC_KEY_FALSE(netstamp_needed);
+DEFINE_STATIC_KEY_FALSE(receive_hook_dynamic);
+DEFINE_DYNAMIC_CALL_INSTANCES(hook, dispatched_function, 2);
 
 /* Does what the program wants done with a frame. Takes the packet unless it passes: then returns
  * true. */
@@ -34,14 +36,23 @@ static bool action_is_pass(struct net_queue *queue, struct packet *packet, unsig
     }
 }
 
+/* Runs it by one of the two ways; neither runs anything else. */
+static unsigned program_run(const struct net_program *program, struct packet *packet)
+{
+    if (static_branch_unlikely(&receive_hook_dynamic)) {
+        return dynamic_call_instance(hook, packet->device->hook_instance, program->xdp.function,
+                                     packet, program->xdp.instructions);
+    }
+    return xdp_call(receive, &program->xdp, packet);
+}
+
 static void receive_stamped(struct net_queue *queue, struct packet *packet)
 {
     /* Acquire: pairs with the release in queue_set_program() of program.c; without it the program
      * could miss what was prepared for it, its own code included. */
     const struct net_program *program = __atomic_load_n(&queue->program, __ATOMIC_ACQUIRE);
 
-    if (program == NULL ||
-        action_is_pass(queue, packet, xdp_call(receive, &program->xdp, packet))) {
+    if (program == NULL || action_is_pass(queue, packet, program_run(program, packet))) {
         ethernet_receive(packet);
     }
 }

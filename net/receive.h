@@ -7,11 +7,18 @@
 
 #include "arch/clock.h"
 #include "net/packet.h"
+#include "patching/dispatcher.h"
+#include "patching/dynamic_call.h"
 #include "patching/static_key.h"
 
 /* Whether received frames are stamped with the time: counted by its users (sockets, ping), and a
  * key like any other: `key netstamp_needed on`. */
 DECLARE_STATIC_KEY(netstamp_needed);
+
+/* How a queue's program is run: by the dispatcher `receive`, one for all cards, or, with the key
+ * on, by the dynamic call of the card, hook_0 to hook_3 (`prog hook`). */
+DECLARE_STATIC_KEY(receive_hook_dynamic);
+DECLARE_DYNAMIC_CALL_INSTANCES(hook, dispatched_function, 2);
 
 /* Takes a frame that a device received; packet->device and ->queue are set. Context: the queue's
  * poll thread (tests: any thread). */

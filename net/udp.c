@@ -29,6 +29,8 @@
 
 enum { UDP_SOURCE = 0, UDP_DESTINATION = 2, UDP_LENGTH = 4, UDP_CHECKSUM = 6 };
 
+DEFINE_DYNAMIC_CALL(udp_deliver, udp_handler, 2);
+
 static struct spinlock slots_lock = SPINLOCK("udp ports");
 static uint16_t ports[UDP_PORT_MAX]; /* atomic, written under slots_lock; 0: nobody's */
 static struct {
@@ -117,7 +119,7 @@ static bool deliver(struct packet *packet, const struct ipv4_receipt *receipt)
     }
     packet->length = wire_get16(udp + UDP_LENGTH);
     packet_pull(packet, UDP_HEADER_BYTES);
-    slots[slot].handler(slots[slot].argument, &datagram);
+    dynamic_call(udp_deliver, slots[slot].handler, slots[slot].argument, &datagram);
     user_leave(user);
     return true;
 }
@@ -174,6 +176,13 @@ uint16_t udp_bind(uint16_t port, udp_handler *handler, void *argument)
     }
     spinlock_unlock_restore(&slots_lock, flags);
     return port;
+}
+
+udp_handler *udp_handler_of(uint16_t port)
+{
+    unsigned slot = slot_find(port);
+
+    return slot != UDP_PORT_MAX ? slots[slot].handler : NULL;
 }
 
 /* Acquire: pairs with the release in user_leave(). */

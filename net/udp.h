@@ -6,6 +6,7 @@
 
 #include "net/ipv4.h"
 #include "net/packet.h"
+#include "patching/dynamic_call.h"
 #include "patching/status.h"
 
 #include <stdbool.h>
@@ -37,6 +38,9 @@ struct udp_datagram {
 };
 typedef void udp_handler(void *argument, const struct udp_datagram *datagram);
 
+/* The call that each datagram is delivered by. Handlers are the kernel's own text, which stays. */
+DECLARE_DYNAMIC_CALL(udp_deliver, udp_handler, 2);
+
 /* Called by ipv4.c; data at the UDP header. Takes the packet. */
 void udp_receive(struct packet *packet, const struct ipv4_receipt *receipt);
 
@@ -46,6 +50,10 @@ uint16_t udp_bind(uint16_t port, udp_handler *handler, void *argument);
 
 /* Frees a port; on return no CPU is in its handler. Context: thread. */
 void udp_unbind(uint16_t port);
+
+/* The handler of a port, NULL: nobody's; may be outdated on return. For whoever shows or pins it.
+ * Context: any. */
+udp_handler *udp_handler_of(uint16_t port);
 
 /* Sends the packet's data as payload. @device as in ipv4_send(). Takes the packet.
  * Context: thread or poll thread. */

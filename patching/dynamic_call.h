@@ -302,6 +302,8 @@ _Static_assert(offsetof(struct dynamic_call_slot, value) == 0, "the comparison r
 /* From a caller that waits for what it calls with, between two waits: see trial_break(). */
 #define dynamic_call_break(call_name) dynamic_call_waits(&dynamic_call_##call_name)
 void dynamic_call_waits(struct dynamic_call *call);
+/* From one that calls several, whichever is timed: a load and a comparison. */
+#define dynamic_calls_break() trial_break(&dynamic_trial)
 
 /* The one trial there is: one call is timed at a time. */
 extern struct trial dynamic_trial;

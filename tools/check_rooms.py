@@ -27,8 +27,8 @@ SHELL_INTERNALS = {f"kernel/{name}.h" for name in (
 ROOMS = {
     "boot": ({"boot", "arch"}, KERNEL_LEAVES | {"patching/nopatch.h"}, set()),
     "arch": ({"arch"}, KERNEL_LEAVES | {"boot/boot_facts.h", "patching/breakpoint.h",
-                                        "patching/nopatch.h", "patching/static_call.h",
-                                        "patching/static_key.h"}, set()),
+                                        "patching/dynamic_call.h", "patching/nopatch.h",
+                                        "patching/static_call.h", "patching/static_key.h"}, set()),
     "patching": ({"patching"}, set(), set()),
     # Drivers implement the interface that net/ defines, and use nothing else of it.
     "drivers": ({"drivers", "arch", "kernel", "patching"},
@@ -57,6 +57,7 @@ EXCEPTIONS = {
     "kernel/commands_nic.c": ("drivers/pci.h", "net/"),
     "kernel/commands_pkt.c": ("net/",),
     "kernel/commands_prog.c": ("net/",),
+    "kernel/program_hook.c": ("net/",),
     "kernel/program_table.c": ("net/",),
     "kernel/program_table.h": ("net/",),
     "kernel/net_command.c": ("net/",),

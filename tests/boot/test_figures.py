@@ -50,6 +50,7 @@ FIELDS = {
         "interrupts_per_packet polls_per_packet doorbells"),
     "prog -j": ("prog", "name code address bytes users entered in_dispatcher runs attached "
                 "summary"),
+    "prog hook -j": ("prog.hook", "nic way dyncall"),
     "prog enter gen9 -j; prog leave gen9 -j; prog unload gen9 -j": (
         "prog.change", "change what programs in_dispatcher entries time_ns"),
     "bench poke --sites 1,8 --flips 2 -j": (

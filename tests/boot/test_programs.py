@@ -43,6 +43,8 @@ VERDICTS = ("drop", "pass", "tx", "abort")
     ("prog unload gen8", "gen8"),
     ("prog unload all", "all: there is none"),
     ("prog unload drop drop", "drop"),
+    ("prog hook fast", "'fast' is not one of dispatcher dynamic"),
+    ("prog hook dynamic more", "more"),
 ])
 def test_bad_input_names_the_culprit(shell, line, culprit):
     before = shell.json("prog -j"), shell.json("dispatch -j")
@@ -100,6 +102,22 @@ def test_a_program_decides_over_each_frame(pair, program, verdict):
     guest.run("prog detach nic0")
     wait_for_echo(net)
     check_no_packet_is_lost(guest)
+
+
+def test_the_hook_runs_the_same_program_both_ways(pair):
+    """And says by which dynamic call; the way back leaves the text as it was."""
+    net, guest = pair
+    guest.run("prog attach nic0 gen7")
+    for way in "dynamic", "dispatcher":
+        row, = guest.json(f"prog hook {way} -j")
+        assert (row["nic"], row["way"], row["dyncall"]) == ("nic0", way, "hook_0")
+        before = verdicts(guest)
+        net.pktgen("send", "--port=9007", "--count=500", "--rate=20000")
+        wait_until(lambda: more(before, verdicts(guest))["drop"] >= 500, "the last frame")
+        assert more(before, verdicts(guest))["drop"] == 500
+    guest.run("prog detach nic0")
+    guest.run("prog unload gen7")
+    wait_for_echo(net)
 
 
 def test_count_counts_by_port(pair):

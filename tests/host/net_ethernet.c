@@ -7,7 +7,10 @@
 
 #include <string.h>
 
+#include "net/ethernet.h"
 #include "net/program.h"
+#include "net/receive.h"
+#include "net/udp.h"
 
 static void frames_of_impossible_length_are_dropped(void **state)
 {
@@ -156,6 +159,125 @@ static void program_decides_before_anyone_looks(void **state)
     net_end();
 }
 
+/* How often the dynamic calls of the packet path, and those of the hook, were made. */
+struct made {
+    uint64_t deliver, ipv4_deliver, udp_deliver;
+    uint64_t hook[DYNAMIC_INSTANCES + 1];
+};
+
+/* Since the last call. */
+static void take_made(struct made *made)
+{
+    made->deliver = dynamic_call_deliver.calls;
+    made->ipv4_deliver = dynamic_call_ipv4_deliver.calls;
+    made->udp_deliver = dynamic_call_udp_deliver.calls;
+    dynamic_call_deliver.calls = dynamic_call_ipv4_deliver.calls = 0;
+    dynamic_call_udp_deliver.calls = 0;
+    for (unsigned i = 0; i <= DYNAMIC_INSTANCES; i++) {
+        made->hook[i] = dynamic_call_hook[i].calls;
+        dynamic_call_hook[i].calls = 0;
+    }
+}
+
+static void expect_made(uint64_t deliver, uint64_t ipv4_deliver, uint64_t udp_deliver)
+{
+    struct made made;
+
+    take_made(&made);
+    assert_int_equal(made.deliver, deliver);
+    assert_int_equal(made.ipv4_deliver, ipv4_deliver);
+    assert_int_equal(made.udp_deliver, udp_deliver);
+}
+
+static void handler_drops(void *argument, const struct udp_datagram *datagram)
+{
+    (void)argument;
+    net_drop(datagram->packet, NET_DROP_UDP_DISCARDED);
+}
+
+/* One call for each step that a frame takes, none for a step that it does not get to: who has no
+ * protocol, no handler or no port is called by nobody. */
+static void each_step_of_a_frame_is_one_dynamic_call(void **state)
+{
+    struct frame frame;
+    struct made made;
+
+    (void)state;
+    net_begin();
+    take_made(&made);
+    assert_int_equal(udp_bind(2000, handler_drops, NULL), 2000);
+    frame_udp(&frame, 1000, 2000, 100);
+    receive(&frame);
+    expect_made(1, 1, 1);
+    frame_udp(&frame, 1000, 2001, 100);
+    receive(&frame);
+    expect_made(1, 1, 0);
+    frame_icmp(&frame, 8, 0, 56);
+    receive(&frame);
+    expect_made(1, 1, 0);
+    frame_ipv4(&frame, 6, PEER_ADDRESS, OWN_ADDRESS, NULL, 0, 40);
+    receive(&frame);
+    expect_made(1, 0, 0);
+    frame_arp(&frame, 2, peer_mac, PEER_ADDRESS, OWN_ADDRESS);
+    receive(&frame);
+    expect_made(1, 0, 0);
+    put16(frame.bytes + 12, 0x86dd);
+    receive(&frame);
+    expect_made(0, 0, 0);
+    udp_unbind(2000);
+    net_counters_take();
+    net_end();
+}
+
+/* By the key alone, and each card by a call of its own, as far as there are any: who comes too late
+ * has none, and runs its program all the same. */
+static void hook_goes_the_way_that_the_key_says(void **state)
+{
+    struct net_device *cards[DYNAMIC_INSTANCES + 2] = {0};
+    struct net_program drops;
+    struct frame frame;
+    struct made made;
+
+    (void)state;
+    net_begin();
+    net_program_initialize(&drops, "drops", program, NULL);
+    action = NET_ACTION_DROP;
+    frame_icmp(&frame, 8, 0, 100);
+    for (unsigned i = 1; i < ARRAY_COUNT(cards); i++) { /* one is there */
+        cards[i] = net_fake_device_add(i, 0, 0);
+    }
+    for (unsigned i = 0; i < ARRAY_COUNT(cards); i++) {
+        struct net_device *card = net_device_at(i);
+
+        assert_int_equal(net_program_attach(card, NET_PROGRAM_ALL_QUEUES, &drops, NULL),
+                         NET_PROGRAM_OK);
+        take_made(&made);
+        for (unsigned way = 0; way < 2; way++) {
+            if (way == 1) {
+                assert_int_equal(static_key_increment(&receive_hook_dynamic), PATCH_OK);
+            }
+            assert_true(net_fake_receive(card, frame.bytes, frame.length, 0xaa));
+            expect_counted(NET_DROP_PROGRAM, -1);
+            take_made(&made);
+            for (unsigned k = 0; k <= DYNAMIC_INSTANCES; k++) {
+                unsigned own = i < DYNAMIC_INSTANCES ? i : DYNAMIC_INSTANCE_NONE;
+
+                assert_int_equal(made.hook[k], way == 1 && k == own);
+            }
+        }
+        assert_int_equal(static_key_decrement(&receive_hook_dynamic), PATCH_OK);
+        net_program_detach_all(card);
+    }
+    /* What a card gives back, the next one has. */
+    net_fake_device_remove(cards[3]);
+    cards[3] = net_fake_device_add(3, 0, 0);
+    assert_int_equal(cards[3]->hook_instance, 3);
+    for (unsigned i = 1; i < ARRAY_COUNT(cards); i++) {
+        net_fake_device_remove(cards[i]);
+    }
+    net_end();
+}
+
 /* By the reason alone: they were not sent. */
 static void answers_that_cannot_be_sent_are_counted(void **state)
 {
@@ -188,6 +310,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(frames_from_nobody_or_ourselves_are_dropped),
     cmocka_unit_test(types_without_a_protocol_are_dropped),
     cmocka_unit_test(program_decides_before_anyone_looks),
+    cmocka_unit_test(each_step_of_a_frame_is_one_dynamic_call),
+    cmocka_unit_test(hook_goes_the_way_that_the_key_says),
     cmocka_unit_test(answers_that_cannot_be_sent_are_counted),
 };
 

@@ -8,6 +8,7 @@
 #include "arch/paging.h"
 #include "kernel/grace_period.h"
 #include "patching/dispatcher.h"
+#include "patching/dynamic_call.h"
 #include "patching/generated_text.h"
 
 #define INT3 0xcc
@@ -16,6 +17,7 @@ char net_fake_steps[64];
 void (*net_fake_on_step)(char step);
 int net_fake_steps_until_failure = -1;
 uint32_t net_fake_entries_most = DISPATCHER_ENTRY_MAX;
+uint64_t net_fake_forgotten;
 
 /* Writes the step down. Returns false if it is to fail. */
 static bool step(char letter)
@@ -119,6 +121,13 @@ void dispatcher_look(struct dispatcher *dispatcher, struct dispatcher_view *view
 bool synchronize_tasks(void)
 {
     return step('g');
+}
+
+/* As the real one: it waits, also if no slot names the target. */
+enum patch_status dynamic_calls_forget(uint64_t target, struct patch_error *error)
+{
+    net_fake_forgotten = target;
+    return step('f') ? PATCH_OK : fail(PATCH_ERR_STILL_INSIDE, error);
 }
 
 /* Generated code stays where the kernel would have it, in a section of text. */

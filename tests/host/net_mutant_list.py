@@ -14,6 +14,7 @@ UNBIND = ("net_udp", "unbind_waits_for_the_handler")
 NOT_SENT = ("net_answers", "only_what_went_out_is_counted_as_sent")
 LINK = ("net_dhcp_client", "a_lease_is_asked_about_when_the_link_returns")
 DHCP_OPTIONS = ("net_dhcp_message", "options_of_a_wrong_length_are_refused")
+HOOK = ("net_ethernet", "hook_goes_the_way_that_the_key_says")
 LENGTHS = ("net_udp", "lengths_that_lie_are_dropped")
 
 MUTANTS = [
@@ -32,6 +33,12 @@ MUTANTS = [
     Mutant("program's own value passes", "net/receive.c",
            "        net_drop(packet, NET_DROP_PROGRAM_ABORT);\n        return false;",
            "        return true;", "net_ethernet", "program_decides_before_anyone_looks"),
+    Mutant("protocols that are none found", "net/ipv4.c",
+           "ipv4_protocols[i].number == number", "ipv4_protocols[i].number >= number",
+           "net_ipv4", "unknown_protocols_are_dropped"),
+    Mutant("frames delivered past the dynamic call", "net/ethernet.c",
+           "dynamic_call(deliver, protocol->receive, packet);", "protocol->receive(packet);",
+           "net_ethernet", "each_step_of_a_frame_is_one_dynamic_call"),
     # Programs.
     Mutant("program that stays dispatched not waited for", "net/program.c",
            "needs_grace = !has_left;", "needs_grace = false;",
@@ -44,8 +51,19 @@ MUTANTS = [
            "    program->is_entered = false;\n",
            "net_program", "full_dispatcher_takes_programs_in_later"),
     Mutant("unload does not wait", "net/program_generate.c",
-           "if (program_wait_outside(error) != PATCH_OK)", "if (program == NULL)",
+           "if (dynamic_calls_forget(address, error) != PATCH_OK)", "if (program == NULL)",
            "net_program", "unload_waits_and_leaves_int3"),
+    Mutant("dynamic calls forget another function", "net/program_generate.c",
+           "dynamic_calls_forget(address, error)", "dynamic_calls_forget(address + 1, error)",
+           "net_program", "unload_waits_and_leaves_int3"),
+    Mutant("all cards share a hook", "net/receive.c",
+           "dynamic_call_instance(hook, packet->device->hook_instance,",
+           "dynamic_call_instance(hook, 0,", *HOOK),
+    Mutant("hook always by the dispatcher", "net/receive.c",
+           "if (static_branch_unlikely(&receive_hook_dynamic)) {", "if (program == NULL) {", *HOOK),
+    Mutant("card that goes keeps its hook", "net/net_device.c",
+           "    dynamic_call_instance_release(hook, device->hook_instance);\n    for (",
+           "    for (", *HOOK),
     Mutant("echo answers groups", "net/programs_builtin.c",
            "return mac_is_equal(packet->data, device->mac) &&", "return",
            "net_program", "echo_lets_pass_what_may_not_be_answered"),

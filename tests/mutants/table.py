@@ -301,6 +301,9 @@ MUTANTS = [
            "        program->users -= more;\n        program_settle_all();\n"
            "        return NET_PROGRAM_PATCH;\n", "",
            "program", "program_out_of_reach_is_refused_whole", may_die=True),
+    Mutant("unloaded-program-stays-in-its-slot", "net/program_generate.c",
+           "dynamic_calls_forget(address, error)", "program_wait_outside(error)",
+           "dynamic_users", "unloaded_program_is_in_no_slot_under_fire", may_die=True),
     Mutant("poll-with-interrupts-on", "net/net_poll.c",
            "        queue->device->operations->interrupt_off(queue->device, queue->index);\n"
            "        net_queue_kick(queue);", "        net_queue_kick(queue);",
