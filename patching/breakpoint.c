@@ -147,8 +147,7 @@ static void emulate_new(const struct patch_site *site, struct patch_registers *r
     }
     if (kind == INSTRUCTION_COMPARE_MEMORY) {
         /* One load, as the instruction does; who writes the word orders it (dynamic_call.h). */
-        compare(registers, registers->ax,
-                __atomic_load_n((const uint64_t *)(next + operand), __ATOMIC_RELAXED));
+        compare(registers, registers->ax, bytes_load8((const void *)(next + operand)));
     }
 }
 

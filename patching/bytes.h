@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* An unaligned word, whatever type the memory has. */
+/* Unaligned words, whatever type the memory has. */
 struct bytes4 {
     uint32_t value;
 } __attribute__((packed, may_alias));
@@ -16,6 +16,16 @@ struct bytes4 {
 static inline uint32_t bytes_load4(const void *from)
 {
     return ((const struct bytes4 *)from)->value;
+}
+
+struct bytes8 {
+    uint64_t value;
+} __attribute__((packed, may_alias));
+
+/* By one load, whoever writes meanwhile. */
+static inline uint64_t bytes_load8(const void *from)
+{
+    return ((const volatile struct bytes8 *)from)->value;
 }
 
 static inline void bytes_copy(void *to, const void *from, size_t length)

@@ -22,6 +22,7 @@ struct fetched_site {
     uint8_t seen[PATCH_SITE_LENGTH_MAX]; /* since the last sync, byte by byte */
     bool is_touched;                     /* written since the last sync */
     bool is_replaced;                    /* as a whole, by one store */
+    bool is_last;
 };
 
 static struct fetched_site sites[PATCH_BATCH_MAX];
@@ -32,11 +33,14 @@ static uint32_t touched_count;
 static unsigned turn; /* varies CPU, flags and stack from trap to trap */
 static unsigned emulated;
 static bool any_mixture_goes;
+static uint32_t last_count;
+static bool promise_is_given; /* the new instruction of a last site may have been executed */
 
 void fetch_reset(bool is_naive)
 {
     site_count = touched_count = 0;
-    emulated = 0;
+    emulated = last_count = 0;
+    promise_is_given = false;
     any_mixture_goes = is_naive;
     memset(owner, 0, sizeof(owner));
 }
@@ -56,12 +60,14 @@ static void see_current(struct fetched_site *site)
 }
 
 void fetch_watch(uint64_t address, const uint8_t *old_bytes, const uint8_t *new_bytes,
-                 size_t length)
+                 size_t length, bool is_last)
 {
     struct fetched_site *site = &sites[site_count++];
 
     site->address = address;
     site->length = (uint8_t)length;
+    site->is_last = is_last;
+    last_count += is_last;
     memcpy(site->old_bytes, old_bytes, length);
     memcpy(site->new_bytes, new_bytes, length);
     see_current(site);
@@ -107,6 +113,31 @@ static void check_mixtures(const struct fetched_site *site)
     }
 }
 
+/* Whether a CPU may fetch the whole old instruction, or the new one. */
+static bool may_execute(const struct fetched_site *site, enum seen as)
+{
+    for (size_t i = 0; i < site->length; i++) {
+        if (!(site->seen[i] & as)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Of a replaced site either is fetched: see fetch_note_quadword(). */
+static void check_promise(void)
+{
+    for (uint32_t i = 0; last_count > 0 && !promise_is_given && i < site_count; i++) {
+        promise_is_given =
+            sites[i].is_last && (sites[i].is_replaced || may_execute(&sites[i], SEEN_NEW));
+    }
+    for (uint32_t i = 0; promise_is_given && i < site_count; i++) {
+        FUZZ_CHECK(sites[i].is_last || (!sites[i].is_replaced && !may_execute(&sites[i], SEEN_OLD)),
+                   "old instruction at %#llx behind a last one",
+                   (unsigned long long)sites[i].address);
+    }
+}
+
 /* Intel SDM, volume 1, appendix B, "EFLAGS Condition Codes". */
 static bool condition_holds(unsigned condition, uint64_t flags)
 {
@@ -118,11 +149,46 @@ static bool condition_holds(unsigned condition, uint64_t flags)
     return holds[condition];
 }
 
+/* Intel SDM, volume 1, appendix A, "EFLAGS Cross-Reference": what CMP modifies. */
+static uint64_t flags_compared(uint64_t left, uint64_t right, uint64_t flags)
+{
+    __int128 difference = (__int128)(int64_t)left - (int64_t)right;
+    uint64_t result = left - right;
+
+    flags &= ~0x8d5ull;
+    flags |= left < right;
+    flags |= __builtin_popcount(result & 0xff) % 2 == 0 ? 1 << 2 : 0;
+    flags |= (left & 15) < (right & 15) ? 1 << 4 : 0;
+    flags |= left == right ? 1 << 6 : 0;
+    flags |= (int64_t)result < 0 ? 1 << 7 : 0;
+    flags |= difference != (int64_t)result ? 1 << 11 : 0;
+    return flags;
+}
+
+/* The flags behind @instruction. */
+static uint64_t flags_behind(const struct instruction *instruction, uint64_t ax, uint64_t flags)
+{
+    uint64_t word = instruction->target;
+
+    if (instruction->kind == INSTRUCTION_COMPARE_MEMORY) {
+        memcpy(&word, (const void *)instruction->target, sizeof(word));
+    }
+    return oracle_has_operand(instruction->kind) && !oracle_has_target(instruction->kind)
+               ? flags_compared(ax, word, flags)
+               : flags;
+}
+
+/* A comparison with a word outside the arena faults in the handler as it does anywhere. */
+static bool would_fault(const struct instruction *instruction)
+{
+    return instruction->kind == INSTRUCTION_COMPARE_MEMORY &&
+           instruction->target - ARENA_ADDRESS > ARENA_SIZE - sizeof(uint64_t);
+}
+
 /* A CPU runs into the int3 of @site, or into one it fetched before that went away. */
 static void run_into(const struct fetched_site *site)
 {
     uint64_t stack[4] = {1, 2, 0x1122334455667788, 3};
-    uint64_t ip, sp = (uint64_t)&stack[2], ax = 77;
     unsigned cpu = ++turn % machine.possible_cpus;
     uint64_t flags = (turn * 0x9e3779b9u) >> 7;
     uint64_t next = site->address + site->length;
@@ -133,14 +199,24 @@ static void run_into(const struct fetched_site *site)
     if (any_mixture_goes || !(site->seen[0] & SEEN_INT3)) {
         return;
     }
-    FUZZ_CHECK(machine_trap(cpu, site->address, &ip, &sp, flags, &ax),
-               "int3 at %#llx is not resolved", (unsigned long long)site->address);
-    if (!int3_stands && patch_traps_retried(cpu) != retried) { /* no batch in flight has it */
-        FUZZ_CHECK(ip == site->address && sp == (uint64_t)&stack[2], "retry goes astray");
+    FUZZ_CHECK(oracle_decode(site->is_last ? site->old_bytes : site->new_bytes, site->length,
+                             site->address, &instruction),
+               "in flight, but no instruction");
+    if (would_fault(&instruction)) {
         return;
     }
-    FUZZ_CHECK(oracle_decode(site->new_bytes, site->length, site->address, &instruction),
-               "in flight, but no instruction");
+    struct patch_registers registers = {
+        .sp = (uint64_t)&stack[2], .flags = flags, .ax = turn % 2 ? 77 : instruction.target};
+    uint64_t ax = registers.ax;
+
+    FUZZ_CHECK(machine_trap(cpu, site->address, &registers), "int3 at %#llx is not resolved",
+               (unsigned long long)site->address);
+    if (!int3_stands && patch_traps_retried(cpu) != retried) { /* no batch in flight has it */
+        FUZZ_CHECK(registers.ip == site->address && registers.sp == (uint64_t)&stack[2] &&
+                       registers.flags == flags,
+                   "retry goes astray");
+        return;
+    }
     enum instruction_kind kind = instruction.kind;
     uint64_t to = kind == INSTRUCTION_RETURN ? stack[2] : next;
     uint64_t pushed = kind == INSTRUCTION_CALL ? (uint64_t)&stack[1] : (uint64_t)&stack[2];
@@ -149,11 +225,13 @@ static void run_into(const struct fetched_site *site)
         (kind != INSTRUCTION_JUMP_IF || condition_holds(instruction.condition, flags))) {
         to = instruction.target;
     }
-    FUZZ_CHECK(ip == to, "emulation goes to %#llx instead of %#llx", (unsigned long long)ip,
-               (unsigned long long)to);
-    FUZZ_CHECK(sp == (kind == INSTRUCTION_RETURN ? (uint64_t)&stack[3] : pushed), "wrong stack");
+    FUZZ_CHECK(registers.ip == to, "emulation goes to %#llx instead of %#llx",
+               (unsigned long long)registers.ip, (unsigned long long)to);
+    FUZZ_CHECK(registers.flags == flags_behind(&instruction, ax, flags), "wrong flags");
+    FUZZ_CHECK(registers.sp == (kind == INSTRUCTION_RETURN ? (uint64_t)&stack[3] : pushed),
+               "wrong stack");
     FUZZ_CHECK(stack[1] == (kind == INSTRUCTION_CALL ? next : 2), "wrong return address");
-    FUZZ_CHECK(ax == (kind == INSTRUCTION_RETURN_ZERO ? 0 : 77), "wrong result");
+    FUZZ_CHECK(registers.ax == (kind == INSTRUCTION_RETURN_ZERO ? 0 : ax), "wrong result");
     emulated++;
 }
 
@@ -174,6 +252,7 @@ void fetch_note_byte(uint64_t address, uint8_t value, bool is_parked)
     if (!is_parked && !any_mixture_goes) {
         check_mixtures(site);
         run_into(site);
+        check_promise();
     }
 }
 
@@ -201,6 +280,7 @@ void fetch_note_quadword(uint64_t address, uint64_t value)
     FUZZ_CHECK(site->is_replaced || !(site->seen[0] & SEEN_INT3),
                "quadword over an int3, without a sync");
     site->is_replaced = true;
+    check_promise();
 }
 
 void fetch_note_sync(void)
@@ -211,6 +291,7 @@ void fetch_note_sync(void)
         check_mixtures(&sites[touched[i]]);
     }
     touched_count = 0;
+    check_promise();
 }
 
 void fetch_run_into_all(void)
@@ -227,16 +308,19 @@ void fetch_run_into_all(void)
 void fetch_run_into_stranger(uint64_t address)
 {
     uint16_t index = owner[address - ARENA_ADDRESS];
-    uint64_t stack[2] = {0}, ip, sp = (uint64_t)&stack[1], ax = 1;
+    uint64_t stack[2] = {0};
+    struct patch_registers registers = {.sp = (uint64_t)&stack[1], .flags = turn, .ax = 1};
     bool is_int3 = *(const uint8_t *)address == INT3;
 
     if (index != 0 && sites[index - 1].address == address) {
         return;
     }
     turn++;
-    bool resolved = machine_trap(turn % machine.possible_cpus, address, &ip, &sp, turn, &ax);
+    bool resolved = machine_trap(turn % machine.possible_cpus, address, &registers);
 
     FUZZ_CHECK(resolved != is_int3, "int3 of nobody resolved, or a vanished one not");
-    FUZZ_CHECK(ip == (is_int3 ? address + 1 : address) && sp == (uint64_t)&stack[1] && ax == 1,
+    FUZZ_CHECK(registers.ip == (is_int3 ? address + 1 : address) &&
+                   registers.sp == (uint64_t)&stack[1] && registers.flags == turn - 1 &&
+                   registers.ax == 1,
                "registers changed for a stranger");
 }

@@ -19,13 +19,14 @@
 
 enum { STEPS_MAX = 200, WORK_MAX = 9000 };
 
-/* Where machine_fill() has put sites, in each 64 bytes. */
+/* Where machine_fill() has put sites, in each block. */
 static const struct place {
     uint8_t offset;
     uint8_t length;
 } places[] = {
-    {0, 5},  {5, 2},  {7, 5},  {12, 2}, {14, 2}, {16, 6}, {22, 5}, {27, 3}, {30, 6},
-    {36, 1}, {37, 5}, {42, 3}, {45, 1}, {46, 4}, {50, 6}, {56, 5}, {61, 1}, {62, 2},
+    {0, 5},  {5, 2},  {7, 5},  {12, 2}, {14, 2}, {16, 6}, {22, 5}, {27, 3},
+    {30, 6}, {36, 1}, {37, 5}, {42, 3}, {45, 1}, {46, 4}, {50, 6}, {56, 5},
+    {61, 1}, {62, 2}, {64, 7}, {71, 7}, {78, 7}, {85, 7}, {96, 7},
 };
 enum { PLACE_KINDS = sizeof(places) / sizeof(places[0]) };
 
@@ -54,13 +55,16 @@ static void initialize(void)
     is_spent = false;
 }
 
-static void add(uint64_t address, const uint8_t *old_bytes, const uint8_t *new_bytes, size_t length)
+static void add_as(bool is_last, uint64_t address, const uint8_t *old_bytes,
+                   const uint8_t *new_bytes, size_t length)
 {
     if (is_spent) {
         initialize();
     }
-    enum patch_status wanted = model_add(&model, address, old_bytes, new_bytes, length);
-    enum patch_status status = patch_batch_add(&batch, address, old_bytes, new_bytes, length);
+    enum patch_status wanted = model_add(&model, address, old_bytes, new_bytes, length, is_last);
+    enum patch_status status =
+        is_last ? patch_batch_add_last(&batch, address, old_bytes, new_bytes, length)
+                : patch_batch_add(&batch, address, old_bytes, new_bytes, length);
 
     FUZZ_CHECK(status == wanted, "add returns %u instead of %u", status, wanted);
 }
@@ -71,19 +75,21 @@ static void take_instruction(struct input *input, uint64_t address, size_t lengt
     unsigned form = (unsigned)input_take(input, 1);
     unsigned way = (unsigned)input_take(input, 1) % 4;
     struct instruction instruction = {
-        .kind = (enum instruction_kind)(form % (INSTRUCTION_RETURN_ZERO + 1)),
+        .kind = (enum instruction_kind)(form % INSTRUCTION_KIND_COUNT),
         .length = (uint8_t)length,
     };
 
     if (instruction.kind == INSTRUCTION_JUMP_IF) {
-        instruction.condition = form / 6 % 16;
+        instruction.condition = form / INSTRUCTION_KIND_COUNT % 16;
     }
-    if (oracle_has_target(instruction.kind) && way == 0) { /* close by */
-        instruction.target = address + length + (uint64_t)(int64_t)(int8_t)input_take(input, 1);
-    } else if (oracle_has_target(instruction.kind) && way == 1) { /* in the arena */
+    uint64_t base = instruction.kind == INSTRUCTION_COMPARE ? 0 : address + length;
+
+    if (oracle_has_operand(instruction.kind) && way == 0) { /* close by */
+        instruction.target = base + (uint64_t)(int64_t)(int8_t)input_take(input, 1);
+    } else if (oracle_has_operand(instruction.kind) && way == 1) { /* in the arena */
         instruction.target = ARENA_ADDRESS + input_take(input, 2) % ARENA_SIZE;
-    } else if (oracle_has_target(instruction.kind) && way == 2) { /* anywhere */
-        instruction.target = address + length + (uint64_t)(int64_t)(int32_t)input_take(input, 4);
+    } else if (oracle_has_operand(instruction.kind) && way == 2) { /* anywhere */
+        instruction.target = base + (uint64_t)(int64_t)(int32_t)input_take(input, 4);
     } /* else to address 0 */
     if (instruction_encode(&instruction, address, bytes) != PATCH_OK) {
         instruction = (struct instruction){.kind = INSTRUCTION_NOP, .length = (uint8_t)length};
@@ -92,15 +98,25 @@ static void take_instruction(struct input *input, uint64_t address, size_t lengt
 }
 
 /* A site as machine_fill() has made it, or as earlier batches have left it. */
-static void add_place(struct input *input)
+static void add_place_as(struct input *input, bool is_last)
 {
-    size_t number = input_take(input, 2) % (ARENA_FORMS_SIZE / 64 * PLACE_KINDS);
+    size_t number = input_take(input, 2) % (ARENA_FORMS_SIZE / ARENA_BLOCK_SIZE * PLACE_KINDS);
     const struct place *place = &places[number % PLACE_KINDS];
-    uint64_t address = ARENA_ADDRESS + number / PLACE_KINDS * 64 + place->offset;
+    uint64_t address = ARENA_ADDRESS + number / PLACE_KINDS * ARENA_BLOCK_SIZE + place->offset;
     uint8_t bytes[PATCH_SITE_LENGTH_MAX];
 
     take_instruction(input, address, place->length, bytes);
-    add(address, (const uint8_t *)address, bytes, place->length);
+    add_as(is_last, address, (const uint8_t *)address, bytes, place->length);
+}
+
+static void add_place(struct input *input)
+{
+    add_place_as(input, false);
+}
+
+static void add_last_place(struct input *input)
+{
+    add_place_as(input, true);
 }
 
 /* A site that is not to change. */
@@ -109,7 +125,7 @@ static void add_unchanged(struct input *input)
     const struct place *place = &places[input_take(input, 1) % PLACE_KINDS];
     const uint8_t *text = arena + place->offset;
 
-    add((uint64_t)text, text, text, place->length);
+    add_as(false, (uint64_t)text, text, text, place->length);
 }
 
 /* Whatever the input says. */
@@ -127,7 +143,8 @@ static void add_raw(struct input *input)
     } else if (!(way & 2)) {
         memcpy(old_bytes, new_bytes, sizeof(old_bytes));
     }
-    add(address, old_bytes, new_bytes, length < 250 ? length : SIZE_MAX - (250u - length));
+    add_as(false, address, old_bytes, new_bytes,
+           length < 250 ? length : SIZE_MAX - (250u - length));
 }
 
 /* One-byte sites among the nops; now and then as many as a batch takes, and a few more. */
@@ -146,7 +163,7 @@ static void add_many(struct input *input)
     for (unsigned i = count; i-- > 0;) { /* downwards: unsorted */
         const uint8_t *text = (const uint8_t *)start + i;
 
-        add(start + i, text, *text == nop ? &ret : &nop, 1);
+        add_as(false, start + i, text, *text == nop ? &ret : &nop, 1);
     }
 }
 
@@ -305,11 +322,13 @@ static void check_applied(enum patch_status status, struct model_cost cost)
                went_wrong ? "as it was" : "new");
 }
 
-/* The machine may stop only if putting back fails, or the refresh, or a CPU is silent too late. */
+/* The machine may stop only if putting back fails, or is too late behind a last site, or the
+ * refresh fails, or a CPU is silent too late. */
 static void check_stopped(void)
 {
-    bool may_be_fatal = machine.failed_writes > 1 || machine.failed_rounds > 0 ||
-                        (machine.failed_writes > 0 && machine.needs_refresh);
+    bool may_be_fatal =
+        machine.failed_writes > 1 || machine.failed_rounds > 0 ||
+        (machine.failed_writes > 0 && (machine.needs_refresh || model_has_last(&model)));
 
     FUZZ_CHECK(machine.end != END_FATAL || may_be_fatal, "fatal for no reason");
     FUZZ_CHECK(machine.end != END_FATAL_SILENT_CPU ||
@@ -350,7 +369,8 @@ static bool apply(bool locked)
         const struct model_site *site = &model.sites[i];
 
         if (model_site_changes(site)) {
-            fetch_watch(site->address, site->old_bytes, site->new_bytes, site->length);
+            fetch_watch(site->address, site->old_bytes, site->new_bytes, site->length,
+                        site->is_last);
         }
     }
     cost = faults == 0 ? model_cost(&model) : (struct model_cost){0};
@@ -431,9 +451,9 @@ static void trap(struct input *input)
 static bool run_step(struct input *input)
 {
     static void (*const steps[])(struct input *) = {
-        add_place,    add_place, add_unchanged,     add_raw,        add_many,
-        set_protocol, set_flags, set_default,       set_machine,    set_patchable,
-        plant,        trap,      set_failing_write, set_silent_cpu,
+        add_place,    add_last_place, add_unchanged,     add_raw,        add_many,
+        set_protocol, set_flags,      set_default,       set_machine,    set_patchable,
+        plant,        trap,           set_failing_write, set_silent_cpu,
     };
     enum {
         STEPS = sizeof(steps) / sizeof(steps[0]),

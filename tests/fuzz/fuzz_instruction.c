@@ -46,20 +46,23 @@ static void expect_same(const struct instruction *a, const struct instruction *b
 /* The status that the documentation demands of encoding @wanted at @address. */
 static enum patch_status expected_status(const struct instruction *wanted, uint64_t address)
 {
-    static const uint8_t lengths_of[6] = {
-        [INSTRUCTION_NOP] = 0x7e,  [INSTRUCTION_JUMP] = 0x24,   [INSTRUCTION_JUMP_IF] = 0x44,
-        [INSTRUCTION_CALL] = 0x20, [INSTRUCTION_RETURN] = 0x7e, [INSTRUCTION_RETURN_ZERO] = 0x20,
+    static const uint8_t lengths_of[8] = {
+        [INSTRUCTION_NOP] = 0xfe,     [INSTRUCTION_JUMP] = 0x24,
+        [INSTRUCTION_JUMP_IF] = 0x44, [INSTRUCTION_CALL] = 0x20,
+        [INSTRUCTION_RETURN] = 0xfe,  [INSTRUCTION_RETURN_ZERO] = 0x20,
+        [INSTRUCTION_COMPARE] = 0x80, [INSTRUCTION_COMPARE_MEMORY] = 0x80,
     };
-    uint64_t distance = wanted->target - (address + wanted->length);
+    uint64_t distance =
+        wanted->target - (wanted->kind == INSTRUCTION_COMPARE ? 0 : address + wanted->length);
 
-    if ((unsigned)wanted->kind >= 6 ||
+    if ((unsigned)wanted->kind >= 8 ||
         (wanted->kind == INSTRUCTION_JUMP_IF ? wanted->condition > 15 : wanted->condition != 0)) {
         return PATCH_ERR_INSTRUCTION;
     }
     if (wanted->length >= 8 || !(lengths_of[wanted->kind] >> wanted->length & 1)) {
         return PATCH_ERR_LENGTH;
     }
-    if (!oracle_has_target(wanted->kind)) {
+    if (!oracle_has_operand(wanted->kind)) {
         return PATCH_OK;
     }
     return wanted->length == 2 ? distance + 0x80 < 0x100 ? PATCH_OK : PATCH_ERR_RANGE
@@ -80,7 +83,7 @@ static void check_encode(const struct instruction *wanted, uint64_t address)
     if (status == PATCH_OK) {
         struct instruction expected = *wanted;
 
-        expected.target = oracle_has_target(wanted->kind) ? wanted->target : 0;
+        expected.target = oracle_has_operand(wanted->kind) ? wanted->target : 0;
         FUZZ_CHECK(oracle_decode(bytes, wanted->length, address, &oracle),
                    "Zydis knows no such instruction");
         expect_same(&oracle, &expected, "Zydis reads what was encoded");
@@ -110,11 +113,11 @@ static void check_text(const struct instruction *instruction, size_t size)
         FUZZ_CHECK(strlen(cut) == length && memcmp(cut, whole, length) == 0,
                    "'%s' is not the beginning of '%s'", cut, whole);
     }
-    if (oracle_has_target(instruction->kind)) {
-        const char *number = strstr(whole, " 0x");
+    if (oracle_has_operand(instruction->kind)) {
+        const char *number = strstr(whole, "0x");
 
         FUZZ_CHECK(number != NULL && strtoull(number, NULL, 16) == instruction->target,
-                   "'%s' does not end in %#llx", whole, (unsigned long long)instruction->target);
+                   "'%s' does not name %#llx", whole, (unsigned long long)instruction->target);
     }
     free(cut);
 }
@@ -159,9 +162,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     wanted.kind = (enum instruction_kind)(int8_t)input_take(&input, 1);
     wanted.length = (uint8_t)input_take(&input, 1);
     wanted.condition = (uint8_t)input_take(&input, 1);
-    wanted.target = take_address(&input, address + wanted.length);
+    wanted.target =
+        take_address(&input, wanted.kind == INSTRUCTION_COMPARE ? 0 : address + wanted.length);
     check_encode(&wanted, address);
-    if ((unsigned)wanted.kind <= INSTRUCTION_RETURN_ZERO) {
+    if ((unsigned)wanted.kind < INSTRUCTION_KIND_COUNT) {
         check_text(&wanted, input_take(&input, 1) % TEXT_SIZE_LONG);
     }
     return 0;

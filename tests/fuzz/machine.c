@@ -22,27 +22,33 @@ static unsigned window_writes;
 static bool is_synced; /* no write since the last round */
 static uint64_t ticks;
 
-/* 64 bytes with every form: in the middle of a quadword, across two, at an odd address. */
+/* A block with every form: in the middle of a quadword, across two, at an odd address. */
 void machine_fill(uint8_t *bytes)
 {
-    static const uint8_t forms[64] = {
-        0x0f, 0x1f, 0x44, 0x00, 0x00,       /* 0: nop5 */
-        0xeb, 0x02,                         /* 5: jmp rel8 */
-        0xe9, 0x20, 0x00, 0x00, 0x00,       /* 7: jmp rel32, across a quadword */
-        0x74, 0x04,                         /* 12: je rel8 */
-        0x66, 0x90,                         /* 14: nop2 */
-        0x0f, 0x85, 0x10, 0x00, 0x00, 0x00, /* 16: jne rel32 */
-        0xe8, 0x80, 0x00, 0x00, 0x00,       /* 22: call, across */
-        0xc3, 0xcc, 0xcc,                   /* 27: ret3 */
-        0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00, /* 30: nop6, across */
-        0x90,                               /* 36 */
-        0x2e, 0x2e, 0x2e, 0x31, 0xc0,       /* 37: return 0, across */
-        0x0f, 0x1f, 0x00,                   /* 42: nop3 */
-        0xc3,                               /* 45 */
-        0x0f, 0x1f, 0x40, 0x00,             /* 46: nop4, across */
-        0xc3, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, /* 50: ret6 */
-        0xe8, 0x00, 0x01, 0x00, 0x00,       /* 56: call */
-        0x90, 0xc3, 0xcc,                   /* 61: nop1, ret2 */
+    static const uint8_t forms[ARENA_BLOCK_SIZE] = {
+        0x0f, 0x1f, 0x44, 0x00, 0x00,             /* 0: nop5 */
+        0xeb, 0x02,                               /* 5: jmp rel8 */
+        0xe9, 0x20, 0x00, 0x00, 0x00,             /* 7: jmp rel32, across a quadword */
+        0x74, 0x04,                               /* 12: je rel8 */
+        0x66, 0x90,                               /* 14: nop2 */
+        0x0f, 0x85, 0x10, 0x00, 0x00, 0x00,       /* 16: jne rel32 */
+        0xe8, 0x80, 0x00, 0x00, 0x00,             /* 22: call, across */
+        0xc3, 0xcc, 0xcc,                         /* 27: ret3 */
+        0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00,       /* 30: nop6, across */
+        0x90,                                     /* 36 */
+        0x2e, 0x2e, 0x2e, 0x31, 0xc0,             /* 37: return 0, across */
+        0x0f, 0x1f, 0x00,                         /* 42: nop3 */
+        0xc3,                                     /* 45 */
+        0x0f, 0x1f, 0x40, 0x00,                   /* 46: nop4, across */
+        0xc3, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc,       /* 50: ret6 */
+        0xe8, 0x00, 0x01, 0x00, 0x00,             /* 56: call */
+        0x90, 0xc3, 0xcc,                         /* 61: nop1, ret2 */
+        0x48, 0x81, 0xf8, 0,    1,    0,    0,    /* 64: cmp rax, 0x100 */
+        0x0f, 0x1f, 0x80, 0,    0,    0,    0,    /* 71: nop7, across */
+        0x48, 0x3b, 0x05, 0,    1,    0,    0,    /* 78: cmp rax, [rip + 0x100], across */
+        0xc3, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc,       /* 85: ret7, across */
+        0xcc, 0x90, 0x90, 0x90, 0x90,             /* 92: nothing */
+        0x48, 0x81, 0xf8, 0,    0,    0,    0x80, /* 96: cmp rax, -0x80000000, and nothing */
     };
 
     for (size_t i = 0; i < ARENA_FORMS_SIZE; i += sizeof(forms)) {
@@ -96,20 +102,13 @@ void machine_finish(void)
     machine.fail_write = machine.silent_round = 0;
 }
 
-bool machine_trap(unsigned cpu, uint64_t address, uint64_t *ip, uint64_t *sp, uint64_t flags,
-                  uint64_t *ax)
+bool machine_trap(unsigned cpu, uint64_t address, struct patch_registers *registers)
 {
-    struct patch_registers registers = {.ip = address + 1, .sp = *sp, .flags = flags, .ax = *ax};
-
+    registers->ip = address + 1;
     in_trap = true;
     trap_cpu = cpu;
-    bool resolved = patch_breakpoint_handle(&registers);
+    bool resolved = patch_breakpoint_handle(registers);
     in_trap = false;
-
-    FUZZ_CHECK(registers.flags == flags, "the handler changed the flags");
-    *ip = registers.ip;
-    *sp = registers.sp;
-    *ax = registers.ax;
     return resolved;
 }
 

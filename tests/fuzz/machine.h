@@ -4,6 +4,7 @@
  * every byte that changes is told to fetch.h. Used by: fuzz_batch.c, model.c, fetch.c. */
 #pragma once
 
+#include "patching/breakpoint.h"
 #include "patching/platform.h"
 #include "patching/poke.h"
 
@@ -14,6 +15,7 @@
 enum {
     ARENA_ADDRESS = 0x70000000,
     ARENA_FORMS_SIZE = 4096,
+    ARENA_BLOCK_SIZE = 128, /* in which the same sites stand again and again */
     ARENA_SIZE = ARENA_FORMS_SIZE + 2 * 4096,
 };
 extern uint8_t *const arena;
@@ -62,6 +64,6 @@ void machine_finish(void);
 /* The arena in the beginning. */
 void machine_fill(uint8_t *bytes);
 
-/* Runs into the int3 (or whatever stands there) at @address as CPU @cpu would. */
-bool machine_trap(unsigned cpu, uint64_t address, uint64_t *ip, uint64_t *sp, uint64_t flags,
-                  uint64_t *ax);
+/* Runs into the int3 (or whatever stands there) at @address as CPU @cpu would; @registers but for
+ * the ip, which is set. */
+bool machine_trap(unsigned cpu, uint64_t address, struct patch_registers *registers);

@@ -16,9 +16,9 @@ enum { QUADWORD = sizeof(uint64_t) };
 static uint16_t owner[ARENA_SIZE];
 
 enum patch_status model_add(struct model *model, uint64_t address, const uint8_t *old_bytes,
-                            const uint8_t *new_bytes, size_t length)
+                            const uint8_t *new_bytes, size_t length, bool is_last)
 {
-    if (model->refused == PATCH_OK && (length < 1 || length > 6)) {
+    if (model->refused == PATCH_OK && (length < 1 || length > 7)) {
         model->refused = PATCH_ERR_LENGTH;
     }
     if (model->refused == PATCH_OK && model->count == 4096) {
@@ -30,6 +30,7 @@ enum patch_status model_add(struct model *model, uint64_t address, const uint8_t
         model->is_empty = false;
         site->address = address;
         site->length = (uint8_t)length;
+        site->is_last = is_last;
         memcpy(site->old_bytes, old_bytes, length);
         memcpy(site->new_bytes, new_bytes, length);
     }
@@ -58,20 +59,38 @@ static bool may_take_quadwords(const struct model *model)
     return machine.fetches_quadwords || model->flags & PATCH_ALLOW_UNSAFE;
 }
 
+bool model_has_last(const struct model *model)
+{
+    for (uint32_t i = 0; i < model->count; i++) {
+        if (model->sites[i].is_last && model_site_changes(&model->sites[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool takes_quadword(const struct model *model, const struct model_site *site)
 {
     return model->protocol == PATCH_PROTOCOL_QWORD && may_take_quadwords(model) &&
-           !crosses_quadword(site);
+           !crosses_quadword(site) && (site->is_last || !model_has_last(model));
+}
+
+/* One documented instruction; of a last site a nop or an unconditional jump. */
+static bool may_stand(const struct model_site *site, const uint8_t *bytes)
+{
+    struct instruction instruction;
+
+    return oracle_decode(bytes, site->length, site->address, &instruction) &&
+           (!site->is_last || instruction.kind == INSTRUCTION_NOP ||
+            instruction.kind == INSTRUCTION_JUMP);
 }
 
 /* What is wrong with @site alone. */
 static uint32_t site_faults(const struct model *model, const struct model_site *site)
 {
-    struct instruction instruction;
     uint32_t faults = 0;
 
-    if (!oracle_decode(site->old_bytes, site->length, site->address, &instruction) ||
-        !oracle_decode(site->new_bytes, site->length, site->address, &instruction)) {
+    if (!may_stand(site, site->old_bytes) || !may_stand(site, site->new_bytes)) {
         faults |= FAULT(PATCH_ERR_INSTRUCTION);
     }
     if (!is_patchable(site)) {

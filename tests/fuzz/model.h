@@ -11,6 +11,7 @@
 struct model_site {
     uint64_t address;
     uint8_t length;
+    bool is_last;
     uint8_t old_bytes[PATCH_SITE_LENGTH_MAX];
     uint8_t new_bytes[PATCH_SITE_LENGTH_MAX];
 };
@@ -29,9 +30,9 @@ struct model_cost {
     unsigned sites, quadwords, bytes, rounds;
 };
 
-/* What patch_batch_add() must return; takes the site if that is PATCH_OK. */
+/* What patch_batch_add(), or add_last(), must return; takes the site if that is PATCH_OK. */
 enum patch_status model_add(struct model *model, uint64_t address, const uint8_t *old_bytes,
-                            const uint8_t *new_bytes, size_t length);
+                            const uint8_t *new_bytes, size_t length, bool is_last);
 
 /* Everything that is wrong with the batch as the machine now stands: 1 << status each. 0: nothing,
  * it must be accepted. */
@@ -44,6 +45,9 @@ void model_check_error(const struct model *model, const struct patch_error *erro
 struct model_cost model_cost(const struct model *model);
 
 bool model_site_changes(const struct model_site *site);
+
+/* True if some site that changes is last. */
+bool model_has_last(const struct model *model);
 
 /* Forgets the sites whose old and new bytes are equal. */
 void model_drop_unchanged(struct model *model);

@@ -20,6 +20,12 @@ bool oracle_has_target(enum instruction_kind kind)
     return kind == INSTRUCTION_JUMP || kind == INSTRUCTION_JUMP_IF || kind == INSTRUCTION_CALL;
 }
 
+bool oracle_has_operand(enum instruction_kind kind)
+{
+    return oracle_has_target(kind) || kind == INSTRUCTION_COMPARE ||
+           kind == INSTRUCTION_COMPARE_MEMORY;
+}
+
 static bool decode(const uint8_t *bytes, size_t length, struct decoded *decoded)
 {
     static ZydisDecoder decoder;
@@ -45,15 +51,16 @@ static bool prefixes_are(const struct decoded *decoded, size_t count, uint8_t pr
     return decoded->zydis.raw.prefix_count == count;
 }
 
-/* Intel's recommended nops: 90, 66 90, and the multi-byte nop on [rax], [rax + disp8] or
- * [rax + rax + disp8] with a displacement of 0; the sixth is the fifth with 66 before it. */
+/* Intel's recommended nops: 90, 66 90, and the multi-byte nop on [rax], [rax + disp8],
+ * [rax + rax + disp8] or [rax + disp32] with a displacement of 0; the sixth is the fifth with 66
+ * before it. */
 static bool is_nop(const struct decoded *decoded)
 {
     const ZydisDecodedInstruction *zydis = &decoded->zydis;
     const ZydisDecodedOperandMem *memory = &decoded->operands[0].mem;
     size_t length = decoded->length;
-    bool has_index = length >= 5;
-    ZyanU8 displacement_size = length == 3 ? 0 : 8;
+    bool has_index = length == 5 || length == 6;
+    ZyanU8 displacement_size = length == 3 ? 0 : length == 7 ? 32 : 8;
 
     if (zydis->mnemonic != ZYDIS_MNEMONIC_NOP || zydis->length != length) {
         return false;
@@ -145,6 +152,38 @@ static bool is_relative(const struct decoded *decoded, uint64_t address,
     return true;
 }
 
+/* cmp rax, imm32 or cmp rax, [rip + disp32], in the documented opcodes, seven bytes with one prefix
+ * (REX.W). */
+static bool is_comparison(const struct decoded *decoded, uint64_t address,
+                          struct instruction *instruction)
+{
+    const ZydisDecodedInstruction *zydis = &decoded->zydis;
+    const ZydisDecodedOperand *with = &decoded->operands[1];
+    ZyanU64 target = 0;
+
+    if (zydis->mnemonic != ZYDIS_MNEMONIC_CMP || zydis->length != 7 || decoded->length != 7 ||
+        zydis->operand_width != 64 || zydis->raw.prefix_count != 1 ||
+        decoded->operands[0].type != ZYDIS_OPERAND_TYPE_REGISTER ||
+        decoded->operands[0].reg.value != ZYDIS_REGISTER_RAX || zydis->raw.rex.R != 0 ||
+        zydis->raw.rex.X != 0 || zydis->raw.rex.B != 0) {
+        return false;
+    }
+    if (zydis->opcode == 0x81 && with->type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+        instruction->kind = INSTRUCTION_COMPARE;
+        instruction->target = (uint64_t)with->imm.value.s;
+        return true;
+    }
+    if (zydis->opcode != 0x3b || with->type != ZYDIS_OPERAND_TYPE_MEMORY ||
+        with->mem.base != ZYDIS_REGISTER_RIP) {
+        return false;
+    }
+    FUZZ_CHECK(ZYAN_SUCCESS(ZydisCalcAbsoluteAddress(zydis, with, address, &target)),
+               "Zydis knows no address");
+    instruction->kind = INSTRUCTION_COMPARE_MEMORY;
+    instruction->target = target;
+    return true;
+}
+
 bool oracle_decode(const uint8_t *bytes, size_t length, uint64_t address,
                    struct instruction *instruction)
 {
@@ -154,7 +193,8 @@ bool oracle_decode(const uint8_t *bytes, size_t length, uint64_t address,
         return false;
     }
     *instruction = (struct instruction){.length = (uint8_t)length};
-    if (is_relative(&decoded, address, instruction)) {
+    if (is_relative(&decoded, address, instruction) ||
+        is_comparison(&decoded, address, instruction)) {
         return true;
     }
     if (is_nop(&decoded)) {

@@ -10,18 +10,21 @@ import struct
 # One documented encoding a form.
 FORMS = ["90", "6690", "0f1f00", "0f1f4000", "0f1f440000", "660f1f440000", "eb10", "e900010000",
          "7480", "0f8500000080", "e8ffffff7f", "c3", "c3cc", "c3cccccc", "c3cccccccccc",
-         "2e2e2e31c0"]
-KINDS = range(-1, 7)
-PLACES = 18  # sites in 64 bytes of the arena (fuzz_batch.c)
+         "2e2e2e31c0", "0f1f8000000000", "4881f8efbeadde", "483b0500000080"]
+ALL_KINDS = 8  # of instructions
+KINDS = range(-1, ALL_KINDS + 1)
+PLACES = 23  # sites in a block of the arena (fuzz_batch.c)
+SITE_BYTES = 7  # of the longest
 
 # The numbers of the steps in fuzz_batch.c.
-(PLACE, _, UNCHANGED, RAW, MANY, PROTOCOL, FLAGS, DEFAULT, MACHINE, PATCHABLE, PLANT, TRAP,
+(PLACE, LAST_PLACE, UNCHANGED, RAW, MANY, PROTOCOL, FLAGS, DEFAULT, MACHINE, PATCHABLE, PLANT, TRAP,
  FAIL_WRITE, SILENT, INITIALIZE, PLAN, APPLY, APPLY_LOCKED) = range(18)
 QWORD, NAIVE, PROTOCOLS = 2, 4, 5
 UNSAFE, STRICT = 1, 2
 TORN = 4  # of MACHINE: quadwords are not fetched whole
 CLOSE, IN_ARENA, ANYWHERE, TO_ZERO = range(4)
-JUMP, JUMP_IF, CALL = 1, 2, 3
+NOP, JUMP, JUMP_IF, CALL, COMPARE, COMPARE_MEMORY = 0, 1, 2, 3, 6, 7
+WITH_OPERAND = (JUMP, JUMP_IF, CALL, COMPARE, COMPARE_MEMORY)
 
 
 def instruction_seeds():
@@ -30,26 +33,37 @@ def instruction_seeds():
         for number, form in enumerate(FORMS):
             site = bytes.fromhex(form)
             abstract = struct.pack("<bBB", KINDS[number % len(KINDS)], len(site), number % 17)
-            yield (struct.pack("<BQB", 0, address, len(site)) + site.ljust(6, b"\0") + abstract
+            yield (struct.pack("<BQB", 0, address, len(site))
+                   + site.ljust(SITE_BYTES, b"\0") + abstract
                    + struct.pack("<BQB", 128 + number % 6, number % 3, number * 4))
 
 
-def place(number, kind, way=CLOSE, target=0, condition=0):
+def place(number, kind, way=CLOSE, target=0, condition=0, step=PLACE):
     """A site of machine_fill() that is to become an instruction of that kind."""
     tail = b""
-    if kind in (JUMP, JUMP_IF, CALL):
+    if kind in WITH_OPERAND:
         tail = {CLOSE: "<B", IN_ARENA: "<H", ANYWHERE: "<I", TO_ZERO: ""}[way]
         tail = struct.pack(tail, target) if tail else b""
-    return struct.pack("<BHBB", PLACE, number, kind + 6 * condition, way) + tail
+    return struct.pack("<BHBB", step, number, kind + ALL_KINDS * condition, way) + tail
 
 
 def sites():
     """Sites of all forms, unsorted: nearly all of them change, and no jump leads into another."""
     text = b""
     for number in reversed(range(2 * PLACES)):
-        way = (number // 6) % 4
-        text += place(number, number % 6, way, 0x1000000 if way == ANYWHERE else 0, number % 16)
+        way = (number // ALL_KINDS) % 4
+        target = 0x1000000 if way == ANYWHERE else 0
+        text += place(number, number % ALL_KINDS, way, target, number % 16)
     return text
+
+
+def last_sites():
+    """Last sites before and behind others: nop5 and jmp, and sites of a whole block between."""
+    def last(number, kind):
+        return place(number, kind, IN_ARENA, 0, 0, LAST_PLACE)
+    block = b"".join(place(number, COMPARE if number % 23 > 17 else CALL)
+                     for number in range(3, PLACES))
+    return last(0, JUMP) + block + last(1, NOP) + last(PLACES, JUMP) + last(PLACES + 2, NOP)
 
 
 def batch_seeds():
@@ -57,6 +71,11 @@ def batch_seeds():
     for protocol in range(PROTOCOLS):
         start = bytes([PROTOCOL, protocol, FLAGS, UNSAFE])
         yield start + sites() + bytes([PLAN, APPLY])
+        yield start + last_sites() + bytes([PLAN, APPLY])
+        for number in range(1, 70, 3):
+            yield start + last_sites() + bytes([FAIL_WRITE, number, 0, 1, APPLY])
+        for number in (1, 2, 3):
+            yield start + last_sites() + bytes([SILENT, number, 255, 2, APPLY])
         yield start + place(3, CALL) + place(0, CALL) + bytes([UNCHANGED, 4, APPLY_LOCKED])
         for number in (1, 2, 4, 40):
             for fault in range(3):
@@ -66,7 +85,7 @@ def batch_seeds():
             yield start + sites() + bytes([SILENT, number, 1, 2, APPLY, TRAP, 0, 0])
         yield start + bytes([MANY, 255, 4, PLAN, APPLY])
         yield start + bytes([MACHINE, 2, 3, 0]) + sites() + bytes([APPLY])
-        for kind in range(6):  # one after the other, each over the one before
+        for kind in range(ALL_KINDS):  # one after the other, each over the one before
             start += place(0, kind) + place(2, kind) + bytes([APPLY_LOCKED])
         yield start
     yield bytes([MANY, 255, 7, APPLY])
@@ -82,11 +101,11 @@ def batch_seeds():
     yield bytes([PATCHABLE, 0, 0, 3, 0]) + place(0, CALL) + bytes([APPLY])
     yield place(0, CALL, IN_ARENA, 8) + place(2, CALL) + bytes([APPLY])
     yield bytes([PLANT, 1, 0, 2, 0xCC, 0xCC]) + place(0, CALL) + bytes([TRAP, 1, 0, APPLY])
-    yield place(4, JUMP) + bytes([RAW, 0, 15, 0, 1, 0xC3, 0, 0, 0, 0, 0, APPLY])  # tail of nop2
-    for length in (0, 1, 5, 7, 255):
-        yield bytes([RAW, 0, 2, 0, length]) + bytes.fromhex("c3cccccccccc") + place(0, CALL)
+    yield place(4, JUMP) + bytes([RAW, 0, 15, 0, 1, 0xC3, 0, 0, 0, 0, 0, 0, APPLY])  # tail of nop2
+    for length in (0, 1, 5, 8, 255):
+        yield bytes([RAW, 0, 2, 0, length]) + bytes.fromhex("c3cccccccccccc") + place(0, CALL)
     yield bytes([RAW, 1]) + struct.pack("<Q", 2 ** 64 - 2) + bytes([5]) + bytes.fromhex(
-        "2e2e2e31c000") + bytes([APPLY])
+        "2e2e2e31c00000") + bytes([APPLY])
 
 
 # The numbers of the steps in fuzz_packet.c, and of what they choose from.

@@ -55,6 +55,7 @@ static void handle_trap(int signal_number, siginfo_t *information, void *context
     }
     machine[REG_RIP] = (greg_t)registers.ip;
     machine[REG_RSP] = (greg_t)registers.sp;
+    machine[REG_EFL] = (greg_t)registers.flags;
     machine[REG_RAX] = (greg_t)registers.ax;
 }
 

@@ -15,6 +15,9 @@ enum {
     PAGE = 4096,
     EQUAL = 4, /* true where a site is executed */
     NOT_EQUAL = 5,
+    FLAGS = 0x8d5, /* those that a comparison sets */
+    OLD_WORD = LIVE_ENTERED - 1,
+    NEW_WORD = LIVE_ENTERED + 1,
     PLACES_MAX = 1 << PATCH_SITE_LENGTH_MAX,
 };
 
@@ -49,6 +52,15 @@ const struct live_form live_forms[] = {
     {"nop2 - je", 2, {{INSTRUCTION_NOP, 0, 0}, {INSTRUCTION_JUMP_IF, EQUAL, SHORT}}},
     {"jne - jmp", 2, {{INSTRUCTION_JUMP_IF, NOT_EQUAL, SHORT + 16}, {INSTRUCTION_JUMP, 0, SHORT}}},
     {"nop2 - ret", 2, {{INSTRUCTION_NOP, 0, 0}, {INSTRUCTION_RETURN, 0, 0}}},
+    {"nop7 - cmp", 7, {{INSTRUCTION_NOP, 0, 0}, {INSTRUCTION_COMPARE, 0, BEHIND}}},
+    {"cmp - cmp", 7, {{INSTRUCTION_COMPARE, 0, AHEAD}, {INSTRUCTION_COMPARE, 0, BEHIND}}},
+    {"nop7 - cmp memory", 7, {{INSTRUCTION_NOP, 0, 0}, {INSTRUCTION_COMPARE_MEMORY, 0, BEHIND}}},
+    {"cmp memory - cmp memory",
+     7,
+     {{INSTRUCTION_COMPARE_MEMORY, 0, AHEAD}, {INSTRUCTION_COMPARE_MEMORY, 0, BEHIND}}},
+    {"cmp - cmp memory",
+     7,
+     {{INSTRUCTION_COMPARE, 0, AHEAD}, {INSTRUCTION_COMPARE_MEMORY, 0, BEHIND}}},
     {"nop1 - ret", 1, {{INSTRUCTION_NOP, 0, 0}, {INSTRUCTION_RETURN, 0, 0}}},
 };
 const size_t live_form_count = sizeof(live_forms) / sizeof(live_forms[0]);
@@ -68,7 +80,7 @@ struct piece {
 /* All the pieces of one site. */
 struct plan {
     unsigned count;
-    struct piece pieces[PLACES_MAX + 3];
+    struct piece pieces[PLACES_MAX + 3]; /* function, pads, words */
 };
 
 const char *live_placement_name(enum live_placement placement)
@@ -144,6 +156,16 @@ static bool has_target(unsigned kind)
     return kind == INSTRUCTION_JUMP || kind == INSTRUCTION_JUMP_IF || kind == INSTRUCTION_CALL;
 }
 
+static bool is_comparison(unsigned kind)
+{
+    return kind == INSTRUCTION_COMPARE || kind == INSTRUCTION_COMPARE_MEMORY;
+}
+
+static bool has_comparison(const struct live_form *form)
+{
+    return is_comparison(form->instructions[0].kind) || is_comparison(form->instructions[1].kind);
+}
+
 static bool encode(const struct live_form *form, unsigned state, uint64_t address, uint8_t *bytes)
 {
     const struct live_instruction *from = &form->instructions[state];
@@ -151,9 +173,12 @@ static bool encode(const struct live_form *form, unsigned state, uint64_t addres
         .kind = from->kind,
         .length = form->length,
         .condition = from->condition,
-        .target =
-            has_target(from->kind) ? address + form->length + (uint64_t)(int64_t)from->distance : 0,
+        .target = (uint64_t)(int64_t)from->distance,
     };
+
+    if (has_target(from->kind) || from->kind == INSTRUCTION_COMPARE_MEMORY) {
+        instruction.target += address + form->length;
+    }
 
     return instruction_encode(&instruction, address, bytes) == PATCH_OK;
 }
@@ -174,8 +199,25 @@ static void plan_function(struct plan *plan, struct live_site *site, const struc
         0xb8,      0x00, 0x00,      0x01,     0x00, INSN_RET, /* mov eax, LIVE_MIXED; ret */
         0x83,      0xc0, LIVE_FELL, INSN_RET,                 /* ok: add eax, LIVE_FELL; ret */
     };
+    static const uint8_t flags_rest[] = {
+        0x9c,
+        0x58, /* pushf; pop rax */
+        0x25,
+        FLAGS & 0xff,
+        FLAGS >> 8,
+        0,
+        0, /* and eax, FLAGS */
+        0x0d,
+        0,
+        LIVE_COMPARED >> 8, /* or eax, LIVE_COMPARED; ret */
+        0,
+        0,
+        INSN_RET,
+    };
     struct piece *piece = &plan->pieces[plan->count++];
-    size_t compare_length = is_conditional(form) ? sizeof(compare) : 0;
+    bool tells_flags = has_comparison(form);
+    size_t compare_length = is_conditional(form) || tells_flags ? sizeof(compare) : 0;
+    size_t rest_length = tells_flags ? sizeof(flags_rest) : sizeof(rest);
     uint8_t *code = piece->code;
 
     piece->address = site->address - sizeof(head) - compare_length;
@@ -186,8 +228,24 @@ static void plan_function(struct plan *plan, struct live_site *site, const struc
     code += compare_length;
     memcpy(code, site->bytes[0], site->length);
     code += site->length;
-    memcpy(code, rest, sizeof(rest));
-    piece->length = (uint8_t)(code + sizeof(rest) - piece->code);
+    memcpy(code, tells_flags ? flags_rest : rest, rest_length);
+    piece->length = (uint8_t)(code + rest_length - piece->code);
+}
+
+/* A word that a comparison of @site is to find. */
+static void plan_word(struct plan *plan, const struct live_site *site, const struct live_form *form,
+                      unsigned state)
+{
+    struct piece *piece = &plan->pieces[plan->count];
+    const struct live_instruction *instruction = &form->instructions[state];
+    uint64_t word = state == 0 ? OLD_WORD : NEW_WORD;
+
+    if (instruction->kind == INSTRUCTION_COMPARE_MEMORY) {
+        piece->address = site->address + site->length + (uint64_t)(int64_t)instruction->distance;
+        piece->length = sizeof(word);
+        memcpy(piece->code, &word, sizeof(word));
+        plan->count++;
+    }
 }
 
 /* The pads of old and new instruction, and of whatever the other mixtures of their bytes are. */
@@ -212,12 +270,28 @@ static void plan_pads(struct plan *plan, const struct live_site *site)
     }
 }
 
+/* Flags behind cmp rax, @with, as the function enters it. */
+static uint32_t compared_result(uint64_t with)
+{
+    uint64_t flags;
+
+    __asm__("cmp %[with], %[entered]\n\tpushf\n\tpop %[flags]"
+            : [flags] "=r"(flags)
+            : [with] "r"(with), [entered] "r"((uint64_t)LIVE_ENTERED)
+            : "cc");
+    return LIVE_COMPARED + (uint32_t)(flags & FLAGS);
+}
+
 static uint32_t expected_result(const struct live_form *form, unsigned state)
 {
     static const uint32_t targets[2] = {LIVE_OLD_TARGET, LIVE_NEW_TARGET};
     const struct live_instruction *instruction = &form->instructions[state];
 
     switch (instruction->kind) {
+    case INSTRUCTION_COMPARE:
+        return compared_result((uint64_t)(int64_t)instruction->distance);
+    case INSTRUCTION_COMPARE_MEMORY:
+        return compared_result(state == 0 ? OLD_WORD : NEW_WORD);
     case INSTRUCTION_JUMP:
         return LIVE_ENTERED + targets[state];
     case INSTRUCTION_JUMP_IF:
@@ -229,7 +303,7 @@ static uint32_t expected_result(const struct live_form *form, unsigned state)
     case INSTRUCTION_RETURN_ZERO:
         return LIVE_FELL;
     default:
-        return LIVE_ENTERED + LIVE_FELL;
+        return has_comparison(form) ? compared_result(LIVE_ENTERED) : LIVE_ENTERED + LIVE_FELL;
     }
 }
 
@@ -248,6 +322,8 @@ static bool plan_make(struct plan *plan, struct live_site *site, const struct li
     }
     plan_function(plan, site, form);
     plan_pads(plan, site);
+    plan_word(plan, site, form, 0);
+    plan_word(plan, site, form, 1);
     for (unsigned i = 0; i < plan->count; i++) {
         if (!piece_fits(plan, i)) {
             return false;

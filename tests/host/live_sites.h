@@ -10,11 +10,19 @@
  *             mov eax, LIVE_MIXED; ret
  *     ok:     add eax, LIVE_FELL; ret
  *
+ * Where a comparison stands, or is to stand, the flags are the value:
+ *
+ *     entry:  mov eax, LIVE_ENTERED
+ *             cmp eax, eax
+ *     site:   old or new instruction: cmp rax, ... or a nop
+ *             pushf; pop rax; and eax, ...; or eax, LIVE_COMPARED; ret
+ *
  * The targets of old and new instruction are pads that add LIVE_OLD_TARGET or LIVE_NEW_TARGET. At
  * every other place to which a mixture of their bytes may jump stands a pad that returns
- * LIVE_MIXED. What a mixture does instead is an illegal instruction, or leaves the arena: the
- * program ends, unless it handles SIGILL and SIGSEGV. A few mixtures are nops of the right length,
- * and do no harm. */
+ * LIVE_MIXED, and at the address of each word that is compared with stands one whose flags are told
+ * from those of the other. What a mixture does instead is an illegal instruction, or leaves the
+ * arena: the program ends, unless it handles SIGILL and SIGSEGV. A few mixtures are nops of the
+ * right length, and do no harm. */
 #pragma once
 
 #include "patching/poke.h"
@@ -27,7 +35,8 @@ enum live_result {
     LIVE_OLD_TARGET = 0x20,
     LIVE_NEW_TARGET = 0x40,
     LIVE_ENTERED = 0x100,
-    LIVE_MIXED = 0x10000, /* this or more */
+    LIVE_COMPARED = 0x1000, /* + flags */
+    LIVE_MIXED = 0x10000,   /* this or more */
 };
 
 /* Where the bytes of a site lie. "Across": the boundary lies inside the site, and is of no larger
@@ -47,7 +56,7 @@ const char *live_placement_name(enum live_placement placement);
 struct live_instruction {
     uint8_t kind; /* enum instruction_kind */
     uint8_t condition;
-    int32_t distance; /* target - end of the instruction */
+    int32_t distance; /* target - end of the instruction; of a COMPARE the value */
 };
 
 /* A pair of instructions of one length, each of which a site may turn into the other. */
