@@ -261,7 +261,7 @@ static uint64_t wish_carry_out(struct dynamic_call *call, const struct dynamic_c
     }
     uint64_t batches = call->statistics.batches - before.batches;
     uint64_t cost_ns = call->statistics.cost_ns - before.cost_ns;
-    uint64_t done_ns = now_ns + cost_ns;
+    uint64_t done_ns = now_ns + cost_ns + call->statistics.grace_ns - before.grace_ns;
 
     budget_pay(batches, status, done_ns);
     if (status != PATCH_OK) {

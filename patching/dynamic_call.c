@@ -52,8 +52,12 @@ static void list_add_slots(struct change_list *list, const struct dynamic_call *
 /* A grace period, for which every CPU serialises as well. */
 static bool grace_wait(struct dynamic_call *call)
 {
+    uint64_t start = platform_time_ticks();
+    bool is_over = platform_synchronize();
+
     call->statistics.grace_periods++;
-    if (!platform_synchronize()) {
+    call->statistics.grace_ns += platform_ticks_to_ns(platform_time_ticks() - start);
+    if (!is_over) {
         return false;
     }
     call->is_unsettled = false;
@@ -241,7 +245,7 @@ enum patch_status dynamic_call_set_form_locked(struct dynamic_call *call,
                                                struct patch_error *error)
 {
     enum patch_status status = targets_check(call, &form->targets, error);
-    uint64_t batches = call->statistics.batches;
+    const struct dynamic_call_statistics before = call->statistics;
     uint64_t start = platform_time_ticks();
 
     if (status == PATCH_OK && (unsigned)form->compare >= DYNAMIC_COMPARE_COUNT) {
@@ -253,8 +257,9 @@ enum patch_status dynamic_call_set_form_locked(struct dynamic_call *call,
     counting_pause(call);
     status = form_change(call, form, error);
     counting_resume(call);
-    if (call->statistics.batches != batches) {
-        call->statistics.cost_ns += platform_ticks_to_ns(platform_time_ticks() - start);
+    if (call->statistics.batches != before.batches) {
+        call->statistics.cost_ns += platform_ticks_to_ns(platform_time_ticks() - start) -
+                                    (call->statistics.grace_ns - before.grace_ns);
     }
     call->statistics.failed += status != PATCH_OK;
     return status;

@@ -113,7 +113,8 @@ struct dynamic_decision {
     struct dynamic_row scores[DYNAMIC_SLOTS_MAX + 1]; /* the highest; 0: no more */
     uint64_t score_total;
     uint32_t batches;             /* that it took, trial included */
-    uint64_t cost_ns;             /* that it took, trial included; 0 until it is carried out */
+    uint64_t cost_ns;             /* that it took, trial included, grace periods not; 0 until
+                                   * it is carried out */
     uint64_t saving;              /* a call, in 1/TRIAL_COST_UNIT ticks: timed, or the estimate */
     uint64_t break_even_calls;    /* cost over saving, of what a change costs as far as one knows
                                    * until it is carried out; UINT64_MAX: never */
@@ -155,8 +156,8 @@ struct dynamic_choice {
     bool is_recording;
     uint64_t epoch_start_ns, epoch_end_ns;
     uint64_t epoch_changes; /* of the text, before it */
-    uint64_t hits, misses; /* as far as they were counted: hits while learning, misses always */
-    uint64_t refused;      /* changes that failed */
+    uint64_t hits, misses;  /* as far as they were counted: hits while learning, misses always */
+    uint64_t refused;       /* changes that failed */
     enum patch_status refused_with;
     /* the rest is dynamic_choice.c's: */
     uint32_t slot_count;

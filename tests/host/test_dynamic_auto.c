@@ -149,6 +149,26 @@ static void hits_and_misses_are_the_calls_of_whole_epochs(void **state)
     assert_int_equal(world_look().misses, after.misses);
 }
 
+static void wait_for_long(void)
+{
+    recorder_time_pass(SECOND); /* of 2 ns each */
+}
+
+/* Nobody works in a grace period: however long it is, a change is worth what it was. */
+static void grace_periods_cost_nothing_but_time(void **state)
+{
+    (void)state;
+    recorder.on_synchronize = wait_for_long;
+    world_switch(true);
+    world_run_until(DYNAMIC_STABLE);
+    world.target = always_second;
+    world_run_until(DYNAMIC_LEARNING);
+    world_run_until(DYNAMIC_STABLE);
+    assert_in_range(world_statistics().grace_ns, 2 * SECOND, 2 * SECOND + MILLISECOND);
+    assert_in_range(world_last_decision().cost_ns, 1, MILLISECOND);
+    assert_true(world.subject->call->choice.epoch_start_ns >= world_now_ns + 2 * SECOND);
+}
+
 static void length_of_an_epoch_is_without_the_change(void **state)
 {
     (void)state;
@@ -303,6 +323,7 @@ static const struct CMUnitTest tests[] = {
     WORLD_TEST(steady_calls_cost_no_update_and_no_ipi),
     WORLD_TEST(steady_mix_costs_no_update_and_no_ipi),
     WORLD_TEST(hits_and_misses_are_the_calls_of_whole_epochs),
+    WORLD_TEST(grace_periods_cost_nothing_but_time),
     WORLD_TEST(length_of_an_epoch_is_without_the_change),
     WORLD_TEST(two_targets_that_can_be_foretold_get_the_chain),
     WORLD_TEST(targets_that_cannot_be_foretold_are_left_alone),
