@@ -20,6 +20,10 @@
 #define RETPOLINE_PERCENT_MOST 5.0
 #define FULL_MISS_PERCENT_MOST 2.0
 
+#define DIRECT_PERCENT_MOST        10.0
+#define DYNAMIC_RATIO_LEAST        5.0
+#define UNPREDICTABLE_PERCENT_MOST 5.0
+
 struct bars bars;
 
 enum verdict { FAILS, HOLDS, NOT_MEASURED };
@@ -122,14 +126,51 @@ static void dispatch_report(const struct dispatch_bars *dispatch)
     worst_note(retpoline, &dispatch->retpoline, RETPOLINE_PERCENT_MOST);
 }
 
+/* @value over @reference; both net ns, negative: not measured. */
+static void over_row(const char *bar, const char *limit, double value, double reference,
+                     double most)
+{
+    bool is_known = value > 0 && reference > 0;
+    double percent = is_known ? (value / reference - 1) * 100 : NAN;
+
+    bar_row(bar, limit, percent, is_known ? verdict_of_cost(percent <= most) : NOT_MEASURED);
+}
+
+static void faster_row(const char *bar, double value, double reference)
+{
+    bool is_known = value > 0 && reference > 0;
+    double ratio = is_known ? reference / value : NAN;
+
+    bar_row(bar, "5 times", ratio,
+            is_known ? verdict_of_cost(ratio >= DYNAMIC_RATIO_LEAST) : NOT_MEASURED);
+}
+
+static void dyncall_report(const struct dyncall_figures *constant,
+                           const struct dyncall_figures *random)
+{
+    over_row("constant, pinned over direct", "at most 10 %", constant->pinned, constant->direct,
+             DIRECT_PERCENT_MOST);
+    over_row("constant, auto over direct", "at most 10 %", constant->automatic, constant->direct,
+             DIRECT_PERCENT_MOST);
+    faster_row("constant, retpoline over pinned", constant->pinned, constant->retpoline);
+    faster_row("constant, retpoline over auto", constant->automatic, constant->retpoline);
+    over_row("random 8, off over retpoline", "at most 5 %", random->off, random->retpoline,
+             UNPREDICTABLE_PERCENT_MOST);
+    over_row("random 8, auto over retpoline", "at most 5 %", random->automatic, random->retpoline,
+             UNPREDICTABLE_PERCENT_MOST);
+}
+
 void bars_report(void)
 {
-    if (bars.dispatch.rows > 0 || bars.batch_was_measured || bars.naive_updates > 0 ||
-        bars.batch_updates > 0 || bars.qword_updates > 0) {
+    if (bars.dispatch.rows > 0 || bars.dyncall_was_measured || bars.batch_was_measured ||
+        bars.naive_updates > 0 || bars.batch_updates > 0 || bars.qword_updates > 0) {
         report_begin("silicon.bar", "Bars");
     }
     if (bars.dispatch.rows > 0) {
         dispatch_report(&bars.dispatch);
+    }
+    if (bars.dyncall_was_measured) {
+        dyncall_report(&bars.dyncall_constant, &bars.dyncall_random);
     }
     if (bars.batch_was_measured) {
         bar_row("int3-batch, 1..256", "within 20 %", bars.flat_percent,

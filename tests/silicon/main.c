@@ -3,6 +3,7 @@
  * Invariant: everything runs in this process, on the live platform of tests/host; nothing of the
  * machine is changed. Called by: `make silicon`, test_silicon.py. */
 #include "tests/host/live.h"
+#include "patching/dynamic_call.h"
 #include "patching/function_trace.h"
 #include "patching/lazy_call.h"
 #include "patching/static_call.h"
@@ -24,9 +25,9 @@ static const struct {
     const char *name;
     void (*run)(void);
 } measurements[] = {
-    {"sync", measure_sync},         {"batch", measure_batch}, {"calls", measure_calls},
-    {"dispatch", measure_dispatch}, {"keys", measure_keys},   {"handler", measure_handler},
-    {"broken", measure_broken},
+    {"sync", measure_sync},         {"batch", measure_batch},     {"calls", measure_calls},
+    {"dispatch", measure_dispatch}, {"dyncall", measure_dyncall}, {"keys", measure_keys},
+    {"handler", measure_handler},   {"broken", measure_broken},
 };
 
 enum { MEASUREMENTS = sizeof(measurements) / sizeof(measurements[0]) };
@@ -48,6 +49,9 @@ static const char *initialize(void)
     }
     if (why_not == NULL && static_call_initialize(NULL) != PATCH_OK) {
         why_not = "the static calls of this program cannot be initialized";
+    }
+    if (why_not == NULL && dynamic_call_initialize(NULL) != PATCH_OK) {
+        why_not = "the dynamic calls of this program cannot be initialized";
     }
     if (why_not == NULL && lazy_call_initialize(NULL) != PATCH_OK) {
         why_not = "the lazy calls of this program cannot be initialized";

@@ -10,6 +10,7 @@ void measure_sync(void);
 void measure_batch(void);
 void measure_calls(void);
 void measure_dispatch(void);
+void measure_dyncall(void);
 void measure_keys(void);
 void measure_handler(void);
 void measure_broken(void);
@@ -45,6 +46,13 @@ struct dispatch_bars {
     struct dispatch_worst full_miss; /* over the retpoline, 64 entries, all miss */
 };
 
+/* Figures of one row of the table of dynamic calls, net ns a call; negative: not measured. */
+struct dyncall_figures {
+    double direct, retpoline;
+    double pinned; /* the slowest of all sizes and forms */
+    double off, automatic;
+};
+
 /* What bars_report() wants to know; 0 or less: not measured. */
 struct bars {
     double flat_percent; /* int3-batch: the dearest of 1..256 sites over the cheapest, less 100 % */
@@ -57,6 +65,8 @@ struct bars {
     uint64_t qword_bad;
     bool batch_was_measured; /* the two figures of cost */
     struct dispatch_bars dispatch;
+    bool dyncall_was_measured;                               /* the next two: */
+    struct dyncall_figures dyncall_constant, dyncall_random; /* random: among 8 */
 };
 extern struct bars bars;
 

@@ -23,12 +23,12 @@ $(SILICON_BUILD)/%.o: tests/silicon/%.c tests/host/host.mk tests/silicon/silicon
 # The kernel's loops around calls: indirect ones through the thunks of patching/, functions that
 # can be traced, static calls found by the link-time pass.
 SILICON_LOOPS := $(addprefix $(SILICON_BUILD)/kernel/,bench_call_loops.o bench_call_targets.o \
-    bench_dispatch_loops.o bench_dispatch_traffic.o)
+    bench_dispatch_loops.o bench_dispatch_traffic.o bench_dyncall_loops.o bench_dyncall_sequence.o)
 SILICON_LOOPS_CFLAGS := -fpatchable-function-entry=5 $(if $(findstring clang,$(CC)), \
     -mretpoline -mretpoline-external-thunk,\
     -mindirect-branch=thunk-extern -mindirect-branch-register)
 SILICON_SECTIONS := $(HOST_KEY_SECTIONS) $(HOST_CALL_SECTIONS) \
-    $(call section_bounds,lazy_calls dispatchers) \
+    $(call section_bounds,lazy_calls dispatchers dynamic_calls dynamic_call_sites) \
     -Wl,--defsym=function_entries_start=__start___patchable_function_entries \
     -Wl,--defsym=function_entries_end=__stop___patchable_function_entries
 

@@ -38,6 +38,8 @@ FIELDS = {
     "silicon.call": {"what", "p50_cycles"} | DISTRIBUTION,
     "silicon.dispatch": {"entries", "traffic", "shape", "chosen", "mitigation", "n", "discarded",
                          "ns", "cycles"},
+    "silicon.dyncall": {"sequence", "way", "chosen_slots", "mitigation", "n", "discarded", "ns",
+                        "cycles"},
     "silicon.key": {"what", "p50_cycles"} | DISTRIBUTION,
     "silicon.handler": {"what", "sites"} | DISTRIBUTION,
     "silicon.broken": {"protocol", "placement", "updates", "discarded", "executions", "traps",
@@ -172,6 +174,25 @@ def test_automatic_choice_decides_for_every_row(rows):
     assert len([row for row in rows["silicon.dispatch"] if row["shape"] == "auto"]) == 14
 
 
+PINNED = [f"{form}-{slots}" for form in ("imm", "mem") for slots in (1, 2, 4)]
+
+
+def test_dynamic_calls_are_complete(rows):
+    found = collections.defaultdict(dict)
+    for row in rows["silicon.dyncall"]:
+        found[row["sequence"]][row["way"]] = row
+        assert row["mitigation"] == ("none" if row["way"] in ("direct", "indirect")
+                                     else "retpoline")
+        assert row["ns"] is None or (row["n"] > 0 and row["ns"] >= 0)
+    assert list(found) == ["constant", "round-robin-4", "random-8"]
+    for sequence, ways in found.items():
+        direct = ["direct"] if sequence == "constant" else []
+        assert list(ways) == direct + ["indirect", "retpoline", *PINNED, "off", "learning",
+                                       "watched", "auto"]
+    assert found["constant"]["auto"]["chosen_slots"] == 1
+    assert not [row for row in rows["silicon.note"] if row["text"].startswith("dyncall:")]
+
+
 @pytest.mark.parametrize("options, culprit", [
     (["--fast"], "unknown option '--fast'"),
     (["-j", "batch"], "unknown option 'batch'"),
@@ -303,6 +324,65 @@ def dispatch_bars_of_given_figures(tmp_path_factory):
     def judge(mode, *figures):
         return verdicts_of(program, mode, *[value for row in figures for value in row])
     return judge
+
+
+DYNCALL_MAIN = """
+#include "tests/silicon/measure.h"
+#include "tests/silicon/options.h"
+
+#include <stdlib.h>
+
+static struct dyncall_figures figures(char **words)
+{
+    return (struct dyncall_figures){
+        .direct = atof(words[0]),
+        .retpoline = atof(words[1]),
+        .pinned = atof(words[2]),
+        .off = atof(words[3]),
+        .automatic = atof(words[4]),
+    };
+}
+
+int main(int count, char **words)
+{
+    options.json = true;
+    options.quick = words[1][0] == 'q';
+    bars.dyncall_was_measured = count == 12;
+    bars.dyncall_constant = figures(words + 2);
+    bars.dyncall_random = figures(words + 7);
+    bars_report();
+    return 0;
+}
+"""
+
+
+@pytest.fixture(scope="session", name="dyncall_bars")
+def dyncall_bars_of_given_figures(tmp_path_factory):
+    """A function: the verdicts of bars.c on the constant row and on random among 8, each direct,
+    retpoline, pinned, off, auto."""
+    program = compiled(tmp_path_factory, DYNCALL_MAIN)
+
+    def judge(mode, constant, random):
+        return verdicts_of(program, mode, *constant, *random)
+    return judge
+
+
+CALM = (-1, 40, 45, 41.9, 41.9)
+
+
+@pytest.mark.parametrize("constant, random, verdicts", [
+    ((4, 22, 4.39, 23, 4.39), CALM, [True] * 6),
+    ((4, 22, 4.5, 23, 4.3), CALM, [False, True, False, True, True, True]),
+    ((4, 22, 4.3, 23, 4.5), CALM, [True, False, True, False, True, True]),
+    ((4, 40, 4.5, 42, 4.5), CALM, [False, False, True, True, True, True]),
+    ((4, 40, 4, 42, 4), (-1, 40, 40, 42.1, 40), [True] * 4 + [False, True]),
+    ((4, 40, 4, 42, 4), (-1, 40, 40, 40, 42.1), [True] * 5 + [False]),
+    ((-1, 40, 4, 42, 4), CALM, [None, None, True, True, True, True]),
+    ((4, 40, 4, 42, -1), (-1, -1, 45, 42, 42), [True, None, True, None, None, None]),
+])
+def test_dyncall_bars(dyncall_bars, constant, random, verdicts):
+    assert dyncall_bars("whole", constant, random) == verdicts
+    assert dyncall_bars("quick", constant, random) == [None] * 6
 
 
 GOOD = [(FIRST, 1, 13, 4, 4), (LAST, 16, 14, 4.5, 4.5), (IN_TURN, 1, 12.1, 4, 4),
