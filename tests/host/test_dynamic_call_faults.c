@@ -6,6 +6,7 @@
  * that are last, which stops the machine (test_batch_faults). */
 #include "tests/host/dynamics.h"
 
+#include "patching/dynamic_compare.h"
 #include "tests/host/host_test.h"
 #include "tests/host/recorder.h"
 
@@ -291,6 +292,115 @@ static void a_change_that_failed_can_be_taken_back(void **state)
     dynamics_expect_all_calls(subject_two);
 }
 
+/* Batch 2 of a change from @from fails when its first byte is written: a CPU may keep what stood
+ * there for a moment until it serialises. */
+static void fail_second_batch(const struct dynamic_call_form *from)
+{
+    struct dynamic_call_form shut = *from;
+    struct dynamic_call_form to = dynamics_form(subject_two, "bc", from->compare, true, false);
+
+    shut.is_open = false;
+    dynamics_begin();
+    dynamics_bring(subject_two, from);
+    dynamics_bring(subject_two, &shut);
+    dynamics_begin();
+    recorder.fail_write = 2;
+    assert_int_equal(dynamic_call_set_form(subject_two->call, &to, NULL), PATCH_ERR_WRITE);
+    assert_int_equal(recorder.synchronizes, 1);
+    dynamics_begin();
+}
+
+static void nobody_passes_a_gate_that_opens_behind_a_failure_unserialised(void **state)
+{
+    (void)state;
+    for (enum dynamic_compare compare = 0; compare < DYNAMIC_COMPARE_COUNT; compare++) {
+        const struct dynamic_call_form from =
+            dynamics_form(subject_two, "ab", compare, true, false);
+        struct dynamic_call_form watched = from;
+
+        fail_second_batch(&from);
+        recorder.synchronize_fails = true;
+        assert_int_equal(dynamic_call_set_form(subject_two->call, &from, &error),
+                         PATCH_ERR_NOT_LEFT);
+        assert_string_equal(error.name, "two");
+        assert_string_equal(recorder_log(), "G");
+        assert_false(dynamics_look(subject_two).form.is_open);
+        expect_slots_of(subject_two, &from);
+
+        watched.is_open = false; /* that lets nobody in */
+        watched.is_watched = true;
+        dynamics_bring(subject_two, &watched);
+        assert_int_equal(recorder.synchronizes, 1);
+
+        recorder.synchronize_fails = false;
+        dynamics_bring(subject_two, &from);
+        assert_int_equal(recorder.synchronizes, 2);
+        dynamics_expect_text(subject_two, &from);
+        watched.is_open = true; /* once is enough */
+        dynamics_bring(subject_two, &watched);
+        assert_int_equal(recorder.synchronizes, 2);
+    }
+}
+
+static void a_trial_behind_a_failure_waits(void **state)
+{
+    const struct dynamic_call_form from = dynamics_form(subject_two, "ab", MEMORY, true, false);
+    struct dynamic_call *call = subject_two->call;
+
+    (void)state;
+    fail_second_batch(&from);
+    recorder.synchronize_fails = true;
+    assert_false(dynamic_call_set_through(call, true));
+    assert_false(call->goes_through);
+    assert_true(dynamic_call_set_through(call, false));
+    assert_int_equal(recorder.synchronizes, 1);
+    recorder.synchronize_fails = false;
+    assert_true(dynamic_call_set_through(call, true));
+    assert_true(call->goes_through);
+    assert_int_equal(recorder.synchronizes, 2);
+    assert_true(dynamic_call_set_through(call, true));
+    assert_int_equal(recorder.synchronizes, 2);
+}
+
+/* Its own syncs come before its gate. */
+static void a_change_of_slots_behind_a_failure_does_not_wait(void **state)
+{
+    const struct dynamic_call_form from = dynamics_form(subject_two, "ab", IMMEDIATE, true, false);
+    const struct dynamic_call_form to = dynamics_form(subject_two, "ca", IMMEDIATE, true, false);
+    struct dynamic_call_form shut = to;
+
+    (void)state;
+    fail_second_batch(&from);
+    dynamics_bring(subject_two, &to);
+    assert_int_equal(recorder.synchronizes, 0);
+    dynamics_expect_text(subject_two, &to);
+    shut.is_open = false;
+    dynamics_bring(subject_two, &shut);
+    dynamics_bring(subject_two, &to);
+    assert_int_equal(recorder.synchronizes, 0);
+}
+
+static void a_slot_stands_in_a_transaction_once(void **state)
+{
+    struct dynamic_call_slot *slot = &subject_two->call->slots[0];
+    struct patch_change changes[] = {
+        dynamic_compare_change_to(slot, DYNAMIC_CALL_NEVER),
+        dynamic_compare_change_to(slot, (uint64_t)subject_two->targets[0]),
+    };
+
+    (void)state;
+    assert_int_equal(patch_transaction("t", changes, 2, &error), PATCH_ERR_DUPLICATE);
+    assert_string_equal(error.name, "dynamic_two_0");
+    assert_false(slot->is_changing);
+    changes[0] = changes[1] = dynamic_compare_change_to(slot, slot->compared); /* no site */
+    assert_int_equal(patch_transaction("t", changes, 2, &error), PATCH_ERR_DUPLICATE);
+    changes[1] = dynamic_compare_change_to(slot + 1, 0x80000000);
+    assert_int_equal(patch_transaction("t", changes, 2, &error), PATCH_ERR_RANGE);
+    assert_string_equal(error.name, "dynamic_two_1");
+    assert_false(slot[0].is_changing || slot[1].is_changing);
+    assert_string_equal(recorder_log(), "");
+}
+
 static const struct CMUnitTest tests[] = {
     DYNAMIC_TEST(targets_that_cannot_be_are_refused),
     DYNAMIC_TEST(an_unknown_comparison_is_refused),
@@ -303,6 +413,10 @@ static const struct CMUnitTest tests[] = {
     DYNAMIC_TEST(a_silent_cpu_leaves_everything),
     DYNAMIC_TEST(a_thread_that_stays_stops_the_change_before_a_slot),
     DYNAMIC_TEST(a_change_that_failed_can_be_taken_back),
+    DYNAMIC_TEST(nobody_passes_a_gate_that_opens_behind_a_failure_unserialised),
+    DYNAMIC_TEST(a_trial_behind_a_failure_waits),
+    DYNAMIC_TEST(a_change_of_slots_behind_a_failure_does_not_wait),
+    DYNAMIC_TEST(a_slot_stands_in_a_transaction_once),
 };
 
 HOST_TEST_MAIN(tests, dynamics_group_setup)

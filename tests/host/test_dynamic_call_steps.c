@@ -39,6 +39,7 @@ struct update {
     const struct dynamic_subject *subject;
     struct dynamic_call_form from, to;
     bool goes_through; /* before: a trial of the chain */
+    uint64_t forgets;  /* not a change to @to, but dynamic_calls_forget() of this */
 };
 
 static ucontext_t cpu, updater;
@@ -46,6 +47,7 @@ static uint8_t updater_stack[STACK_SIZE] __attribute__((aligned(16)));
 static const struct update *current;
 static unsigned moments; /* that the updater has gone through */
 static bool updater_is_done;
+static bool updater_was_done_inside; /* while the CPU was in the call */
 static unsigned traps;
 
 static bool cpu_is_calling;
@@ -86,7 +88,11 @@ static void wait_in_grace_period(void)
 
 static void updater_run(void)
 {
-    updater_is_done = dynamic_call_set_form(current->subject->call, &current->to, NULL) == PATCH_OK;
+    enum patch_status status =
+        current->forgets != 0 ? dynamic_calls_forget(current->forgets, NULL)
+                              : dynamic_call_set_form(current->subject->call, &current->to, NULL);
+
+    updater_is_done = status == PATCH_OK;
     swapcontext(&updater, &cpu);
 }
 
@@ -142,6 +148,7 @@ static void step(void)
     if (single_step_count() == wanted_step) {
         step_was_reached = dynamics_reached() == SUBJECT_TARGETS;
         updater_go_on(moments_during);
+        updater_was_done_inside = updater_is_done;
         single_step_stop();
     }
 }
@@ -156,6 +163,7 @@ static bool schedule_run(enum dynamic_caller caller, unsigned target, unsigned b
     updater_start();
     updater_go_on(before);
     step_was_reached = false;
+    updater_was_done_inside = false;
     dynamics_run_begin();
     cpu_is_calling = true;
     single_step_begin(step);
@@ -319,8 +327,83 @@ static void calls_arrive_by_every_protocol(void **state)
     }
 }
 
+static bool is_counted(uint64_t target)
+{
+    for (unsigned row = 0; row < DYNAMIC_ROWS; row++) {
+        if (dynamic_counts[0].rows[row].target == target) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A call that is on its way to a target when that is forgotten, in any form of the call. By the
+ * time forgetting returns the call is over, and has not counted its target again behind it. */
+static void forgotten_target_is_left_and_counted_no_more(void **state)
+{
+    (void)state;
+    for (unsigned bits = 0; bits < 4; bits++) {
+        struct update update = update_of("a", IMMEDIATE, "b", IMMEDIATE);
+        struct dynamic_call *call = update.subject->call;
+
+        update.from.is_open = bits & 1;
+        update.from.is_watched = true;
+        update.forgets = (uint64_t)update.subject->targets[0];
+        if (bits & 2) {
+            update.from.targets.slot[0] = (uint64_t)update.subject->targets[1];
+        }
+        current = &update;
+        moments_during = MOMENTS_MAX;
+        dynamic_call_give_memory(call, dynamic_counts, DYNAMIC_CPUS);
+        step_was_reached = true;
+        for (wanted_step = 1; step_was_reached; wanted_step++) {
+            schedule_run(BY_CALL, 0, 0);
+            assert_false(updater_was_done_inside);
+            assert_false(is_counted(update.forgets));
+        }
+    }
+}
+
+/* A target that changes the call it was called through, and waits for a grace period there: as it
+ * may block inside, nobody waits for it. Its caller goes on behind a call that leads elsewhere. */
+static struct dynamic_call_form form_from_inside;
+static bool was_inside;
+
+static uint64_t change_from_inside(uint64_t x, uint64_t y)
+{
+    was_inside = true;
+    dynamics_bring(subject_two, &form_from_inside);
+    return x ^ y;
+}
+
+static void target_may_change_the_call_it_was_called_through(void **state)
+{
+    const uint64_t changer = (uint64_t)change_from_inside;
+
+    (void)state;
+    recorder.on_step = NULL;
+    recorder.on_synchronize = NULL;
+    for (unsigned i = 0; i < 4 * DYNAMIC_CALLERS; i++) {
+        struct dynamic_call_form form =
+            dynamics_form(subject_two, "ab", (enum dynamic_compare)(i & 1), true, false);
+
+        form.targets.slot[i / 2 % 2] = changer;
+        form_from_inside = dynamics_form(subject_two, "bc", IMMEDIATE, true, true);
+        dynamics_begin();
+        dynamics_bring(subject_two, &form);
+        was_inside = false;
+        assert_int_equal(subject_two->callers[i / 4]((dynamic_function *)change_from_inside, 5, 6),
+                         5 ^ 6);
+        assert_true(was_inside);
+        dynamics_expect_text(subject_two, &form_from_inside);
+        dynamics_expect_all_calls(subject_two);
+    }
+}
+
 static int teardown(void **state)
 {
+    recorder.on_step = NULL;
+    recorder.on_synchronize = NULL;
     if (patch_protocol_set_default(PATCH_PROTOCOL_INT3_BATCH, 0) != PATCH_OK) {
         return -1;
     }
@@ -338,6 +421,8 @@ static const struct CMUnitTest tests[] = {
     STEP_TEST(calls_of_a_trial_arrive_while_slots_change),
     STEP_TEST(calls_arrive_while_the_gate_opens_and_closes),
     STEP_TEST(calls_arrive_by_every_protocol),
+    STEP_TEST(forgotten_target_is_left_and_counted_no_more),
+    STEP_TEST(target_may_change_the_call_it_was_called_through),
 };
 
 static int group_setup(void **state)
