@@ -163,7 +163,7 @@ const struct dynamic_subject *const subject_one = &dynamic_subjects[0];
 const struct dynamic_subject *const subject_two = &dynamic_subjects[1];
 const struct dynamic_subject *const subject_four = &dynamic_subjects[3];
 
-struct dynamic_count dynamic_counts[DYNAMIC_CPUS];
+struct dynamic_count dynamic_counts[DYNAMIC_CPUS + 1];
 
 void dynamics_run_begin(void)
 {

@@ -40,7 +40,7 @@ unsigned call_instance(unsigned instance, dynamic_function *function, uint64_t x
 
 /* Counts of all CPUs of one call; dynamics_begin() clears and takes them away. */
 enum { DYNAMIC_CPUS = 4 };
-extern struct dynamic_count dynamic_counts[DYNAMIC_CPUS];
+extern struct dynamic_count dynamic_counts[DYNAMIC_CPUS + 1]; /* one more, that is nobody's */
 
 /* Calls target number @target (SUBJECT_TARGETS: NULL); fails unless just that one ran, with its
  * arguments, and what it returns came back. */

@@ -23,6 +23,7 @@ import threading
 from choice_mutant_list import MUTANTS as CHOICE_MUTANTS
 from dispatcher_mutant_list import MUTANTS as DISPATCHER_MUTANTS
 from drivers_mutant_list import MUTANTS as DRIVERS_MUTANTS
+from dynamic_call_mutant_list import MUTANTS as DYNAMIC_CALL_MUTANTS
 from learning_mutant_list import MUTANTS as LEARNING_MUTANTS
 from mutant_list import MUTANTS as PATCHING_MUTANTS
 from net_mutant_list import MUTANTS as NET_MUTANTS
@@ -37,7 +38,7 @@ import mutant_table  # noqa: E402
 # stopped by the clock.
 CPU_LIMIT_S, CPU_TIMES, TIMEOUT_S = 3, 10, 40
 MUTANTS = (PATCHING_MUTANTS + DISPATCHER_MUTANTS + CHOICE_MUTANTS + LEARNING_MUTANTS +
-           DRIVERS_MUTANTS + NET_MUTANTS + SITES_MUTANTS)
+           DYNAMIC_CALL_MUTANTS + DRIVERS_MUTANTS + NET_MUTANTS + SITES_MUTANTS)
 
 
 def run_test(program, test, cpu_limit_s):

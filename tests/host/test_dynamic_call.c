@@ -198,6 +198,7 @@ static void watched_calls_are_counted_by_target_and_others_are_not(void **state)
     recorder.cpu = DYNAMIC_CPUS; /* one that nobody knew of has no table */
     run_three();
     assert_int_equal(counted_total(), LOOP_TURNS + 3);
+    assert_int_equal(dynamic_counts[DYNAMIC_CPUS].rows[0].calls, 0);
 
     form.is_open = true; /* what no slot names */
     dynamics_bring(subject_two, &form);
