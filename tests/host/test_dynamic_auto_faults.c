@@ -43,6 +43,7 @@ static void pinned_targets_stay_whatever_is_called(void **state)
     assert_int_equal(dynamic_auto_pin(world.subject->call, &targets, world_now_ns, NULL), PATCH_OK);
     world_expect(DYNAMIC_PINNED, "c.", true, false);
     assert_false(world.subject->call->is_timed);
+    assert_true(dynamic_auto_step(world.subject->call, world_now_ns) == UINT64_MAX);
     world_expect_silence(SECOND);
     world_expect(DYNAMIC_PINNED, "c.", true, false);
     world_switch(true);
@@ -160,6 +161,29 @@ static void change_by_another_ends_the_epoch(void **state)
     assert_int_equal(world_look().epochs, epochs);
     world_run(DYNAMIC_EPOCH_NS - 5 * MILLISECOND);
     assert_int_equal(world_look().epochs, epochs);
+}
+
+/* The same targets, but the comparisons were rewritten: the counts were cleared on the way. */
+static void kind_of_comparison_set_by_another_ends_the_epoch(void **state)
+{
+    struct dynamic_call_form form;
+
+    (void)state;
+    world_switch(true);
+    world_run_until(DYNAMIC_STABLE);
+    world_run(MILLISECOND);
+
+    uint64_t epochs = world_look().epochs;
+
+    world_run(DYNAMIC_EPOCH_NS / 2);
+    form = dynamics_look(world.subject).form;
+    form.compare = DYNAMIC_COMPARE_MEMORY;
+    dynamics_bring(subject_two, &form);
+    world_run(DYNAMIC_EPOCH_NS);
+    assert_int_equal(world_look().epochs, epochs);
+    world_run(DYNAMIC_EPOCH_NS);
+    assert_int_equal(world_look().epochs, epochs + 1);
+    world_expect(DYNAMIC_STABLE, "a.", true, true);
 }
 
 /* The next batch meets a silent CPU. Nothing breaks, it is said, and when the CPU is back the
@@ -288,6 +312,10 @@ static void budget_bounds_batches_of_calls_that_never_settle(void **state)
     (void)state;
     dynamic_auto_set_budget(PER_SECOND);
     world_switch(true);
+    world_run(SECOND / 2); /* two to begin with: the watch; slots and gate are to have two */
+    assert_false(dynamics_look(world.subject).form.is_open);
+    world_run(SECOND);
+    assert_true(dynamics_look(world.subject).form.is_open);
     for (unsigned i = 0; i < SECONDS * 4; i++) {
         world.target = i % 2 ? always_second : always_first;
         world_run(SECOND / 4);
@@ -330,6 +358,7 @@ static const struct CMUnitTest tests[] = {
     WORLD_TEST(kind_of_comparison_changes_and_learning_goes_on),
     WORLD_TEST(forgotten_target_is_learnt_no_more),
     WORLD_TEST(change_by_another_ends_the_epoch),
+    WORLD_TEST(kind_of_comparison_set_by_another_ends_the_epoch),
     WORLD_TEST(batches_that_fail_are_told_and_tried_again),
     WORLD_TEST(failed_writes_are_told_and_tried_again),
     WORLD_TEST(grace_period_without_end_is_told_and_tried_again),
