@@ -132,7 +132,7 @@ const struct shell_command command_protocol = {
     .details =
         "A round makes every CPU serialise once, or parks it. The default counts for every flip\n"
         "whose caller names no protocol; `bench poke` names its own. --strict: qword refuses a\n"
-        "batch with a site that does not lie inside an aligned quadword, instead of taking the\n"
+        "batch with a site that it cannot write as one aligned quadword, instead of taking the\n"
         "three steps of int3-batch for that site. unsafe: CPUs may execute half-written\n"
         "instructions. naive is so anywhere, and refused without --unsafe; qword on QEMU's TCG,\n"
         "which fetches byte by byte: there it takes the steps of int3-batch without --unsafe,\n"
