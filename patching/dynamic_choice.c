@@ -87,6 +87,8 @@ void dynamic_choice_switch(struct dynamic_choice *choice, bool is_on, uint32_t s
     choice->hold_ns = choice->quiet_until_ns = choice->last_change_ns = 0;
     choice->rest_ns = 0;
     choice->is_present_learnt = false;
+    choice->spent_batches = 0;
+    choice->spent_ns = 0;
     dynamic_decision_begin(choice);
     learn(choice, DYNAMIC_REASON_NEW, now_ns);
     if (!is_on) {
@@ -114,8 +116,8 @@ static void alarm_end(struct dynamic_choice *choice, bool is_changed, uint64_t n
     if (!choice->is_alarmed) {
         return;
     }
-    bool is_soon =
-        choice->last_change_ns != 0 && since(choice->last_change_ns, now_ns) < DYNAMIC_CALM_NS;
+    uint64_t calm_ns = most(DYNAMIC_CALM_NS, CALM_HOLDS * choice->hold_ns);
+    bool is_soon = choice->last_change_ns != 0 && since(choice->last_change_ns, now_ns) < calm_ns;
 
     choice->is_alarmed = false;
     if (is_soon || !is_changed) {
@@ -143,9 +145,15 @@ void dynamic_choice_open(struct dynamic_choice *choice, const struct dynamic_tar
     alarm_end(choice, !dynamic_targets_same(targets, old), now_ns);
     choice->quiet_until_ns = now_ns + choice->hold_ns;
     choice->calm_since_ns = now_ns;
-    choice->rest_ns = choice->rest_until_ns = 0;
+    choice->opened_ns = now_ns;
     enter(choice, DYNAMIC_STABLE, reason);
     choice->next_ns = now_ns + DYNAMIC_EPOCH_NS;
+}
+
+static void rest_longer(struct dynamic_choice *choice, uint64_t now_ns)
+{
+    choice->rest_ns = doubled(choice->rest_ns, REST_LEAST_NS);
+    choice->next_ns = choice->rest_until_ns = now_ns + choice->rest_ns;
 }
 
 /* With the watch off: for a time, ever longer. */
@@ -156,8 +164,7 @@ static void rest(struct dynamic_choice *choice, enum dynamic_reason reason,
     dynamic_decision_note(choice, DYNAMIC_RESTING, reason, old, now_ns);
     alarm_end(choice, !dynamic_targets_same(&choice->present, old), now_ns);
     enter(choice, DYNAMIC_RESTING, reason);
-    choice->rest_ns = doubled(choice->rest_ns, REST_LEAST_NS);
-    choice->next_ns = choice->rest_until_ns = now_ns + choice->rest_ns;
+    rest_longer(choice, now_ns);
 }
 
 void dynamic_choice_rest(struct dynamic_choice *choice, const struct dynamic_targets *old,
@@ -180,9 +187,8 @@ static void wait_for_calls(struct dynamic_choice *choice, const struct dynamic_t
 
 void dynamic_choice_give_up(struct dynamic_choice *choice, uint64_t now_ns)
 {
+    rest_longer(choice, now_ns);
     wait_for_calls(choice, &choice->untried, now_ns);
-    choice->rest_ns = doubled(choice->rest_ns, REST_LEAST_NS);
-    choice->rest_until_ns = now_ns + choice->rest_ns;
 }
 
 /* Whether @targets are so much better than what the slots name that the slots are to change. */
@@ -284,6 +290,9 @@ static void usual_lower(struct dynamic_choice *choice, uint64_t misses)
 /* The decision shows who was missed. */
 static void alarm(struct dynamic_choice *choice, const struct dynamic_epoch *epoch)
 {
+    if (since(choice->opened_ns, epoch->now_ns) >= CALM_HOLDS * choice->rest_ns) {
+        choice->rest_ns = 0;
+    }
     choice->is_alarmed = true;
     bytes_clear(&choice->scores, sizeof(choice->scores));
     dynamic_scores_add(&choice->scores, &epoch->census, epoch->length_ns);
@@ -354,16 +363,20 @@ void dynamic_choice_formed(struct dynamic_choice *choice, uint32_t batches, uint
     dynamic_decision_spend(choice, batches, cost_ns);
     if (!is_deaf) {
         choice->next_ns =
-            choice->wish.is_watched ? now_ns + DYNAMIC_EPOCH_NS : choice->rest_until_ns;
+            most(now_ns + DYNAMIC_EPOCH_NS, choice->wish.is_watched ? 0 : choice->rest_until_ns);
     }
 }
 
-/* If the gate could not even be closed: the wish stands, and is tried again. */
 void dynamic_choice_refused(struct dynamic_choice *choice, uint64_t now_ns)
 {
     bool is_resting = choice->state == DYNAMIC_RESTING && !choice->wish.is_watched;
 
-    if (choice->state != DYNAMIC_OFF && choice->state != DYNAMIC_PINNED && !is_resting) {
+    if (choice->state == DYNAMIC_OFF || choice->state == DYNAMIC_PINNED) {
+        return;
+    }
+    if (is_resting) {
+        rest_longer(choice, now_ns);
+    } else {
         rest(choice, DYNAMIC_REASON_FAILED, &choice->present, now_ns);
     }
 }

@@ -35,17 +35,18 @@
  * many that to learn anew would pay. Then the gate closes, the scores start from 0, and what is
  * learnt is taken, the old targets staying in slots that are left. If that is the set that is
  * there, and has 3 calls in 4, the gate opens again at once, and misses like these are usual. Usual
- * is what the scores foretold when the gate opened; it goes down to the most in 32
- * epochs, and never up by itself, so that a slow change is noticed too. So a constant target
- * costs nothing once it is learnt, and neither does a mix that stays as it is; another target is
- * learnt in three epochs: the one that notices, two that agree; two batches. What is not noticed: a
- * sequence that cannot be foretold any more, of the same targets with the same shares.
+ * is what the scores foretold when the gate opened; it goes down to the most in 32 epochs, and
+ * never up by itself, so that a slow change is noticed too. So a constant target costs nothing once
+ * it is learnt, and neither does a mix that stays as it is; another target is learnt in three
+ * epochs: the one that notices, two that agree; two batches. What is not noticed: a sequence that
+ * cannot be foretold any more, of the same targets with the same shares.
  *
  * Unstable: a change by alarm within DYNAMIC_CALM_NS of the one before, or an alarm that changed
  * nothing, doubles the time until the next alarm is heard, from DYNAMIC_HOLD_NS (at first it is 0)
- * to 64 s; calm of eight times as long halves it. Resting because of the sequence, or because a
- * change failed: looked at again after 1 s, doubled up to 64 s until the gate has opened; a trial
- * given up: not tried again before then. Two batches a time, for the watch alone.
+ * to 64 s; so does a change within eight times that time, and calm of that length halves it.
+ * Resting because of the sequence, or because a change failed: looked at again after 1 s, doubled
+ * up to 64 s, until the gate was open for eight times as long; two batches a time, for the watch
+ * alone. A trial that was given up is not held again before then.
  *
  * Epochs: what is counted while the text is changed is not used. dynamic_choice_formed() begins an
  * epoch; one that ends before next_ns is none.
@@ -184,6 +185,7 @@ struct dynamic_choice {
     uint32_t usual_epochs;                            /* that most_misses is of */
     uint64_t quiet_until_ns, hold_ns, calm_since_ns;  /* alarms are not heard */
     uint64_t last_change_ns;                          /* by alarm; 0: none */
+    uint64_t opened_ns;
     uint64_t rest_until_ns, rest_ns;
     /* decisions: */
     bool is_noted; /* what is carried out belongs to the last one; if not, to the next: */
@@ -211,7 +213,8 @@ void dynamic_choice_measured(struct dynamic_choice *choice, const struct dynamic
 void dynamic_choice_formed(struct dynamic_choice *choice, uint32_t batches, uint64_t cost_ns,
                            uint64_t now_ns);
 
-/* It could not be made so: the slots name what they named, and learning begins anew, later. */
+/* It could not be made so: the slots name what they named, and learning begins anew, later. If it
+ * could not even be made to rest, that is to be tried again at next_ns, which is ever later. */
 void dynamic_choice_refused(struct dynamic_choice *choice, uint64_t now_ns);
 
 /* @target is gone: no score names it any more, and no slot, in what it was before or is wished to

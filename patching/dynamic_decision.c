@@ -15,8 +15,6 @@ uint64_t dynamic_decision_break_even(uint64_t cost_ns, uint64_t saving_ns)
 void dynamic_decision_begin(struct dynamic_choice *choice)
 {
     choice->is_noted = false;
-    choice->spent_batches = 0;
-    choice->spent_ns = 0;
 }
 
 static struct dynamic_decision *decision_last(struct dynamic_choice *choice)
@@ -54,7 +52,8 @@ void dynamic_decision_note(struct dynamic_choice *choice, enum dynamic_state aft
 
         decision->costs[way] = was_tried ? way_verdict_cost(choice->costs[way]) : 0;
     }
-    dynamic_decision_begin(choice);
+    choice->spent_batches = 0;
+    choice->spent_ns = 0;
     choice->is_noted = true;
 }
 
