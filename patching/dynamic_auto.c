@@ -11,7 +11,7 @@
 
 #define TIMED_NS 50000000ull   /* an epoch of a trial, at most */
 #define POLL_NS  1000000ull    /* while the buffer of a trial fills, or while another has it */
-#define RETRY_NS 100000000ull  /* behind a change that failed */
+#define RETRY_NS 100000000ull  /* where patching is not allowed */
 #define LOOK_NS  1000000000ull /* without memory or budget */
 
 enum {
@@ -245,7 +245,7 @@ static uint64_t wish_refused(struct dynamic_call *call, enum patch_status status
     choice->refused++;
     choice->refused_with = status;
     dynamic_choice_refused(choice, now_ns);
-    choice->epoch_end_ns = now_ns + RETRY_NS;
+    choice->epoch_end_ns = choice->next_ns;
     return choice->epoch_end_ns;
 }
 

@@ -200,7 +200,7 @@ static void expect_failure_and_recovery(unsigned target)
     assert_int_equal(world_look().refused_with, PATCH_ERR_SILENT_CPU);
     dynamics_expect_all_calls(world.subject);
     recorder.silent_round = 0;
-    world_run(3 * SECOND);
+    world_run(10 * SECOND);
     assert_int_equal(world_look().state, DYNAMIC_STABLE);
     assert_true(dynamics_look(world.subject).form.is_open);
     assert_int_equal(world.subject->call->form.targets.slot[0],
