@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
-/* Steps all dispatchers, one after the other, and sleeps until the first of
+/* Steps all dispatchers and all dynamic calls, one after the other, and sleeps until the first of
  * them has something to do. Invariant: it looks at each of them every LOOK_NS at the latest:
- * nothing wakes it when entries come, since an update may come from anywhere. Called
+ * nothing wakes it when entries come or learning is switched on, which may be done anywhere. Called
  * by: main.c; see choice_worker.h. */
 #include "kernel/choice_worker.h"
 
 #include "arch/clock.h"
 #include "kernel/command_line.h"
+#include "kernel/dynamic_pass.h"
 #include "kernel/format.h"
 #include "kernel/log.h"
 #include "kernel/mutex.h"
@@ -85,6 +86,7 @@ static uint64_t pass_make(void)
             news_log(dispatcher, i);
         }
     }
+    next_ns = dynamic_pass_make(next_ns);
     mutex_unlock(&pass_mutex);
     return next_ns;
 }
@@ -138,8 +140,10 @@ static void dispatch_start(void)
 void choice_worker_start(void)
 {
     dispatch_start();
+    dynamic_pass_start();
     if (thread_create("choice worker", THREAD_ANY_CPU, worker_run, NULL) == NULL) {
-        log_warning("no memory for the choice worker: shapes stay what they are");
+        log_warning("no memory for the choice worker: dispatchers and dynamic calls stay what they "
+                    "are");
     }
 }
 

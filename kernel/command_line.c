@@ -12,7 +12,7 @@
 #include "kernel/string.h"
 #include "kernel/words.h"
 
-#define KNOWN_TEXT_MAX 160 /* all names, each with a blank and a sign */
+#define KNOWN_TEXT_MAX 224 /* all names, each with a blank and a sign */
 #define CUT_SHOWN      24  /* characters before a cut that the warning quotes */
 
 _Static_assert(BOOT_COMMAND_LINE_MAX == COMMAND_LINE_MAX + 1, "what the boot code keeps fits here");
@@ -27,7 +27,10 @@ static const char *const known_names[] = {
     "sync_timeout_ms",
     "grace_timeout_ms",
     "dispatch",
+    "dyncall",
+    "dyncall_form",
     "static_call_updates",
+    "dynamic_call_changes",
     "ip",
     "gw",
 };

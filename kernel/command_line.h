@@ -2,9 +2,9 @@
 /* The kernel command line: words NAME=VALUE, with quotes. Invariant: a word that is not understood
  * or a value that is not allowed is named in a warning, and the default stands. Called by
  * kernel_main() and by whoever owns an option: run= (shell), loglevel= (log, set here), cpus= (SMP
- * start), idle= (idle.c), dispatch= (choice_worker.c), protocol=, mitigation=, sync_timeout_ms= and
- * grace_timeout_ms= (patching; main.c), ip= and gw= (net, handed on by main.c),
- * static_call_updates= (tests/kernel). */
+ * start), idle= (idle.c), dispatch= (choice_worker.c), dyncall= and dyncall_form= (dynamic_pass.c),
+ * protocol=, mitigation=, sync_timeout_ms= and grace_timeout_ms= (patching; main.c), ip= and gw=
+ * (net, handed on by main.c), static_call_updates= and dynamic_call_changes= (tests/kernel). */
 #pragma once
 
 #include <stdbool.h>

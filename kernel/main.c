@@ -30,6 +30,7 @@
 #include "kernel/thread.h"
 #include "kernel/version.h"
 #include "net/net_config.h"
+#include "patching/dynamic_call.h"
 #include "patching/function_trace.h"
 #include "patching/indirect_thunk.h"
 #include "patching/lazy_call.h"
@@ -52,6 +53,7 @@ static void sites_initialize(void)
 
     require_table("static key", static_key_initialize(&error), &error);
     require_table("static call", static_call_initialize(&error), &error);
+    require_table("dynamic call", dynamic_call_initialize(&error), &error);
     require_table("lazy call", lazy_call_initialize(&error), &error);
     require_table("entry of function", function_trace_initialize(&error), &error);
 }
