@@ -61,6 +61,20 @@ static void key_print_sites(struct table *table, const struct static_key *key)
     }
 }
 
+/* Gate and watch; then slot by slot the comparisons, under the name of the whole, and the call. */
+static void dynamic_print_sites(struct table *table, const struct dynamic_call *call)
+{
+    key_print_sites(table, call->gate);
+    key_print_sites(table, call->watch);
+    for (uint32_t i = 0; i < call->slot_count; i++) {
+        const struct dynamic_call_slot *slot = &call->slots[i];
+        for (uint32_t site = 0; site < slot->site_count; site++) {
+            site_print_row(table, call->name, slot->sites[site].address, INSN_COMPARE_LENGTH, NULL);
+        }
+        call_print_sites(table, slot->call);
+    }
+}
+
 static enum command_result sites_run(struct shell_session *session, int argc, char **argv)
 {
     (void)session;
@@ -70,7 +84,7 @@ static enum command_result sites_run(struct shell_session *session, int argc, ch
         return COMMAND_USAGE;
     }
     struct patchable found;
-    if (!patchable_find("sites", PATCHABLE_ALL, argv[1], &found)) {
+    if (!patchable_find("sites", PATCHABLE_COMPOUND, argv[1], &found)) {
         return COMMAND_FAILED;
     }
     struct table table;
@@ -79,6 +93,8 @@ static enum command_result sites_run(struct shell_session *session, int argc, ch
         key_print_sites(&table, found.key);
     } else if (found.kind == PATCHABLE_LAZY) {
         lazy_print_sites(&table, found.lazy);
+    } else if (found.kind == PATCHABLE_DYNAMIC) {
+        dynamic_print_sites(&table, found.dynamic);
     } else {
         call_print_sites(&table, found.call);
     }
@@ -90,7 +106,7 @@ static void sites_complete(struct shell_completion *completion, int argument, ch
 {
     (void)argv;
     if (argument == 1) {
-        patchable_complete(completion, PATCHABLE_ALL);
+        patchable_complete(completion, PATCHABLE_COMPOUND);
     }
 }
 
@@ -103,7 +119,8 @@ const struct shell_command command_sites = {
         "len in bytes. Bytes are read from the running text. Of a static call the first row is\n"
         "its trampoline, the others are the calls that the link-time pass found. Of a lazy call\n"
         "all are calls that were executed; state: patched, pending (waits for a batch), given up\n"
-        "(failed too often).",
+        "(failed too often). Of a dynamic call: gate, watch key, then slot by slot the\n"
+        "comparisons and the static call behind them.",
     .run = sites_run,
     .complete = sites_complete,
 };

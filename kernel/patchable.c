@@ -12,7 +12,7 @@
 static bool find(enum patchable_scope scope, const char *name, struct patchable *found)
 {
     *found = (struct patchable){.kind = PATCHABLE_KEY};
-    if (scope == PATCHABLE_ALL && (found->key = static_key_find(name)) != NULL) {
+    if (scope >= PATCHABLE_ALL && (found->key = static_key_find(name)) != NULL) {
         return true;
     }
     *found = (struct patchable){.kind = PATCHABLE_CALL, .call = static_call_find(name)};
@@ -20,14 +20,27 @@ static bool find(enum patchable_scope scope, const char *name, struct patchable 
         return true;
     }
     *found = (struct patchable){.kind = PATCHABLE_LAZY, .lazy = lazy_call_find(name)};
-    return found->lazy != NULL;
+    if (found->lazy != NULL) {
+        return true;
+    }
+    *found = (struct patchable){.kind = PATCHABLE_DYNAMIC, .dynamic = dynamic_call_find(name)};
+    return scope == PATCHABLE_COMPOUND && found->dynamic != NULL;
+}
+
+static void dynamic_for_each_name(void (*visit)(const char *name, void *argument), void *argument)
+{
+    struct dynamic_call *call;
+
+    for (unsigned i = 0; (call = dynamic_call_at(i)) != NULL; i++) {
+        visit(call->name, argument);
+    }
 }
 
 /* Calls visit(name, argument) for every name. */
 static void for_each_name(enum patchable_scope scope,
                           void (*visit)(const char *name, void *argument), void *argument)
 {
-    if (scope == PATCHABLE_ALL) {
+    if (scope >= PATCHABLE_ALL) {
         for (struct static_key *key = static_key_first(); key != NULL; key = static_key_next(key)) {
             visit(key->name, argument);
         }
@@ -38,6 +51,9 @@ static void for_each_name(enum patchable_scope scope,
     }
     for (struct lazy_call *call = lazy_call_first(); call != NULL; call = lazy_call_next(call)) {
         visit(call->name, argument);
+    }
+    if (scope == PATCHABLE_COMPOUND) {
+        dynamic_for_each_name(visit, argument);
     }
 }
 
@@ -55,8 +71,10 @@ bool patchable_find(const char *command, enum patchable_scope scope, const char 
                     struct patchable *found)
 {
     struct nearest_word nearest = {.word = name};
-    const char *what = scope == PATCHABLE_ALL ? "key or call" : "call";
-    const char *lists = scope == PATCHABLE_ALL ? "`keys` and `calls` list" : "`calls` lists";
+    const char *what = scope == PATCHABLE_CALLS ? "call" : "key or call";
+    const char *lists = scope == PATCHABLE_CALLS ? "`calls` lists"
+                        : scope == PATCHABLE_ALL ? "`keys` and `calls` list"
+                                                 : "`keys`, `calls` and `dyncall` list";
 
     if (find(scope, name, found)) {
         return true;

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT
-/* What a name typed in the shell stands for: a static key, a static call or a lazy call. Invariant:
- * keys are looked for first, then static calls; each list is in the order of its names. Called by
- * `sites`, `plan`, `calls` and `call`. */
+/* What a name typed in the shell stands for: a static key, a static call, a lazy call or a dynamic
+ * call. Invariant: keys are looked for first, then static calls; each list is in the order of its
+ * names, but for dynamic calls. Called by `sites`, `plan`, `calls` and `call`. */
 #pragma once
 
 #include <stdbool.h>
 
 #include "kernel/shell.h"
+#include "patching/dynamic_call.h"
 #include "patching/lazy_call.h"
 #include "patching/static_call.h"
 #include "patching/static_key.h"
 
-enum patchable_kind { PATCHABLE_KEY, PATCHABLE_CALL, PATCHABLE_LAZY };
+enum patchable_kind { PATCHABLE_KEY, PATCHABLE_CALL, PATCHABLE_LAZY, PATCHABLE_DYNAMIC };
 
 struct patchable {
     enum patchable_kind kind;
@@ -19,11 +20,13 @@ struct patchable {
         struct static_key *key;
         struct static_call *call;
         struct lazy_call *lazy;
+        struct dynamic_call *dynamic;
     };
 };
 
-/* Which kinds are meant. */
-enum patchable_scope { PATCHABLE_CALLS = 1, PATCHABLE_ALL };
+/* Which kinds are meant: static and lazy calls; keys, too; dynamic calls, too, which are made of
+ * all of them. */
+enum patchable_scope { PATCHABLE_CALLS = 1, PATCHABLE_ALL, PATCHABLE_COMPOUND };
 
 /* Finds what is called @name. Returns false after saying, in the name of @command, that there is
  * none, and what may have been meant. */
