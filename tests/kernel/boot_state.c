@@ -2,10 +2,12 @@
 /* To the state at boot and back; see boot_state.h. */
 #include "tests/kernel/boot_state.h"
 
+#include "arch/clock.h"
 #include "kernel/console.h"
 #include "kernel/text_snapshot.h"
 #include "kernel/trace_rings.h"
 #include "net/program.h"
+#include "patching/dynamic_auto.h"
 #include "patching/function_trace.h"
 #include "patching/indirect_thunk.h"
 #include "patching/lazy_call.h"
@@ -13,7 +15,8 @@
 #include "patching/static_call.h"
 #include "patching/static_key.h"
 
-#define CHANGES_MAX 128
+#define CHANGES_MAX       512
+#define DYNAMIC_CALLS_MAX 128
 
 static struct boot_state {
     enum patch_protocol_id protocol;
@@ -22,6 +25,11 @@ static struct boot_state {
     enum static_call_form forms[CHANGES_MAX]; /* of the calls, in the order of their names */
     size_t count;
     struct patch_change undo[CHANGES_MAX], redo[CHANGES_MAX];
+    struct dynamic_before {
+        enum dynamic_state state;
+        struct dynamic_targets targets;
+        enum dynamic_compare compare;
+    } dynamic[DYNAMIC_CALLS_MAX];
 } user;
 
 static bool is_done(const char *what, enum patch_status status)
@@ -101,6 +109,55 @@ static bool forms_set(bool as_at_boot)
     return all_done;
 }
 
+/* As it is defined: nobody learns, slots are empty, and comparisons read memory. */
+static bool dynamic_call_enter(struct dynamic_call *call, struct dynamic_before *before)
+{
+    const struct dynamic_call_form boot = {.compare = DYNAMIC_COMPARE_MEMORY};
+    struct dynamic_call_view view;
+    struct dynamic_auto_view choice;
+
+    dynamic_auto_look(call, &choice);
+    dynamic_call_look(call, &view);
+    *before = (struct dynamic_before){choice.state, view.form.targets, view.form.compare};
+    return is_done(call->name, dynamic_auto_set(call, false, clock_now_ns(), NULL)) &&
+           is_done(call->name, dynamic_call_set_form(call, &boot, NULL));
+}
+
+static bool dynamic_calls_enter(void)
+{
+    bool all_done = true;
+    struct dynamic_call *call;
+
+    for (unsigned i = 0; (call = dynamic_call_at(i)) != NULL; i++) {
+        if (i == DYNAMIC_CALLS_MAX) {
+            console_print("test: more than %u dynamic calls\n", DYNAMIC_CALLS_MAX);
+            return false;
+        }
+        all_done &= dynamic_call_enter(call, &user.dynamic[i]);
+    }
+    return all_done;
+}
+
+/* Pinned again, or learning anew. */
+static void dynamic_call_leave(struct dynamic_call *call, const struct dynamic_before *before)
+{
+    is_done(call->name, dynamic_auto_set_compare(call, before->compare, NULL));
+    if (before->state == DYNAMIC_PINNED) {
+        is_done(call->name, dynamic_auto_pin(call, &before->targets, clock_now_ns(), NULL));
+    } else if (before->state != DYNAMIC_OFF) {
+        is_done(call->name, dynamic_auto_set(call, true, clock_now_ns(), NULL));
+    }
+}
+
+static void dynamic_calls_leave(void)
+{
+    struct dynamic_call *call;
+
+    for (unsigned i = 0; (call = dynamic_call_at(i)) != NULL && i < DYNAMIC_CALLS_MAX; i++) {
+        dynamic_call_leave(call, &user.dynamic[i]);
+    }
+}
+
 /* Sites of lazy calls: found again behind the tests, when they are executed. */
 static bool lazy_calls_forget(void)
 {
@@ -125,7 +182,7 @@ static bool rings_put_aside(void)
 
 static bool patching_enter(void)
 {
-    return keys_note() && calls_note() && lazy_calls_forget() &&
+    return dynamic_calls_enter() && keys_note() && calls_note() && lazy_calls_forget() &&
            is_done("the mitigation", mitigation_set(MITIGATION_RETPOLINE, NULL)) &&
            forms_set(true) && changes_make("test begins", user.undo, user.count) &&
            is_done("the protocol", patch_protocol_set_default(PATCH_PROTOCOL_INT3_BATCH, 0));
@@ -208,6 +265,7 @@ void boot_state_leave(void)
     trace_rings_put_back();
     changes_make("test ends", user.redo, user.count);
     forms_set(false);
+    dynamic_calls_leave();
     is_done("the mitigation", mitigation_set(user.mitigation, NULL));
     is_done("the protocol", patch_protocol_set_default(user.protocol, user.protocol_flags));
 }
