@@ -265,6 +265,33 @@ static void grace_period_without_end_is_told_and_tried_again(void **state)
                      (uint64_t)world.subject->targets[1]);
 }
 
+/* Somebody's change was put back, and a CPU may keep what is there no more (dynamic_call.h): nobody
+ * is sent through the chain before a grace period. */
+static void trial_goes_not_through_a_chain_that_was_put_back(void **state)
+{
+    const struct dynamic_call_form form =
+        dynamics_form(subject_two, "cd", DYNAMIC_COMPARE_IMMEDIATE, false, true);
+
+    (void)state;
+    world.target = in_turns;
+    world_switch(true);
+    world_run_until(DYNAMIC_TRYING);
+    world_run(20 * MILLISECOND);
+    recorder.silent_round = recorder.rounds + 1;
+    assert_int_equal(dynamic_call_set_form(world.subject->call, &form, NULL), PATCH_ERR_SILENT_CPU);
+    recorder.silent_round = 0;
+    recorder.synchronize_fails = true;
+    for (unsigned i = 0; i < 300 && world_look().refused == 0; i++) {
+        world_run(MILLISECOND);
+        assert_false(world.subject->call->goes_through);
+    }
+    assert_int_equal(world_look().refused_with, PATCH_ERR_NOT_LEFT);
+    recorder.synchronize_fails = false;
+    world_run_until(DYNAMIC_STABLE);
+    world_run(2 * MILLISECOND);
+    world_expect(DYNAMIC_STABLE, "ab", true, true);
+}
+
 static void off_that_fails_is_not_off(void **state)
 {
     struct patch_error error = {0};
@@ -362,6 +389,7 @@ static const struct CMUnitTest tests[] = {
     WORLD_TEST(batches_that_fail_are_told_and_tried_again),
     WORLD_TEST(failed_writes_are_told_and_tried_again),
     WORLD_TEST(grace_period_without_end_is_told_and_tried_again),
+    WORLD_TEST(trial_goes_not_through_a_chain_that_was_put_back),
     WORLD_TEST(off_that_fails_is_not_off),
     WORLD_TEST(nothing_is_patched_without_budget_or_context),
     WORLD_TEST(budget_bounds_batches_of_calls_that_never_settle),
