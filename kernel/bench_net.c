@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 /* `bench net`: what happens to the frames that somebody sends us: dropped by a program, read from a
  * socket, or echoed. It sends nothing by itself: tools/pktgen or another host does (`make
- * bench-net`). Invariant: programs, ports, keys and mitigation are afterwards as before, Ctrl-C
- * included. Called by: commands_bench.c. */
+ * bench-net`). Invariant: programs, ports, keys, dynamic calls and mitigation are afterwards as
+ * before, Ctrl-C included. Called by: commands_bench.c. */
 #include "arch/clock.h"
 #include "kernel/bench.h"
 #include "kernel/bench_net.h"
+#include "kernel/bench_net_dyncall.h"
 #include "kernel/bench_net_entries.h"
 #include "kernel/bench_net_memory.h"
 #include "kernel/console.h"
@@ -157,6 +158,7 @@ static void row_print(struct table *table, const struct bench_net_request *reque
     table_text(table, "driver", 10, request->device->operations->driver);
     table_text(table, "mode", 5, mode->name);
     table_text(table, "mitigation", 10, mitigation_name(mitigation_current()));
+    table_text(table, "dyncall", 7, bench_net_dyncall_words[request->dyncall]);
     form_print(table, form);
     table_number(table, "duration_ms", 11, duration_ns / 1000000);
     table_number(table, "packets", 9, packets);
@@ -188,8 +190,9 @@ static enum command_result mode_run(struct shell_session *session, struct table 
     if ((form->is_given && !bench_net_entries_fill(form->choice)) || !mode->begin(request)) {
         return COMMAND_FAILED; /* it has said why */
     }
-    done = !form->is_given || bench_net_entries_shape(session, request, mode, form->choice,
-                                                      form->wanted, &form->shape);
+    done = bench_net_dyncall_set(request->dyncall, request);
+    done = done && (!form->is_given || bench_net_entries_shape(session, request, mode, form->choice,
+                                                               form->wanted, &form->shape));
     done = done && (request->packets != 0 ? samples_run_memory
                                           : samples_run)(session, request, mode, samples, &rates);
     mode->end(request);
@@ -206,7 +209,7 @@ static enum command_result mode_run(struct shell_session *session, struct table 
 /* What rows there are to be. */
 struct rows {
     bool json;
-    struct number_list modes, mitigations;
+    struct number_list modes, mitigations, dyncalls;
     struct number_list entries; /* of bench_net_entry_words[]; none: the dispatcher as it is */
     uint64_t shape;
 };
@@ -233,13 +236,30 @@ static enum command_result entries_run(struct shell_session *session, struct tab
     return bench_net_entries_end() ? result : COMMAND_FAILED;
 }
 
-/* Every mode under every mitigation asked for. */
+/* Every mode with every state of dynamic calls asked for. */
+static enum command_result modes_run(struct shell_session *session, struct table *table,
+                                     const struct bench_net_request *request,
+                                     const struct rows *rows)
+{
+    struct bench_net_request now = *request;
+    enum command_result result = COMMAND_OK;
+
+    for (size_t i = 0; i < rows->dyncalls.count && result == COMMAND_OK; i++) {
+        now.dyncall = (enum bench_net_dyncall)rows->dyncalls.values[i];
+        for (size_t k = 0; k < rows->modes.count && result == COMMAND_OK; k++) {
+            result =
+                entries_run(session, table, &now, &bench_net_modes[rows->modes.values[k]], rows);
+        }
+    }
+    return result;
+}
+
+/* All that under every mitigation asked for. */
 static enum command_result rows_run(struct shell_session *session,
                                     const struct bench_net_request *request,
                                     const struct rows *rows)
 {
-    const struct number_list *modes = &rows->modes, *mitigations = &rows->mitigations;
-
+    const struct number_list *mitigations = &rows->mitigations;
     static struct table table;
     enum mitigation before = mitigation_current();
     enum command_result result = COMMAND_OK;
@@ -253,9 +273,8 @@ static enum command_result rows_run(struct shell_session *session,
                           patch_status_text(error.status));
             result = COMMAND_FAILED;
         }
-        for (size_t k = 0; k < modes->count && result == COMMAND_OK; k++) {
-            result =
-                entries_run(session, &table, request, &bench_net_modes[modes->values[k]], rows);
+        if (result == COMMAND_OK) {
+            result = modes_run(session, &table, request, rows);
         }
     }
     if (mitigation_set(before, &error) != PATCH_OK) {
@@ -302,7 +321,7 @@ static struct net_device *device_choose(const char *name)
     return device;
 }
 
-/* With the polls' time being added up. */
+/* With the polls' time being added up, and dynamic calls as they are wanted. */
 static enum command_result rows_run_timed(struct shell_session *session,
                                           const struct bench_net_request *request,
                                           const struct rows *rows)
@@ -313,7 +332,11 @@ static enum command_result rows_run_timed(struct shell_session *session,
         console_print("bench net: polls cannot be timed: a CPU does not answer\n");
         return COMMAND_FAILED;
     }
-    result = rows_run(session, request, rows);
+    result = COMMAND_FAILED;
+    if (bench_net_dyncall_begin("bench net")) {
+        result = rows_run(session, request, rows);
+        result = bench_net_dyncall_end() ? result : COMMAND_FAILED;
+    }
     if (static_key_decrement(&net_poll_timed) != PATCH_OK) {
         console_print("bench net: polls are still timed: a CPU does not answer\n");
         result = COMMAND_FAILED;
@@ -358,6 +381,7 @@ enum command_result bench_net_run(struct shell_session *session, int argc, char 
         OPTION_TEXT("--nic", &nic),
         OPTION_CHOICE_LIST("--mode", &rows.modes, mode_names()),
         OPTION_CHOICE_LIST("--mitigation", &rows.mitigations, mitigation_names()),
+        OPTION_CHOICE_LIST("--dyncall", &rows.dyncalls, bench_net_dyncall_words),
         OPTION_CHOICE_LIST("--entries", &rows.entries, bench_net_entry_words),
         OPTION_CHOICE("--shape", &rows.shape, bench_net_shape_words()),
         OPTION_NUMBER("--seconds", &seconds, 1, 3600),
@@ -369,6 +393,7 @@ enum command_result bench_net_run(struct shell_session *session, int argc, char 
 
     rows = (struct rows){.shape = SHAPE_NOT_GIVEN};
     rows.mitigations = (struct number_list){.count = 1, .values = {mitigation_current()}};
+    rows.dyncalls = (struct number_list){.count = 1, .values = {BENCH_NET_DYNCALL_OFF}};
     if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 0) || !rows_check(&rows)) {
         return COMMAND_USAGE;
     }

@@ -11,6 +11,13 @@
 #define BENCH_NET_MODES 3
 #define BENCH_NET_DROP  0 /* among them */
 
+/* What the dynamic calls of the packet path do meanwhile: bench_net_dyncall.h. */
+enum bench_net_dyncall {
+    BENCH_NET_DYNCALL_OFF,  /* gates closed, nobody watches: indirect calls */
+    BENCH_NET_DYNCALL_AUTO, /* they learn */
+    BENCH_NET_DYNCALL_PIN,  /* the slots name whom the packets go to */
+};
+
 struct bench_net_request {
     struct net_device *device;
     uint16_t port;
@@ -18,6 +25,7 @@ struct bench_net_request {
     uint64_t packets;     /* --memory: so many; else 0 */
     uint64_t duration_ns; /* without --memory: for so long */
     uint64_t patience_ns; /* for the first frame */
+    enum bench_net_dyncall dyncall;
 };
 
 struct bench_net_mode {

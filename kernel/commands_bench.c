@@ -21,8 +21,10 @@ const struct bench benches[] = {
     {"lazy", "lazy [--sites 1,56,256] [--keep] [-j]", bench_lazy_run},
     {"net",
      "net [--mode drop,sink,echo] [--seconds N] [--nic NAME] [--port P] [--wait S]\n"
-     "            [--mitigation LIST] [--entries 0,1,2,4,8,16,32,64,full] [--shape SHAPE] [-j]\n"
-     "  bench net --memory [--packets N] [--mode LIST] [--mitigation LIST] [--entries LIST] [-j]",
+     "            [--mitigation LIST] [--dyncall off,auto,pin] [--shape SHAPE]\n"
+     "            [--entries 0,1,2,4,8,16,32,64,full] [-j]\n"
+     "  bench net --memory [--packets N] [--mode LIST] [--mitigation LIST] [--dyncall LIST]\n"
+     "            [--entries LIST] [-j]",
      bench_net_run},
     {"grace", "grace [-n N] [-j]", bench_grace_run},
     {"seeds", "seeds [--listing] [-j]", bench_seeds_run},
@@ -82,8 +84,8 @@ const struct shell_command command_bench = {
              "[--shape LIST] [--traffic LIST] [--updates N] [--sites LIST] [--protocol LIST] "
              "[--load idle|busy] [--busy N] [--flips N] [--placement quadword|across] [--strict] "
              "[--unsafe] [--hold int3|tail|first] [--hold-ms N] [-n N] [--keep] [--mode LIST] "
-             "[--seconds N] [--nic NAME] [--port P] [--wait S] [--mitigation LIST] [--memory] "
-             "[--packets N] [--listing] [-j]",
+             "[--seconds N] [--nic NAME] [--port P] [--wait S] [--mitigation LIST] "
+             "[--dyncall off,auto,pin] [--memory] [--packets N] [--listing] [-j]",
     .example = "bench poke --sites 1,56,4096 --load busy --busy 1",
     .details =
         "calls: what one call costs in each form, the loop around it subtracted. ns: the median\n"
@@ -126,7 +128,9 @@ const struct shell_command command_bench = {
         "the first one on: dropped by program drop, read from a socket on port P (9000) by a\n"
         "thread, or echoed from that port. packets: that the mode was done with; received: by\n"
         "the card. min, max: of intervals of 250 ms. cycles_per_packet: TSC ticks inside polls.\n"
-        "--mitigation: each of them in turn. --memory: frames from memory instead of a card, N\n"
+        "--mitigation, --dyncall: each of them in turn; off, if not given: the packet path's\n"
+        "dynamic calls are indirect calls; pin: their slots name whom the packets go to; auto:\n"
+        "they learn. --memory: frames from memory instead of a card, N\n"
         "(100000) of them, as fast as they are done with: no host, exact with ACCEL=icount.\n"
         "--entries: drop, the program in a dispatcher with so many entries; 0: through the\n"
         "fallback alone; full: the same, behind 64 others; --shape: tree, if not given.\n"

@@ -45,7 +45,7 @@ FIELDS = {
     "bench lazy --sites 1,56 -j": ("bench.lazy", "form sites cpus batches rounds ipis slow_calls "
                                    "reported overflowed time_ns"),
     "bench net --memory --packets 1000 -j": (
-        "bench.net", "nic driver mode mitigation entries traffic shape duration_ms packets "
+        "bench.net", "nic driver mode mitigation dyncall entries traffic shape duration_ms packets "
         "rate_pps min_pps max_pps cycles_per_packet received interrupts polls "
         "interrupts_per_packet polls_per_packet doorbells"),
     "prog -j": ("prog", "name code address bytes users entered in_dispatcher runs attached "

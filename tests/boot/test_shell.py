@@ -111,6 +111,7 @@ def test_help_prints_every_detail(shell, command):
     ("bench calls direct", "direct"),
     ("bench net", "no network card"),
     ("bench net --mode sing", "sing"),
+    ("bench net --dyncall on", "'on'"),
     ("bench net --memory --packets 0", "'0' is out of range"),
     ("bench net --port 65536", "'65536' is out of range"),
     ("bench poke --sites 12x", "12x"),
