@@ -123,9 +123,9 @@ static bool rate_run(struct shell_session *session, const struct bench_net_reque
     return done;
 }
 
-static void figures_sort(int64_t figures[RATE_PAIRS])
+void bench_net_figures_sort(int64_t *figures, unsigned count)
 {
-    for (unsigned i = 1; i < RATE_PAIRS; i++) {
+    for (unsigned i = 1; i < count; i++) {
         for (unsigned k = i; k > 0 && figures[k] < figures[k - 1]; k--) {
             int64_t figure = figures[k];
 
@@ -155,9 +155,9 @@ static bool pairs_run(struct shell_session *session, const struct bench_net_requ
         with[place] = rate[1];
         percent[place] = (rate[1] - rate[0]) * 100 / (rate[0] != 0 ? rate[0] : 1);
     }
-    figures_sort(without);
-    figures_sort(with);
-    figures_sort(percent);
+    bench_net_figures_sort(without, RATE_PAIRS);
+    bench_net_figures_sort(with, RATE_PAIRS);
+    bench_net_figures_sort(percent, RATE_PAIRS);
     *rates = (struct bench_net_rates){without[RATE_PAIRS / 2], with[RATE_PAIRS / 2],
                                       percent[RATE_PAIRS / 2], percent[0], percent[RATE_PAIRS - 1]};
     return true;

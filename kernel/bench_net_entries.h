@@ -42,6 +42,9 @@ struct bench_net_rates {
 bool bench_net_drop_rates(struct shell_session *session, const char *command, unsigned choice,
                           struct bench_net_rates *rates);
 
+/* Ascending. */
+void bench_net_figures_sort(int64_t *figures, unsigned count);
+
 /* Before the mode begins: brings in the others of @choice. */
 bool bench_net_entries_fill(unsigned choice);
 

@@ -20,11 +20,9 @@
 #define PATIENCE_NS 60000000000ull
 #define LOOK_NS     10000000ull
 
-/* 198.18.0.0/15 is set aside for benchmarks (RFC 2544). */
-#define OWN_ADDRESS  0xc6120001u
-#define OWN_MASK     0xfffffffcu
-#define PEER_ADDRESS 0xc6120002u
-#define PEER_PORT    9000u
+#define PEER_PORT 9000u
+/* The payload that fills a frame. */
+#define PAYLOAD (FRAME_BYTES_MIN - ETHERNET_HEADER_BYTES - IPV4_HEADER_BYTES - UDP_HEADER_BYTES)
 
 static struct net_device memory_device;
 static uint8_t frame_template[FRAME_BYTES_MIN];
@@ -124,7 +122,7 @@ static bool memory_reset(struct net_device *device)
     return true;
 }
 
-static const struct net_device_operations operations = {
+const struct net_device_operations bench_net_memory_operations = {
     .driver = "memory",
     .poll = memory_poll,
     .interrupt_on = memory_interrupt_on,
@@ -137,38 +135,38 @@ static const struct net_device_operations operations = {
     .reset = memory_reset,
 };
 
-/* A UDP frame of the least size, its checksum in place. */
-static void template_make(uint16_t port)
+void bench_net_frame_make(uint8_t frame[FRAME_BYTES_MIN], const uint8_t mac[MAC_BYTES],
+                          uint16_t source_port, uint16_t port, uint32_t payload)
 {
-    uint8_t *ip = frame_template + ETHERNET_HEADER_BYTES;
+    uint8_t *ip = frame + ETHERNET_HEADER_BYTES;
     uint8_t *udp = ip + IPV4_HEADER_BYTES;
-    uint32_t length = FRAME_BYTES_MIN - ETHERNET_HEADER_BYTES;
-    uint32_t udp_length = length - IPV4_HEADER_BYTES;
+    uint32_t udp_length = UDP_HEADER_BYTES + payload;
     uint32_t sum;
 
-    memset(frame_template, 0, sizeof(frame_template));
-    memcpy(frame_template, memory_device.mac, MAC_BYTES);
-    frame_template[MAC_BYTES] = 0x02;
-    frame_template[2 * MAC_BYTES - 1] = 1;
-    wire_put16(frame_template + 2 * MAC_BYTES, ETHERTYPE_IPV4);
+    memset(frame, 0, FRAME_BYTES_MIN);
+    memcpy(frame, mac, MAC_BYTES);
+    frame[MAC_BYTES] = 0x02;
+    frame[2 * MAC_BYTES - 1] = 1;
+    wire_put16(frame + 2 * MAC_BYTES, ETHERTYPE_IPV4);
     ip[0] = 0x45;
-    wire_put16(ip + 2, (uint16_t)length);
+    wire_put16(ip + 2, (uint16_t)(IPV4_HEADER_BYTES + udp_length));
     ip[8] = IPV4_TTL;
     ip[9] = IPV4_PROTOCOL_UDP;
-    wire_put32(ip + 12, PEER_ADDRESS);
-    wire_put32(ip + 16, OWN_ADDRESS);
+    wire_put32(ip + 12, BENCH_NET_PEER_ADDRESS);
+    wire_put32(ip + 16, BENCH_NET_OWN_ADDRESS);
     wire_put16(ip + 10, checksum_finish(checksum_add(0, ip, IPV4_HEADER_BYTES)));
-    wire_put16(udp, PEER_PORT);
+    wire_put16(udp, source_port);
     wire_put16(udp + 2, port);
     wire_put16(udp + 4, (uint16_t)udp_length);
-    sum = ipv4_pseudo_header_sum(PEER_ADDRESS, OWN_ADDRESS, IPV4_PROTOCOL_UDP, udp_length);
+    sum = ipv4_pseudo_header_sum(BENCH_NET_PEER_ADDRESS, BENCH_NET_OWN_ADDRESS, IPV4_PROTOCOL_UDP,
+                                 udp_length);
     wire_put16(udp + 6, checksum_finish(checksum_add(sum, udp, udp_length)));
 }
 
 static bool device_prepare(void)
 {
     memory_device = (struct net_device){
-        .operations = &operations,
+        .operations = &bench_net_memory_operations,
         .mac = {0x02, 0, 0, 0, 0, 2},
         .queue_count = 1,
         .pool = packet_pool_create("memory", PACKETS),
@@ -194,7 +192,8 @@ struct net_device *bench_net_memory_start(void)
     if (!device_prepare()) {
         return NULL;
     }
-    if (!net_config_set_address(&memory_device, OWN_ADDRESS, OWN_MASK, NET_CONFIG_STATIC)) {
+    if (!net_config_set_address(&memory_device, BENCH_NET_OWN_ADDRESS, BENCH_NET_OWN_MASK,
+                                NET_CONFIG_STATIC)) {
         console_print("bench net: the memory device gets no address\n");
         bench_net_memory_stop(&memory_device);
         return NULL;
@@ -224,7 +223,7 @@ bool bench_net_memory_run(struct net_device *device, const struct bench_net_requ
     uint64_t end_ns = clock_now_ns() + PATIENCE_NS;
     bool done;
 
-    template_make(request->port);
+    bench_net_frame_make(frame_template, memory_device.mac, PEER_PORT, request->port, PAYLOAD);
     run = (struct run){.mode = mode,
                        .queued_before = mode->queue_done != NULL ? mode->queue_done() : 0};
     __atomic_store_n(&run.wanted, request->packets, __ATOMIC_RELEASE); /* partner: is_frame_due() */

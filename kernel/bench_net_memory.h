@@ -11,6 +11,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What a device in memory has besides its own poll() and interrupt_on(): what is to be sent is
+ * freed, there are no rings. */
+extern const struct net_device_operations bench_net_memory_operations;
+
+/* 198.18.0.0/15 is set aside for benchmarks (RFC 2544). The device's, and who sends to it. */
+#define BENCH_NET_OWN_ADDRESS  0xc6120001u
+#define BENCH_NET_OWN_MASK     0xfffffffcu
+#define BENCH_NET_PEER_ADDRESS 0xc6120002u
+
+/* Writes a UDP frame of the least size, its checksums in place: @payload bytes (at most 18),
+ * zeroes, to @port of the station @mac. */
+void bench_net_frame_make(uint8_t frame[FRAME_BYTES_MIN], const uint8_t mac[MAC_BYTES],
+                          uint16_t source_port, uint16_t port, uint32_t payload);
+
 /* Makes and registers the device, with an address of its own. Returns NULL, having said why, when
  * memory is short or there is no room for another device. Context: thread. */
 struct net_device *bench_net_memory_start(void);

@@ -5,6 +5,7 @@
 #include "kernel/bench.h"
 #include "kernel/bench_calls.h"
 #include "kernel/bench_seed_dispatch.h"
+#include "kernel/bench_seed_packets.h"
 #include "kernel/console.h"
 #include "kernel/options.h"
 #include "kernel/table.h"
@@ -130,6 +131,11 @@ static bool flips_measure(struct shell_session *session, struct pair *four, stru
 
 static void explanation_print(bool has_flips, bool has_packets, const struct pair *many)
 {
+    console_print(
+        "Seed 1: before: retpolines; after: the same with dynamic calls that have learnt. "
+        "Published from a card, measured from memory on %u CPUs, in pairs of runs: medians, "
+        "and the least and largest percentage of a pair.\n",
+        cpu_count());
     console_print("Seed 2: before: a function that calls the target and returns; after: a static "
                   "call out of line.\n");
     if (has_packets) {
@@ -161,13 +167,14 @@ enum command_result bench_seeds_run(struct shell_session *session, int argc, cha
         return COMMAND_FAILED;
     }
     has_packets = bench_seed_dispatch_is_possible(); /* else it has said how: the others run */
-    if (!bench_seed_calls_measure(session) ||
+    if (!bench_seed_packets_measure(session) || !bench_seed_calls_measure(session) ||
         (has_packets && !bench_seed_dispatch_measure(session)) ||
         (has_flips && !flips_measure(session, &four, &many))) {
         return COMMAND_FAILED;
     }
     struct table table;
     table_begin(&table, "bench.seed", json);
+    bench_seed_packets_print_rows(&table);
     bench_seed_calls_print_rows(&table);
     if (has_packets) {
         bench_seed_dispatch_print_rows(&table);

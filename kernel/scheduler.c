@@ -123,6 +123,20 @@ static void account_locked(struct thread *previous, struct thread *next, uint64_
     next->ready_ns = 0; /* also when the key has just gone off: no wait may span that time */
 }
 
+uint64_t thread_cpu_idle_ns(uint32_t cpu)
+{
+    struct run_queue *queue = run_queue_of(cpu);
+    uint64_t flags = spinlock_lock_save(&queue->lock);
+    uint64_t now_ns = clock_now_ns();
+    uint64_t idle_ns = queue->idle->run_ns;
+
+    if (queue->current == queue->idle && now_ns > queue->idle->started_ns) {
+        idle_ns += now_ns - queue->idle->started_ns;
+    }
+    spinlock_unlock_restore(&queue->lock, flags);
+    return idle_ns;
+}
+
 void schedule(enum switch_reason reason)
 {
     struct cpu *cpu = this_cpu();

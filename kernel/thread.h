@@ -91,6 +91,10 @@ bool thread_pin(uint32_t cpu);
 
 struct thread *thread_current(void);
 
+/* How long CPU @cpu, which is online, has had nothing to run, up to now, interrupts meanwhile
+ * included. Context: any but NMI. */
+uint64_t thread_cpu_idle_ns(uint32_t cpu);
+
 /* Whether @thread is the idle thread of a CPU. */
 static inline bool thread_is_idle(const struct thread *thread)
 {
