@@ -11,12 +11,14 @@
 
 #define TIMED_NS 50000000ull   /* an epoch of a trial, at most */
 #define POLL_NS  1000000ull    /* while the buffer of a trial fills, or while another has it */
-#define RETRY_NS 100000000ull  /* where patching is not allowed */
+#define RETRY_NS 100000000ull  /* behind a change that failed */
 #define LOOK_NS  1000000000ull /* without memory or budget */
 
 enum {
     TIMED_LEAST = 64, /* calls: fewer tell nothing about what they cost */
     CHANGE_BATCHES = 2,
+    SLICES = 16,       /* of an epoch: one is counted, ... */
+    SLICE_LEAST = 256, /* ... if that many calls were */
 };
 
 /* under the change lock, all: */
@@ -67,14 +69,14 @@ static void trial_enter(struct dynamic_call *call)
         trial_user.overhead = trial_overhead(&dynamic_trial);
     }
     trial_start(&dynamic_trial, trial_user.cpu);
-    __atomic_store_n(&call->is_timed, true, __ATOMIC_RELAXED);
+    dynamic_watch_set_timed(call, true);
 }
 
 /* Ends an epoch of a trial. Returns how many samples it has. Epochs to come are of the CPU that has
  * recorded, unless it fell silent. */
 static uint32_t trial_pause(struct dynamic_call *call)
 {
-    __atomic_store_n(&call->is_timed, false, __ATOMIC_RELAXED);
+    dynamic_watch_set_timed(call, false);
 
     bool is_slow_again = dynamic_call_set_through(call, false); /* never refused */
     uint32_t count = trial_stop(&dynamic_trial);
@@ -118,7 +120,10 @@ static void epoch_begin(struct dynamic_call *call, uint64_t now_ns)
     choice->epoch_start_ns = now_ns;
     choice->epoch_end_ns = choice->next_ns;
     choice->epoch_changes = changes_seen(call);
+    choice->slice_end_ns = now_ns + DYNAMIC_EPOCH_NS / SLICES;
+    choice->counted_ns = 0;
     if (choice->wish.is_timed) {
+        choice->slice_end_ns = 0;
         choice->epoch_end_ns = least(choice->epoch_end_ns, now_ns + TIMED_NS);
         trial_enter(call);
     }
@@ -131,12 +136,39 @@ static void epoch_cancel(struct dynamic_call *call)
         (void)trial_pause(call);
     }
     call->choice.is_recording = false;
+    call->choice.slice_end_ns = 0;
     call->choice.epoch_end_ns = 0;
 }
 
 static bool epoch_is_over(const struct dynamic_call *call, uint64_t now_ns)
 {
     return now_ns >= call->choice.epoch_end_ns || (call->is_timed && trial_is_full(&dynamic_trial));
+}
+
+/* To count a call costs as much as two of them, or three; so where there are many, a part of the
+ * epoch must do. */
+static void slice_end(struct dynamic_call *call, uint64_t now_ns)
+{
+    static struct dynamic_census census; /* under the change lock */
+    struct dynamic_choice *choice = &call->choice;
+
+    choice->slice_end_ns = 0;
+    dynamic_count_merge(&census, call->counts, call->count_cpus);
+    if (census.total >= SLICE_LEAST) {
+        dynamic_watch_set_counting(call, false);
+        choice->counted_ns = now_ns - choice->epoch_start_ns;
+    }
+}
+
+static bool slice_is_over(const struct dynamic_call *call, uint64_t now_ns)
+{
+    return call->choice.slice_end_ns != 0 && now_ns >= call->choice.slice_end_ns;
+}
+
+static uint64_t epoch_due(const struct dynamic_choice *choice)
+{
+    return choice->slice_end_ns != 0 ? least(choice->slice_end_ns, choice->epoch_end_ns)
+                                     : choice->epoch_end_ns;
 }
 
 static bool is_in_slot(const struct dynamic_call *call, uint64_t target)
@@ -195,7 +227,10 @@ static void epoch_end(struct dynamic_call *call, uint64_t now_ns)
 
     bytes_clear(&epoch, sizeof(epoch));
     epoch.now_ns = now_ns;
-    epoch.length_ns = now_ns > choice->epoch_start_ns ? now_ns - choice->epoch_start_ns : 0;
+    epoch.length_ns = choice->counted_ns;
+    if (epoch.length_ns == 0 && now_ns > choice->epoch_start_ns) {
+        epoch.length_ns = now_ns - choice->epoch_start_ns;
+    }
     if (call->is_timed) {
         uint32_t count = trial_pause(call);
 
@@ -245,7 +280,8 @@ static uint64_t wish_refused(struct dynamic_call *call, enum patch_status status
     choice->refused++;
     choice->refused_with = status;
     dynamic_choice_refused(choice, now_ns);
-    choice->epoch_end_ns = choice->next_ns;
+    choice->slice_end_ns = 0;
+    choice->epoch_end_ns = now_ns + RETRY_NS;
     return choice->epoch_end_ns;
 }
 
@@ -272,7 +308,7 @@ static uint64_t wish_carry_out(struct dynamic_call *call, const struct dynamic_c
     }
     dynamic_choice_formed(&call->choice, (uint32_t)batches, cost_ns, done_ns);
     epoch_begin(call, done_ns);
-    return call->is_timed ? done_ns + POLL_NS : call->choice.epoch_end_ns;
+    return call->is_timed ? done_ns + POLL_NS : epoch_due(&call->choice);
 }
 
 /* Brings the call to the wish, unless it has to wait. Returns when to go on. */
@@ -313,7 +349,10 @@ static uint64_t step_locked(struct dynamic_call *call, uint64_t now_ns)
     if (choice->is_recording && epoch_is_over(call, now_ns)) {
         epoch_end(call, now_ns);
     } else if (now_ns < choice->epoch_end_ns) {
-        return call->is_timed ? now_ns + POLL_NS : choice->epoch_end_ns;
+        if (slice_is_over(call, now_ns)) {
+            slice_end(call, now_ns);
+        }
+        return call->is_timed ? now_ns + POLL_NS : epoch_due(choice);
     }
     return wish_fulfil(call, now_ns);
 }

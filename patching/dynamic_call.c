@@ -132,7 +132,7 @@ static enum patch_status chain_empty(struct dynamic_call *call, struct patch_err
     struct dynamic_call_form closed = call->form;
     enum patch_status status = PATCH_OK;
 
-    __atomic_store_n(&call->goes_through, false, __ATOMIC_RELAXED);
+    dynamic_watch_set_through(call, false);
     closed.is_open = false;
     if (call->form.is_open) {
         status = keys_change(call, &closed, error);
@@ -214,7 +214,7 @@ static bool slots_differ(const struct dynamic_call *call, const struct dynamic_c
  * slow way, hot or not (seed 1 learnt from that, and changed again and again). */
 static void counting_pause(struct dynamic_call *call)
 {
-    __atomic_store_n(&call->is_counting, false, __ATOMIC_RELAXED);
+    dynamic_watch_set_counting(call, false);
 }
 
 static void counting_resume(struct dynamic_call *call)
@@ -224,7 +224,7 @@ static void counting_resume(struct dynamic_call *call)
     if (counts != NULL) {
         dynamic_count_clear(counts, call->count_cpus);
     }
-    __atomic_store_n(&call->is_counting, call->form.is_watched, __ATOMIC_RELAXED);
+    dynamic_watch_set_counting(call, call->form.is_watched);
 }
 
 static enum patch_status form_change(struct dynamic_call *call,
@@ -286,7 +286,7 @@ bool dynamic_call_set_through(struct dynamic_call *call, bool goes_through)
         return false;
     }
     call->needs_grace |= goes_through;
-    __atomic_store_n(&call->goes_through, goes_through, __ATOMIC_RELAXED);
+    dynamic_watch_set_through(call, goes_through);
     return true;
 }
 

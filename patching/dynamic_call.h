@@ -122,6 +122,7 @@ struct dynamic_call {
     bool is_counting;  /* false from before a change until behind it */
     bool goes_through; /* a watched call behind a closed gate takes the chain */
     bool is_timed;     /* dynamic_trial is of this call */
+    bool is_attended;  /* any of the three: a watched call behind a closed gate stops by */
     uint64_t nulls;    /* calls of NULL */
     /* under the change lock: */
     struct dynamic_call_form form;
@@ -234,6 +235,7 @@ struct dynamic_call {
         unsigned dynamic_choice = DYNAMIC_SLOTS_MAX;                                               \
         if (static_branch_likely(&dynamic_gate_##call_name) ||                                     \
             (static_branch_unlikely(&dynamic_watch_##call_name) &&                                 \
+             DYNAMIC_CALL_LOOK(call_name, is_attended) &&                                          \
              DYNAMIC_CALL_WATCH("dynamic_watch_closed", call_name, called))) {                     \
             if (DYNAMIC_CALL_IS(call_name, 0, called)) {                                           \
                 dynamic_choice = 0;                                                                \
@@ -243,7 +245,8 @@ struct dynamic_call {
                 dynamic_choice = 2;                                                                \
             } else if (DYNAMIC_CALL_IS(call_name, 3, called)) {                                    \
                 dynamic_choice = 3;                                                                \
-            } else if (static_branch_unlikely(&dynamic_watch_##call_name)) {                       \
+            } else if (static_branch_unlikely(&dynamic_watch_##call_name) &&                       \
+                       DYNAMIC_CALL_LOOK(call_name, is_counting)) {                                \
                 DYNAMIC_CALL_WATCH("dynamic_watch_missed", call_name, called);                     \
             }                                                                                      \
         }                                                                                          \
@@ -253,6 +256,10 @@ struct dynamic_call {
 #define DYNAMIC_CALL_IS(call_name, number, called)                                                 \
     (DYNAMIC_CALL_HAS(call_name, number) &&                                                        \
      DYNAMIC_CALL_COMPARE(&dynamic_slots_##call_name[number], called))
+
+/* Most of the time nobody counts (dynamic_auto.c): then a watched call costs a look, not a call. */
+#define DYNAMIC_CALL_LOOK(call_name, flag)                                                         \
+    __builtin_expect(__atomic_load_n(&dynamic_call_##call_name.flag, __ATOMIC_RELAXED), 0)
 
 /* A call that changes no register but rax: what the caller has computed stays where it is, and a
  * function that ends in a dynamic call needs no frame for it. */
@@ -308,6 +315,11 @@ void dynamic_call_waits(struct dynamic_call *call);
 
 /* The one trial there is: one call is timed at a time. */
 extern struct trial dynamic_trial;
+
+/* What watched calls stop by for. Context: change lock held. */
+void dynamic_watch_set_counting(struct dynamic_call *call, bool is_counting);
+void dynamic_watch_set_timed(struct dynamic_call *call, bool is_timed); /* and nothing is counted */
+void dynamic_watch_set_through(struct dynamic_call *call, bool goes_through);
 
 /* The watched side of a call, by dynamic_watch_entry.asm. closed(): behind a closed gate; returns
  * whether to take the chain. missed(): no slot names @target. */

@@ -48,7 +48,8 @@
  * up to 64 s, until the gate was open for eight times as long; two batches a time, for the watch
  * alone. A trial that was given up is not held again before then.
  *
- * Epochs: what is counted while the text is changed is not used. dynamic_choice_formed() begins an
+ * Epochs: of calls in plenty dynamic_auto.c counts those of a slice, and says how long that was;
+ * what is counted while the text is changed is not used. dynamic_choice_formed() begins an
  * epoch; one that ends before next_ns is none.
  *
  * Invariants: no wish for a change to a set that is there; no change without DYNAMIC_AGREE epochs;
@@ -156,6 +157,8 @@ struct dynamic_choice {
     /* dynamic_auto.c's: */
     bool is_recording;
     uint64_t epoch_start_ns, epoch_end_ns;
+    uint64_t slice_end_ns;  /* when to look whether enough is counted; 0: that was done */
+    uint64_t counted_ns;    /* what was counted before; 0: the whole epoch */
     uint64_t epoch_changes; /* of the text, before it */
     uint64_t hits, misses;  /* as far as they were counted: hits while learning, misses always */
     uint64_t refused;       /* changes that failed */

@@ -32,12 +32,36 @@ bool dynamic_call_closed(struct dynamic_call *call, uint64_t target)
     return __atomic_load_n(&call->goes_through, __ATOMIC_RELAXED);
 }
 
-/* In a trial it stays quiet: the slow way has nothing like it, and it would be timed. */
 void dynamic_call_missed(struct dynamic_call *call, uint64_t target)
 {
-    if (!__atomic_load_n(&call->is_timed, __ATOMIC_RELAXED)) {
-        count(call, target);
+    count(call, target);
+}
+
+/* Relaxed: who sees an old flag counts or stops by once more. */
+static void flag_set(struct dynamic_call *call, bool *flag, bool value)
+{
+    __atomic_store_n(flag, value, __ATOMIC_RELAXED);
+    __atomic_store_n(&call->is_attended, call->is_counting || call->is_timed || call->goes_through,
+                     __ATOMIC_RELAXED);
+}
+
+void dynamic_watch_set_counting(struct dynamic_call *call, bool is_counting)
+{
+    flag_set(call, &call->is_counting, is_counting);
+}
+
+/* A miss that is counted in a trial would be timed, and the slow way has nothing like it. */
+void dynamic_watch_set_timed(struct dynamic_call *call, bool is_timed)
+{
+    if (is_timed) {
+        dynamic_watch_set_counting(call, false);
     }
+    flag_set(call, &call->is_timed, is_timed);
+}
+
+void dynamic_watch_set_through(struct dynamic_call *call, bool goes_through)
+{
+    flag_set(call, &call->goes_through, goes_through);
 }
 
 uint64_t dynamic_call_count_null(struct dynamic_call *call)

@@ -87,7 +87,7 @@ MUTANTS = [
            "return __atomic_load_n(&call->goes_through, __ATOMIC_RELAXED);", "return true;",
            CALLS, "closed_calls_take_the_chain_when_told_to"),
     Mutant("timed call that misses counted", WATCH,
-           "    if (!__atomic_load_n(&call->is_timed, __ATOMIC_RELAXED)) {", "    if (true) {",
+           "        dynamic_watch_set_counting(call, false);\n", "",
            CALLS, "timed_calls_are_stamped_and_not_counted"),
     Mutant("caller of another call breaks the trial", WATCH,
            "    if (__atomic_load_n(&call->is_timed, __ATOMIC_RELAXED)) {\n        trial_break",

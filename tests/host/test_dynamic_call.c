@@ -221,13 +221,13 @@ static void timed_calls_are_stamped_and_not_counted(void **state)
     dynamic_call_give_memory(call, dynamic_counts, DYNAMIC_CPUS);
     dynamics_bring(subject_two, &form);
     for (unsigned through = 0; through < 2; through++) {
-        call->is_timed = true;
+        dynamic_watch_set_timed(call, true);
         assert_true(dynamic_call_set_through(call, through));
         trial_start(&dynamic_trial, TRIAL_ANY_CPU);
         run_three();
         assert_int_equal(trial_stop(&dynamic_trial), LOOP_TURNS + 4); /* NULL too */
         assert_ptr_equal(dynamic_trial.samples[LOOP_TURNS + 2].target, subject_two->targets[2]);
-        call->is_timed = false;
+        dynamic_watch_set_timed(call, false);
         assert_int_equal(counted_total(), 0);
     }
 }
@@ -265,10 +265,10 @@ static void waiting_callers_break_the_trial_of_their_call_alone(void **state)
     trial_record(&dynamic_trial, 1);
     dynamic_call_break(two);
     assert_false(dynamic_trial.is_broken);
-    subject_two->call->is_timed = true;
+    dynamic_watch_set_timed(subject_two->call, true);
     dynamic_call_break(two);
     assert_true(dynamic_trial.is_broken);
-    subject_two->call->is_timed = false;
+    dynamic_watch_set_timed(subject_two->call, false);
     trial_stop(&dynamic_trial);
 }
 
