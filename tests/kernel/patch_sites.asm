@@ -46,6 +46,18 @@ patch_site_conditional_address:
     mov eax, 1
     ret
 
+; A comparison, 7 bytes; built as a nop.
+; in: rdi = what is compared; out: rax = flags behind the site
+global patch_site_compare
+patch_site_compare:
+    mov rax, rdi
+global patch_site_compare_address
+patch_site_compare_address:
+    db 0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00
+    pushfq
+    pop rax
+    ret
+
 ; A site whose bytes lie in two pages, one that crosses a cache line only.
     align 4096, db 0xcc
     times 4096 - 3 db 0xcc

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The functions of patch_sites.asm. Invariant: between tests each site is the 5-byte nop (the
- * conditional one jne) it was built as. Callers: suite_poke.c, suite_breakpoint.c. */
+ * conditional one jne, that of comparisons a 7-byte nop) it was built as. Callers: suite_poke.c,
+ * suite_breakpoint.c. */
 #pragma once
 
 #include <stdint.h>
@@ -13,7 +14,9 @@ typedef uint32_t site_function(void);
 site_function patch_site_plain, patch_site_call, patch_target_two, patch_target_add_ten;
 site_function patch_site_page_crossing, patch_site_line_crossing, patch_site_field;
 uint32_t patch_site_conditional(uint32_t taken);
-extern char patch_site_call_address[], patch_site_conditional_address[];
+uint64_t patch_site_compare(uint64_t value);
+extern char patch_site_call_address[], patch_site_conditional_address[],
+    patch_site_compare_address[];
 
 #define SITE_LENGTH 5
 

@@ -16,6 +16,17 @@
 
 #define CONDITION_EQUAL 4 /* je; Intel SDM volume 2, "Jcc" */
 
+/* Intel SDM, volume 1, "Status Flags". */
+enum {
+    CMP_CARRY = 1 << 0,
+    CMP_PARITY = 1 << 2,
+    CMP_AUXILIARY = 1 << 4,
+    CMP_ZERO = 1 << 6,
+    CMP_SIGN = 1 << 7,
+    CMP_OVERFLOW = 1 << 11,
+    CMP_FLAGS = CMP_CARRY | CMP_PARITY | CMP_AUXILIARY | CMP_ZERO | CMP_SIGN | CMP_OVERFLOW,
+};
+
 static void first_byte_write(struct test *test, uint64_t address, uint8_t byte)
 {
     platform_text_open();
@@ -27,20 +38,28 @@ static void first_byte_write(struct test *test, uint64_t address, uint8_t byte)
 
 /* Arms a batch that turns the site into @new_bytes and puts int3 there. The patch lock is held
  * until site_disarm(). Returns the first byte that stood there. */
-static uint8_t bytes_arm(struct test *test, uint64_t address, const uint8_t *new_bytes,
-                         size_t length)
+static uint8_t bytes_arm_as(struct test *test, uint64_t address, const uint8_t *new_bytes,
+                            size_t length, bool is_last)
 {
     uint8_t old_bytes[PATCH_SITE_LENGTH_MAX];
     unsigned rounds;
     memcpy(old_bytes, (const void *)address, length);
     patch_batch_initialize(&test_batch, "armed site");
-    EXPECT_EQUAL(test, patch_batch_add(&test_batch, address, old_bytes, new_bytes, length),
+    EXPECT_EQUAL(test,
+                 is_last ? patch_batch_add_last(&test_batch, address, old_bytes, new_bytes, length)
+                         : patch_batch_add(&test_batch, address, old_bytes, new_bytes, length),
                  PATCH_OK);
     platform_lock();
     EXPECT_EQUAL(test, patch_batch_plan_locked(&test_batch, &rounds), PATCH_OK);
     patch_breakpoint_arm(&test_batch);
     first_byte_write(test, address, INSN_INT3);
     return old_bytes[0];
+}
+
+static uint8_t bytes_arm(struct test *test, uint64_t address, const uint8_t *new_bytes,
+                         size_t length)
+{
+    return bytes_arm_as(test, address, new_bytes, length, false);
 }
 
 static uint8_t site_arm(struct test *test, uint64_t address, unsigned kind, uint64_t target)
@@ -125,6 +144,54 @@ static void conditional_jump_follows_the_flags(struct test *test)
     EXPECT_EQUAL(test, unequal, 1);
 }
 
+/* Runs into a comparison with each of @values in turn and returns what came out of the flags. */
+static void comparison_run(struct test *test, unsigned kind, uint64_t target,
+                           const uint64_t values[3], uint64_t flags[3])
+{
+    uint64_t address = (uint64_t)patch_site_compare_address;
+    const struct instruction compare = {
+        .kind = (enum instruction_kind)kind, .length = INSN_COMPARE_LENGTH, .target = target};
+    uint8_t new_bytes[PATCH_SITE_LENGTH_MAX];
+    EXPECT_EQUAL(test, instruction_encode(&compare, address, new_bytes), PATCH_OK);
+    uint8_t first = bytes_arm(test, address, new_bytes, INSN_COMPARE_LENGTH);
+    for (unsigned i = 0; i < 3; i++) {
+        flags[i] = patch_site_compare(values[i]) & CMP_FLAGS;
+    }
+    site_disarm(test, address, first);
+}
+
+/* The flags must leave the trap frame with the IRET. (All of them with all values: tests/host.) */
+static void comparison_leaves_its_flags_behind_the_trap(struct test *test)
+{
+    static uint64_t word = 0x1234567890;
+    const uint64_t beside_word[3] = {word, word - 1, word + 1};
+    const uint64_t beside_value[3] = {100, 99, 101};
+    uint64_t flags[3];
+    comparison_run(test, INSTRUCTION_COMPARE, 100, beside_value, flags);
+    EXPECT_EQUAL(test, flags[0], CMP_ZERO | CMP_PARITY);
+    EXPECT_EQUAL(test, flags[1], CMP_CARRY | CMP_PARITY | CMP_AUXILIARY | CMP_SIGN);
+    EXPECT_EQUAL(test, flags[2], 0);
+    comparison_run(test, INSTRUCTION_COMPARE_MEMORY, (uint64_t)&word, beside_word, flags);
+    EXPECT_EQUAL(test, flags[0], CMP_ZERO | CMP_PARITY);
+    EXPECT_EQUAL(test, flags[1], CMP_CARRY | CMP_PARITY | CMP_SIGN);
+    EXPECT_EQUAL(test, flags[2], 0);
+}
+
+/* A gate opens behind everything else: whoever meets its int3 must not pass yet. */
+static void last_site_goes_on_as_before(struct test *test)
+{
+    uint64_t address = (uint64_t)patch_site_plain;
+    uint8_t new_bytes[PATCH_SITE_LENGTH_MAX];
+    site_encode(test, address, INSTRUCTION_JUMP, (uint64_t)patch_target_two, new_bytes);
+    uint8_t first = bytes_arm_as(test, address, new_bytes, SITE_LENGTH, true);
+    uint64_t before = traps_here();
+    uint32_t result = patch_site_plain();
+    uint64_t taken = traps_here() - before;
+    site_disarm(test, address, first);
+    EXPECT_EQUAL(test, result, 1);
+    EXPECT_EQUAL(test, taken, 1);
+}
+
 /* The int3 is gone when the handler looks: it must send the CPU back, not fail (facts, bug 4). The
  * moment is made by calling the handler for a place where no int3 stands. */
 static void vanished_int3_is_retried(struct test *test)
@@ -193,6 +260,8 @@ static const struct test_case cases[] = {
     TEST_CASE(return_is_emulated),
     TEST_CASE(return_zero_is_emulated),
     TEST_CASE(conditional_jump_follows_the_flags),
+    TEST_CASE(comparison_leaves_its_flags_behind_the_trap),
+    TEST_CASE(last_site_goes_on_as_before),
     TEST_CASE(vanished_int3_is_retried),
     TEST_CASE(unknown_int3_is_not_ours),
     TEST_CASE(nmi_inside_the_handler_does_no_harm),
