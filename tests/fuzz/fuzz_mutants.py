@@ -107,6 +107,24 @@ MUTANTS = [
            "(int64_t)targets[i - 1] > (int64_t)targets[i]", "fuzz_dispatcher"),
     Mutant("dispatcher's ranking not checked", "dispatcher_image.c",
            "number >= request->count", "false", "fuzz_dispatcher"),
+    Mutant("gate stays open while slots change", "dynamic_call.c",
+           "    if (call->form.is_open) {", "    if (false) {", "fuzz_dynamic_call"),
+    Mutant("gate not last", "dynamic_call.c", "gate.is_last = form->is_open;",
+           "gate.is_last = false;", "fuzz_dynamic_call"),
+    Mutant("value stored before the gate closes", "dynamic_call.c",
+           "enum patch_status status = chain_empty(call, error);",
+           "values_store(call, &form->targets);\n"
+           "enum patch_status status = chain_empty(call, error);", "fuzz_dynamic_call"),
+    Mutant("values of a change that failed stay", "dynamic_call.c",
+           "values_store(call, &call->form.targets);", "", "fuzz_dynamic_call"),
+    Mutant("trial not waited for", "dynamic_call.c", "call->needs_grace |= goes_through;", "",
+           "fuzz_dynamic_call"),
+    Mutant("failure not remembered", "dynamic_call.c", "call->is_unsettled = true;", "",
+           "fuzz_dynamic_call"),
+    Mutant("comparison left out", "dynamic_compare.c", "i < slot->site_count && status",
+           "i + 1 < slot->site_count && status", "fuzz_dynamic_call"),
+    Mutant("target twice accepted", "dynamic_call.c", "if (targets->slot[before] == target) {",
+           "if (false) {", "fuzz_dynamic_call"),
 ]
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Inputs for the fuzzers to start from: every instruction form, every protocol, every kind of
-fault, every field of a packet, every shape of a dispatcher. Invariant: written in the formats that
-the fuzzers' .c files read; a fuzzer given none of them finds the same in more time. Called by:
-run_fuzzers.py, fuzz_mutants.py.
+fault, every field of a packet, every shape of a dispatcher, changes of dynamic calls. Invariant:
+written in the formats that the fuzzers' .c files read; a fuzzer given none of them finds the same
+in more time. Called by: run_fuzzers.py, fuzz_mutants.py.
 """
 
 import struct
@@ -229,12 +229,46 @@ def dispatcher_seeds():
     yield dispatcher_request(0, 1, FAR_ADDRESS, address=2 ** 62)
 
 
+# The numbers of the steps in fuzz_dynamic_call.c, bits of a form, and slots that name no target.
+FORM, FORGET, THROUGH, WITH_PROTOCOL, FAULT, CALLER = range(6)
+MEMORY, OPEN, WATCHED, CLIPPED = 1, 2, 4, 0x80
+EMPTY, NEVER = 6, 9
+SUBJECTS, CALLERS = 5, 3
+CPU_SILENT, THREAD_STAYS, WRITE_FAILS = 0, 1, 2
+
+
+def form(subject, slots, bits):
+    """A change of one call to four slots, of which it takes as many as it has."""
+    return bytes([FORM, subject, bits | CLIPPED, *slots])
+
+
+def dynamic_call_seeds():
+    """Yields programs of fuzz_dynamic_call."""
+    first, second = (0, 1, 2, 3), (1, 2, 3, 4)
+    for kind in (0, MEMORY):
+        for protocol in range(NAIVE):
+            for subject in range(SUBJECTS):
+                start = bytes([WITH_PROTOCOL, protocol, CALLER, subject, subject % CALLERS, 1])
+                yield (start + form(subject, first, kind | OPEN)
+                       + form(subject, second, kind | OPEN | WATCHED)
+                       + form(subject, first, kind ^ MEMORY)
+                       + bytes([THROUGH, subject, 1]) + form(subject, second, kind | WATCHED))
+        for number in range(1, 40):
+            for fault in (CPU_SILENT, THREAD_STAYS, WRITE_FAILS + 4 * (number % 3)):
+                yield (form(1, first, kind | OPEN) + bytes([FAULT, fault, number])
+                       + form(1, second, kind | OPEN) + form(1, first, kind | OPEN)
+                       + bytes([THROUGH, 1, 1, FORGET, 1, 1]))
+        yield form(3, (0, 0, 1, 2), kind) + form(3, (NEVER, 0, EMPTY, 2), kind)
+        yield form(3, (EMPTY, 0, EMPTY, 2), kind | OPEN) + bytes([FORGET, 3, 0, FORGET, 3, 2])
+
+
 def write(folder):
     """Writes the seeds of all targets; returns {target: folder}."""
     folders = {}
     for target, seeds in (("fuzz_instruction", instruction_seeds), ("fuzz_batch", batch_seeds),
                           ("fuzz_packet", packet_seeds),
-                          ("fuzz_dispatcher", dispatcher_seeds)):
+                          ("fuzz_dispatcher", dispatcher_seeds),
+                          ("fuzz_dynamic_call", dynamic_call_seeds)):
         folders[target] = folder / target
         folders[target].mkdir(parents=True, exist_ok=True)
         for old in folders[target].iterdir():
