@@ -121,8 +121,8 @@ static void steady_mix_costs_no_update_and_no_ipi(void **state)
                      (uint64_t)world.subject->targets[0]);
 }
 
-/* Of calls in plenty a sixteenth of an epoch, looked at by the millisecond; each once, none during a
- * change. */
+/* Of calls in plenty a sixteenth of an epoch, looked at by the millisecond; each once, none during
+ * a change. */
 static void many_calls_are_counted_for_a_slice_of_each_epoch(void **state)
 {
     struct dynamic_auto_view before, after;

@@ -199,6 +199,12 @@ static void watched_calls_are_counted_by_target_and_others_are_not(void **state)
     run_three();
     assert_int_equal(counted_total(), LOOP_TURNS + 3);
     assert_int_equal(dynamic_counts[DYNAMIC_CPUS].rows[0].calls, 0);
+    recorder.cpu = 2;
+    dynamic_watch_set_counting(subject_two->call, false); /* behind a slice; they stop by, though */
+    dynamic_watch_set_through(subject_two->call, true);
+    run_three();
+    assert_int_equal(counted_total(), LOOP_TURNS + 3);
+    dynamic_watch_set_through(subject_two->call, false);
 
     form.is_open = true; /* what no slot names */
     dynamics_bring(subject_two, &form);
