@@ -22,7 +22,12 @@ inline check_version(site, version)
 {
     no_forbidden_version = (allowed[site] & BIT(version)) != 0 &&
         (batch_is_valid || !(answered_in_vain & BIT(cpu)) || version == text_at(site, 0));
-    assert(no_forbidden_version)
+    assert(no_forbidden_version);
+#if LAST_SITES
+    no_old_behind_a_last_site = is_last(site) || version >= last_executed;
+    assert(no_old_behind_a_last_site);
+    last_executed = (is_last(site) && version > last_executed -> version : last_executed)
+#endif
 }
 
 /* reference_get(). The compare-and-swap is one step: it takes effect at once or is done again. */
@@ -97,7 +102,8 @@ inline look_once()
 progress_emulated:
             atomic {
                 check_reader();
-                version = (EMULATE_OLD -> batch_old[site] : batch_new);
+                version = (EMULATE_OLD || (is_last(site) && !LAST_STANDS_FOR_NEW) ->
+                    batch_old[site] : batch_new);
                 printf("@%d emulates <%d>\n", cpu, version); /* reach: emulated */
                 check_version(site, version);
                 version = 0

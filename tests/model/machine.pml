@@ -16,6 +16,8 @@
 #define byte_of(cell, version) \
     (((cell) == 0 && SAME_FIRST) || ((cell) > 0 && SAME_TAIL) -> 0 : (version))
 
+#define is_last(site) ((LAST_SITES >> (site)) & 1)
+
 #define text_at(site, cell) text[(site) * SITE_BYTES + (cell)]
 #define fetchable_at(cpu, site, cell) fetchable[((cpu) * SITES + (site)) * SITE_BYTES + (cell)]
 
@@ -83,6 +85,9 @@ bool patcher_done;
 /* Bit v: version v of this site may be executed, bit INT3: its int3 may be met. */
 byte allowed[SITES] = BIT(0);
 
+/* The newest version that anybody has executed at a site that is last. */
+byte last_executed;
+
 /* THE_SILENT alone: CPUs that had answered a sync that was given up for another's sake. */
 byte answered_in_vain;
 
@@ -90,6 +95,7 @@ byte answered_in_vain;
 bool no_mixed_execution = true;
 bool no_forbidden_version = true;
 bool no_int3_after_success = true;
+bool no_old_behind_a_last_site = true;
 bool every_trap_is_resolved = true;
 bool no_reader_of_a_reused_batch = true;
 bool references_have_drained = true;

@@ -215,9 +215,14 @@ inline write_cells(site, from, end, as_int3)
     to_write = 0
 }
 
-/* three_steps.c: site_run() */
+/* three_steps.c: site_run(). Sites that are last have the highest numbers: they are written behind
+ * the others in each step, and by protocol `int3` altogether. */
 inline site_run(site, step)
 {
+#if LAST_SITES
+    promise_is_given = promise_is_given ||
+        (step == STEP_FIRST && is_last(site) && goal == GOAL_NEW);
+#endif
     if
     :: !first_is_left(site) && !tail_is_left(site)
     :: else ->
@@ -242,7 +247,8 @@ inline allow_new_alone(from, end)
     d_step {
         for (i : from .. end - 1) {
             if
-            :: batch_lists[i] && !is_qword(i) -> allowed[i] = BIT(batch_new) | BIT(INT3)
+            :: batch_lists[i] && !is_qword(i) && !is_last(i) ->
+                allowed[i] = BIT(batch_new) | BIT(INT3)
             :: else
             fi
         }
@@ -266,7 +272,10 @@ inline allow_both()
 
 /* three_steps.c: sync_run(). Silent before a tail was written: the batch is put back without asking
  * again. After that neither the old nor the new first byte is right for the silent CPU:
- * platform_fatal_silent_cpu(), and the machine stops while int3 stands. */
+ * platform_fatal_silent_cpu(), and the machine stops while int3 stands. So it does if somebody may
+ * have executed a last site's new instruction. */
+#define must_not_put_back \
+    ((tail_is_written && !GIVE_UP_AFTER_TAIL) || (promise_is_given && !LAST_PUT_BACK))
 inline sync_run()
 {
     answered = true;
@@ -274,10 +283,10 @@ inline sync_run()
     if
     :: answered && is_done && step == STEP_INT3 && goal == GOAL_NEW && !SYNC_WITHOUT_WAIT ->
         allow_new_alone(group_first, group_end)
-    :: !answered && tail_is_written && !GIVE_UP_AFTER_TAIL ->
+    :: !answered && must_not_put_back ->
         printf("@P stops the machine\n"); /* reach: stopped */
         goto end_stopped
-    :: !answered && (!tail_is_written || GIVE_UP_AFTER_TAIL) -> cpu_is_silent = true
+    :: !answered && !must_not_put_back -> cpu_is_silent = true
     :: else
     fi;
     answered = true
@@ -360,6 +369,9 @@ inline three_steps_apply()
     :: pass_run();
        if
        :: is_done -> break
+       :: !is_done && promise_is_given && !LAST_PUT_BACK && goal == GOAL_NEW ->
+           printf("@P stops the machine\n"); /* reach: stopped-behind-a-write */
+           goto end_stopped
        :: else ->
            goal = GOAL_OLD;
            is_failed = true;
@@ -433,6 +445,7 @@ inline batch_prepare()
         is_failed = false;
         cpu_is_silent = false;
         tail_is_written = false;
+        promise_is_given = false;
         has_failed = false;
         printf("@P batch %d\n", batch + 1)
     }
@@ -478,6 +491,7 @@ inline batch_return()
         is_failed = false;
         cpu_is_silent = false;
         tail_is_written = false;
+        promise_is_given = false;
         has_failed = false;
         goal = GOAL_NEW;
         is_done = true
@@ -497,7 +511,7 @@ active proctype patcher()
 {
     byte batch, current[SITES], site, cell, to_write, step, position, group_first, group_end;
     bool goal, answered = true, is_armed, is_done, is_failed, has_written, has_failed;
-    bool cpu_is_silent, was_silent, tail_is_written; /* struct pass */
+    bool cpu_is_silent, was_silent, tail_is_written, promise_is_given; /* struct pass */
 
     do
     :: batch < BATCHES ->

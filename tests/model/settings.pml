@@ -33,6 +33,9 @@
 #ifndef QWORD_SITES
 #define QWORD_SITES 0  /* bit i: site i lies inside an aligned quadword, and is written as one */
 #endif
+#ifndef LAST_SITES
+#define LAST_SITES 0   /* bit i: site i is last (patch_batch_add_last()), so has a high number */
+#endif
 
 /* ---- what old and new instruction share ---- */
 
@@ -130,6 +133,12 @@
 #endif
 #ifndef EMULATE_OLD
 #define EMULATE_OLD 0
+#endif
+#ifndef LAST_STANDS_FOR_NEW
+#define LAST_STANDS_FOR_NEW 0
+#endif
+#ifndef LAST_PUT_BACK
+#define LAST_PUT_BACK 0
 #endif
 #ifndef QWORD_OVER_BOUNDARY
 #define QWORD_OVER_BOUNDARY 0

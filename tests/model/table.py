@@ -21,8 +21,11 @@ INT3_LATER = "no_int3_after_success"
 UNRESOLVED = "every_trap_is_resolved"
 REWRITTEN = "no_rewritten_image"
 REMOVED = "no_removed_program"
+WRONG = "no_wrong_function"
+FREED = "no_freed_function"
 REUSED = "no_reader_of_a_reused_batch"
 MERGES = "no_ipi_merges"
+PROMISE = "no_old_behind_a_last_site"
 NEVER_ENDS = "invalid end state"
 TRAPS_FOR_EVER = "non-progress cycle"
 
@@ -31,10 +34,13 @@ BREAKPOINT = "patching/breakpoint.c"
 ENTRY = "arch/entry.asm"
 IPI = "arch/ipi.c"
 DISPATCHER = "patching/dispatcher.c"
+DYNAMIC = "patching/dynamic_call.c"
 GRACE = "kernel/grace_period.c"
+PLATFORM = "kernel/patch_platform.c"
 
 BATCH = "PROTOCOL=INT3_BATCH"
 QWORD = "PROTOCOL=INT3_BATCH QWORD_SITES=1"
+LAST = "SITES=2 LAST_SITES=2"
 TRAPS = "executed trapped emulated done"
 LATE_TRAPS = f"{TRAPS} retried"  # an int3 that no batch in flight has: of one that was given up
 GIVEN_UP = "given-up put-back left-out done"
@@ -64,12 +70,22 @@ def dispatcher_mutant(name, setting, violated, file=DISPATCHER):
                          root="dispatcher.pml")
 
 
+def dynamic_holds(name, settings, reach):
+    return holds(name, settings, reach)._replace(root="dynamic_call.pml")
+
+
+def dynamic_mutant(name, settings, violated, file=DYNAMIC):
+    return Configuration(name, MUTANT, settings, violated, file, root="dynamic_call.pml")
+
+
 CONFIGURATIONS = [
     # What takes longest comes first: the run ends sooner.
     dispatcher_holds("dispatcher", "", "waited failed fallback removed kept-entry done",
                      large=True),
     dispatcher_holds("dispatcher-two-failures", "FAILURES=2 UPDATES=2",
                      "waited failed fallback removed kept-entry done", large=True),
+    dynamic_holds("dynamic-call-callee-waits", "CALLEE_ACTS=2 UPDATES=1",
+                  "by-slot waited blocked callee-waits callee-changes freed done"),
     holds("int3-two-silences", "SILENCE=ANY_SYNC BATCHES=3 NMIS=0",
           f"{LATE_TRAPS} {GIVEN_UP} stopped second-look", large=True),
     holds("int3-silent-cpu-same-tail",
@@ -100,6 +116,17 @@ CONFIGURATIONS = [
     holds("qword-and-int3-silent-cpu-two-batches",
           f"{QWORD} CPUS=1 SITES=2 SILENCE=ANY_SYNC NMIS=0",
           f"{LATE_TRAPS} {GIVEN_UP} stopped second-look"),
+    dynamic_holds("dynamic-call", "", "by-slot waited freed done"),
+    dynamic_holds("dynamic-call-memory", "FORM=MEMORY", "by-slot waited freed done"),
+    dynamic_holds("dynamic-call-trial", "FORM=BOTH TRIALS=1",
+                  "by-slot sent-through waited freed done"),
+    dynamic_holds("dynamic-call-failing-batch", "FORM=BOTH TRIALS=1 FAILURES=2 UPDATES=2",
+                  "by-slot sent-through waited given-up put-back freed done"),
+    holds("last-sites-int3-batch", f"{BATCH} {LAST} BATCHES=1 NMIS=0", TRAPS),
+    holds("last-sites-int3", f"{LAST} BATCHES=1 NMIS=0", TRAPS),
+    holds("last-sites-qword", f"{BATCH} {LAST} QWORD_SITES=2 NMIS=0", TRAPS),
+    holds("last-sites-put-back", f"{BATCH} {LAST} QWORD_SITES=2 {LATE} BAD_WRITES=1 NMIS=0",
+          f"{LATE_TRAPS} {GIVEN_UP} write-failed stopped stopped-behind-a-write"),
     holds("int3-failing-write-silent-cpu", f"{LATE} BAD_WRITES=1",
           f"{LATE_TRAPS} {GIVEN_UP} nmi write-failed stopped second-look"),
     holds("int3-same-first-byte", "SAME_FIRST=1 NMIS=0", TRAPS),
@@ -130,6 +157,15 @@ CONFIGURATIONS = [
            MIXED, THREE_STEPS),
     mutant("put-back-without-any-sync", "BAD_WRITES=1 UNDO_WITHOUT_SYNC=1", INT3_LATER,
            THREE_STEPS),
+    # Sites that are last.
+    mutant("last-site-int3-stands-for-new", f"{BATCH} {LAST} BATCHES=1 LAST_STANDS_FOR_NEW=1",
+           PROMISE, BREAKPOINT),
+    mutant("last-site-in-the-order-of-addresses", "SITES=2 LAST_SITES=1 BATCHES=1", PROMISE,
+           THREE_STEPS),
+    mutant("last-site-behind-a-quadword", f"{BATCH} {LAST} QWORD_SITES=3 BATCHES=1", PROMISE,
+           "patching/protocol_qword.c"),
+    mutant("last-site-put-back", f"{BATCH} {LAST} {LATE} SAME_TAIL=1 BATCHES=1 LAST_PUT_BACK=1 "
+           "NEW_AFTER_ERROR=ANYBODY", PROMISE, THREE_STEPS),
     # References.
     mutant("references-dropped-early", "DISARM_BEFORE=STEP_INT3", UNRESOLVED, THREE_STEPS),
     mutant("references-dropped-before-the-last-step", "DISARM_BEFORE=STEP_FIRST", UNRESOLVED,
@@ -168,7 +204,7 @@ CONFIGURATIONS = [
     mutant("left-out-ipi-never-sent", "CPUS=1 SILENCE=IN_FIRST_BATCH LEFT_OUT_FOR_EVER=1",
            NEVER_ENDS, IPI),
     mutant("cpu-waits-for-the-patcher-interrupts-off", "WAIT_WITH_INTERRUPTS_OFF=1", NEVER_ENDS,
-           "kernel/patch_platform.c"),
+           PLATFORM),
 
     # Dispatchers and grace periods.
     dispatcher_mutant("dispatcher-writes-without-grace", "NO_GRACE_BEFORE_WRITE", REWRITTEN),
@@ -181,7 +217,36 @@ CONFIGURATIONS = [
     dispatcher_mutant("grace-period-before-the-sync", "PERIOD_BEFORE_SYNC", REWRITTEN, GRACE),
     dispatcher_mutant("grace-preempted-is-outside", "PREEMPTED_IS_OUTSIDE", REMOVED, GRACE),
 
+    # Dynamic calls.
+    dynamic_mutant("dynamic-without-gate", "NO_GATE=1", WRONG),
+    dynamic_mutant("dynamic-without-grace", "NO_GRACE=1", WRONG),
+    dynamic_mutant("dynamic-gate-not-last", "GATE_NOT_LAST=1", WRONG),
+    dynamic_mutant("dynamic-open-gate-put-back", "GATE_PUT_BACK=1 FAILURES=1 UPDATES=1", WRONG,
+                   THREE_STEPS),
+    dynamic_mutant("dynamic-values-before-grace", "FORM=MEMORY VALUES_BEFORE_GRACE=1", WRONG),
+    dynamic_mutant("dynamic-values-behind-the-open-gate", "FORM=MEMORY VALUES_AFTER_OPENING=1",
+                   WRONG),
+    dynamic_mutant("dynamic-values-not-put-back",
+                   "FORM=MEMORY VALUES_NOT_PUT_BACK=1 FAILURES=1 UPDATES=2", WRONG),
+    dynamic_mutant("dynamic-closed-gate-needs-no-grace", "CLOSED_NEEDS_NO_GRACE=1 UPDATES=2",
+                   WRONG),
+    dynamic_mutant("dynamic-trial-not-ended", "TRIALS=1 THROUGH_NOT_CLEARED=1 UPDATES=2", WRONG),
+    dynamic_mutant("dynamic-trial-needs-no-grace", "TRIALS=1 THROUGH_NEEDS_NO_GRACE=1", WRONG),
+    dynamic_mutant("dynamic-not-settled", "GATE_NOT_SETTLED=1 FAILURES=1 UPDATES=2", WRONG),
+    dynamic_mutant("dynamic-trial-not-settled", "TRIALS=1 TRIAL_NOT_SETTLED=1 FAILURES=1 UPDATES=2",
+                   WRONG),
+    dynamic_mutant("dynamic-forget-without-grace", "FORGET_WITHOUT_GRACE=1", FREED),
+    dynamic_mutant("dynamic-preempted-is-outside", "PREEMPTED_IS_OUTSIDE=1", FREED, GRACE),
+    dynamic_mutant("dynamic-grace-without-sync", "GRACE_WITHOUT_SYNC=1", FREED, GRACE),
+    dynamic_mutant("dynamic-callee-is-inside", "CALLEE_ACTS=1 UPDATES=1 CALLEE_IS_INSIDE=1",
+                   NEVER_ENDS, GRACE),
+    dynamic_mutant("dynamic-change-lock-spins", "CALLEE_ACTS=1 UPDATES=1 LOCK_SPINS=1",
+                   NEVER_ENDS, PLATFORM),
+    dynamic_mutant("dynamic-waiter-spins", "CALLEE_ACTS=1 UPDATES=1 WAITER_SPINS=1", NEVER_ENDS,
+                   GRACE),
+
     # What the code does not promise, and what would go wrong: README.md, "Limits".
+    limit("dynamic-argument-blocks", "ARGUMENT_BLOCKS=1", WRONG)._replace(root="dynamic_call.pml"),
     limit("nmi-with-site", "NMI_SITES=1", FORBIDDEN),
     limit("qword-silent-cpu-runs-new", f"{QWORD} SILENCE=ANY_SYNC NMIS=0", FORBIDDEN),
     limit("qword-other-cpu-runs-new", f"{QWORD} SILENCE=ANY_SYNC NEW_AFTER_ERROR=THE_SILENT NMIS=0",
