@@ -86,7 +86,9 @@ static uint32_t call_next(struct world *world)
 
     world->last = sequence_next(world);
     world->made++;
-    return (sequence->first + phase * sequence->targets + world->last) % WORLD_TARGETS;
+    uint32_t number = sequence->is_reversed ? WORLD_TARGETS - world->last : world->last;
+
+    return (sequence->first + phase * sequence->targets + number) % WORLD_TARGETS;
 }
 
 static int slot_of(const struct world *world, uint32_t target)

@@ -36,6 +36,7 @@ struct sequence {
     uint32_t first;       /* number of the first target */
     uint32_t phase_calls; /* after so many calls, others: the next ones; 0: never */
     uint32_t share;
+    bool is_reversed; /* the others have lower numbers than the first, not higher ones */
 };
 
 struct world {

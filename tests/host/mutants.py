@@ -27,6 +27,7 @@ from dynamic_call_mutant_list import MUTANTS as DYNAMIC_CALL_MUTANTS
 from learning_mutant_list import MUTANTS as LEARNING_MUTANTS
 from mutant_list import MUTANTS as PATCHING_MUTANTS
 from net_mutant_list import MUTANTS as NET_MUTANTS
+from policy_mutant_list import MUTANTS as POLICY_MUTANTS
 from sites_mutant_list import MUTANTS as SITES_MUTANTS
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
@@ -38,7 +39,7 @@ import mutant_table  # noqa: E402
 # stopped by the clock.
 CPU_LIMIT_S, CPU_TIMES, TIMEOUT_S = 3, 10, 40
 MUTANTS = (PATCHING_MUTANTS + DISPATCHER_MUTANTS + CHOICE_MUTANTS + LEARNING_MUTANTS +
-           DYNAMIC_CALL_MUTANTS + DRIVERS_MUTANTS + NET_MUTANTS + SITES_MUTANTS)
+           POLICY_MUTANTS + DYNAMIC_CALL_MUTANTS + DRIVERS_MUTANTS + NET_MUTANTS + SITES_MUTANTS)
 
 
 def run_test(program, test, cpu_limit_s):

@@ -2,6 +2,7 @@
 /* The policy of dynamic calls when something happens: misses, changes that fail, targets that go,
  * persons; and the log of it. Why it detects: as in test_dynamic_choice.c, each step is checked by
  * the world. Could miss: two of these at once, which test_dynamic_properties.c plays. */
+#include "patching/dynamic_decision.h"
 #include "tests/host/choice_world.h"
 #include "tests/host/host_test.h"
 
@@ -97,16 +98,67 @@ static void slow_change_is_noticed_too(void **state)
     assert_true(world_decided_by(&world, DYNAMIC_REASON_MISSES) >= 1);
 }
 
-/* A set that was learnt gives way only to one that is better by a margin. */
-static void nearly_as_good_set_stays(void **state)
+/* One call in 130 is not worth a comparison, though a slot is free. */
+static void rare_targets_get_no_slot(void **state)
 {
-    struct world world = world_steady(world_sequence(SEQUENCE_BURSTS, 4), 3, 3);
+    struct world world = world_steady(
+        (struct sequence){.kind = SEQUENCE_MOSTLY, .targets = 2, .first = 3, .share = 985}, 4, 1);
 
     (void)state;
-    for (unsigned minute = 0; minute < 20; minute++) {
-        world_run(&world, MINUTE);
+    world_expect(&world, DYNAMIC_STABLE, DYNAMIC_REASON_HOT);
+    assert_true(world_has(&world, 3));
+    assert_false(world_has(&world, 4));
+}
+
+/* The hotter of two is behind the other: no reason to change anything. */
+static void set_in_another_order_stays(void **state)
+{
+    struct world world = world_steady(world_sequence(SEQUENCE_ZIPF, 2), 2, 1);
+    struct dynamic_targets targets = world.slot_targets;
+    uint64_t changes = world.changes;
+
+    (void)state;
+    assert_true(world_has(&world, 3) && world_has(&world, 4));
+    dynamic_choice_switch(&world.choice, true, 2, world.now_ns);
+    world.sequence.first = 4;
+    world.sequence.is_reversed = true;
+    world_run(&world, 10 * SECOND);
+    assert_true(world.is_open);
+    assert_memory_equal(&targets, &world.slot_targets, sizeof(targets));
+    assert_int_equal(world.changes, changes);
+}
+
+static void random_calls_until(struct world *world, enum dynamic_state state)
+{
+    world->sequence = (struct sequence){.kind = SEQUENCE_RANDOM, .targets = 8, .first = 20};
+    while (world->choice.state != state) {
+        world_step(world);
     }
-    assert_true(world.changes <= 2);
+}
+
+/* A gate that was open for two seconds, and one that was for an hour. */
+static void short_success_does_not_make_rests_short(void **state)
+{
+    struct world world = world_make(world_sequence(SEQUENCE_RANDOM, 8), 2, 1);
+
+    (void)state;
+    world_run(&world, 20 * SECOND);
+    for (unsigned is_long = 0; is_long < 2; is_long++) {
+        uint64_t rest_ns = world.choice.rest_ns;
+
+        assert_true(rest_ns >= 8 * SECOND);
+        world.sequence = (struct sequence){.kind = SEQUENCE_CONSTANT, .first = 9};
+        while (world.choice.state != DYNAMIC_STABLE) {
+            world_step(&world);
+        }
+        world_run(&world, is_long ? 60 * MINUTE : 2 * SECOND);
+        random_calls_until(&world, DYNAMIC_RESTING);
+        if (is_long) {
+            assert_int_equal(world.choice.rest_ns, SECOND);
+        } else {
+            assert_true(world.choice.rest_ns > rest_ns);
+        }
+    }
 }
 
 /* The seed's loop: what is counted while the text is changed calls for the next change. Here
@@ -125,13 +177,15 @@ static void statistics_of_an_update_lead_to_no_update(void **state)
             continue;
         }
         seen = world.batches;
-        struct dynamic_epoch epoch = {.now_ns = world.now_ns + 1, .length_ns = BATCH_NS};
+        struct dynamic_epoch epoch = {.now_ns = world.now_ns + 2 * BATCH_NS,
+                                      .length_ns = 2 * BATCH_NS};
         struct dynamic_choice before = world.choice;
 
         epoch.census.rows[0] = (struct dynamic_row){world_address(50), 100000};
         epoch.census.row_count = 1;
         epoch.census.total = 100000;
-        dynamic_choice_formed(&world.choice, 0, 0, world.now_ns);
+        dynamic_choice_formed(&world.choice, 0, 0, world.now_ns + BATCH_NS);
+        assert_int_equal(world.choice.next_ns, world.now_ns + BATCH_NS + DYNAMIC_EPOCH_NS);
         before.next_ns = world.choice.next_ns;
         dynamic_choice_measured(&world.choice, &terms, &epoch);
         assert_memory_equal(&before, &world.choice, sizeof(before));
@@ -289,6 +343,7 @@ static void costs_belong_to_the_decision_that_caused_them(void **state)
     world.sequence.first = 9;
     world_run(&world, SECOND);
     assert_int_equal(world.choice.decided, 3);
+    assert_int_equal(world.choice.decisions[0].batches, 2); /* the watch with it */
     for (unsigned i = 1; i < 3; i++) {
         assert_int_equal(world.choice.decisions[i].batches, 1);
         assert_int_equal(world.choice.decisions[i].cost_ns, BATCH_NS);
@@ -298,6 +353,15 @@ static void costs_belong_to_the_decision_that_caused_them(void **state)
     assert_int_equal(world.choice.decisions[2].old_targets.slot[0], world_address(3));
     assert_int_equal(world.choice.decisions[2].new_targets.slot[0], world_address(9));
     assert_int_equal(world.choice.changes, 2);
+}
+
+static void absurd_cost_never_pays(void **state)
+{
+    (void)state;
+    assert_int_equal(dynamic_decision_break_even(0, 7), 0);
+    assert_int_equal(dynamic_decision_break_even(7, 0), UINT64_MAX);
+    assert_true(dynamic_decision_break_even(UINT64_MAX, DYNAMIC_MANY_CALLS) > 1ull << 42);
+    assert_true(dynamic_decision_break_even(1ull << 50, DYNAMIC_MANY_CALLS) > 1ull << 42);
 }
 
 static void names_are_for_people(void **state)
@@ -319,7 +383,9 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(misses_that_changed_nothing_are_usual_for_a_time),
     cmocka_unit_test(more_calls_of_the_same_shares_change_nothing),
     cmocka_unit_test(slow_change_is_noticed_too),
-    cmocka_unit_test(nearly_as_good_set_stays),
+    cmocka_unit_test(rare_targets_get_no_slot),
+    cmocka_unit_test(set_in_another_order_stays),
+    cmocka_unit_test(short_success_does_not_make_rests_short),
     cmocka_unit_test(statistics_of_an_update_lead_to_no_update),
     cmocka_unit_test(forgotten_target_is_in_no_slot_any_more),
     cmocka_unit_test(target_forgotten_at_any_time_is_not_wished_for),
@@ -328,6 +394,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(what_was_learnt_before_it_was_switched_off_is_no_reason),
     cmocka_unit_test(each_decision_leaves_a_record),
     cmocka_unit_test(costs_belong_to_the_decision_that_caused_them),
+    cmocka_unit_test(absurd_cost_never_pays),
     cmocka_unit_test(names_are_for_people),
 };
 
