@@ -49,7 +49,8 @@ host_platform = $(if $(filter $(HOST_LIVE_TESTS),$(1)),$(HOST_LIVE),$(HOST_RECOR
     $(if $(filter test_dynamic_choice% test_dynamic_scores test_dynamic_properties,$(1)), \
         $(HOST)/choice_world.o) \
     $(if $(filter test_dispatcher_image%,$(1)),$(HOST)/dispatcher_listing.o) \
-    $(if $(filter test_indirect_thunk% test_dispatcher_image_calls,$(1)),$(HOST)/thunk_call.o)
+    $(if $(filter test_indirect_thunk% test_dispatcher_image_calls test_dynamic_call_entry,$(1)),\
+        $(HOST)/thunk_call.o)
 host_sections = $(if $(filter $(HOST_KEYS) $(HOST_DYNAMIC_SITES) test_static_key% test_live,$(1)),\
     $(HOST_KEY_SECTIONS)) \
     $(if $(filter $(HOST_DYNAMIC_SITES),$(1)),$(HOST_DYNAMIC_SECTIONS)) \

@@ -295,6 +295,89 @@ static void every_protocol_makes_the_same_change(void **state)
     assert_int_equal(patch_protocol_set_default(PATCH_PROTOCOL_INT3_BATCH, 0), PATCH_OK);
 }
 
+/* All that is patched of a call: where, and the bytes that stand there. */
+struct seen_site {
+    uint64_t address;
+    size_t length;
+    uint8_t bytes[PATCH_SITE_LENGTH_MAX];
+};
+static struct seen_site seen_sites[128];
+static unsigned seen_count;
+
+static void see(uint64_t address, size_t length)
+{
+    struct seen_site *site = &seen_sites[seen_count++];
+
+    assert_true(seen_count < ARRAY_COUNT(seen_sites));
+    site->address = address;
+    site->length = length;
+    memcpy(site->bytes, (const void *)address, length);
+}
+
+static void see_branches(const struct static_key *key)
+{
+    for (uint32_t i = 0; i < key->site_count; i++) {
+        see(key->sites[i].address, key->sites[i].length);
+    }
+}
+
+static void see_text(const struct dynamic_call *call)
+{
+    seen_count = 0;
+    see_branches(call->gate);
+    see_branches(call->watch);
+    for (uint32_t i = 0; i < call->slot_count; i++) {
+        const struct dynamic_call_slot *slot = &call->slots[i];
+
+        see(slot->call->trampoline, 5);
+        for (uint32_t j = 0; j < slot->site_count; j++) {
+            see(slot->sites[j].address, 7);
+        }
+        for (uint32_t j = 0; j < slot->call->site_count; j++) {
+            see(slot->call->sites[j].address, slot->call->sites[j].length);
+        }
+    }
+}
+
+/* From what stands there to what was seen; the branches of the gate, seen first, are last. */
+static void watch_text(const struct dynamic_call *call)
+{
+    recorder.ignores_unwatched = false;
+    for (unsigned i = 0; i < seen_count; i++) {
+        const struct seen_site *site = &seen_sites[i];
+
+        recorder_watch(site->address, (const uint8_t *)site->address, site->bytes, site->length);
+        if (i < call->gate->site_count) {
+            recorder_watch_as_last(site->address);
+        }
+    }
+}
+
+/* Under the eyes of the watcher, to whom a CPU may fetch what it fetched before its last sync: who
+ * passes the new gate meets nothing old behind it. */
+static void nothing_old_is_behind_a_gate_that_opens(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < SUBJECTS * PATCH_PROTOCOL_NAIVE; i++) {
+        const struct dynamic_subject *subject = &dynamic_subjects[i % SUBJECTS];
+        const struct dynamic_call_form from = dynamics_form(subject, "a", i & 1, false, true);
+        const struct dynamic_call_form to = dynamics_form(subject, "b", i & 1, true, false);
+
+        dynamics_begin();
+        dynamics_bring(subject, &to);
+        see_text(subject->call);
+        leave_nobody_inside(subject, &from);
+        assert_int_equal(patch_protocol_set_default(i / SUBJECTS, 0), PATCH_OK);
+        dynamics_begin();
+        watch_text(subject->call);
+        dynamics_bring(subject, &to);
+        recorder_expect_synced();
+        assert_int_equal(patch_protocol_set_default(PATCH_PROTOCOL_INT3_BATCH, 0), PATCH_OK);
+        dynamics_begin();
+        dynamics_expect_text(subject, &to);
+    }
+}
+
 static const struct CMUnitTest tests[] = {
     DYNAMIC_TEST(every_change_of_one_slot_is_exact),
     DYNAMIC_TEST(every_change_of_two_slots_is_exact),
@@ -304,6 +387,7 @@ static const struct CMUnitTest tests[] = {
     DYNAMIC_TEST(a_trial_of_the_chain_is_waited_for),
     DYNAMIC_TEST(nothing_is_counted_during_a_change),
     DYNAMIC_TEST(every_protocol_makes_the_same_change),
+    DYNAMIC_TEST(nothing_old_is_behind_a_gate_that_opens),
 };
 
 HOST_TEST_MAIN(tests, dynamics_group_setup)
