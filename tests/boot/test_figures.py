@@ -32,6 +32,9 @@ FIELDS = {
     "mitigation --thunks -j": ("mitigation.thunk", "name address bytes instruction target"),
     "dispatch -j": ("dispatch", "name entries references shape auto image_bytes sampled_hits "
                     "sampled_misses updates grace_periods refused fallback generation"),
+    "dyncall -j": ("dyncall", "name slots sites form state why hits misses nulls epochs changes "
+                   "batches ipis grace_periods rounds cost_ns failed refused forgotten memory "
+                   "targets"),
     "trace -j": ("trace", "functions on recording records_per_cpu recorded overwritten ipi"),
     "trace list mutex_lock -j": ("trace.function", "function addr state"),
     "trace off -j": ("trace.change", "change matched functions on_now batches rounds ipis traps "

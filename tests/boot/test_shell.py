@@ -12,8 +12,8 @@ import pytest
 from machine import ALL_OK, ROOT, SOME_FAILED, Machine, loader_options
 
 COMMANDS = ("help ver cpus mem threads log cmdline ipi keys key sites plan pokes protocol calls"
-            " call mitigation dispatch trace net nic ping pkt prog test bench spin exit panic"
-            " reboot").split()
+            " call mitigation dispatch dyncall trace net nic ping pkt prog test bench spin exit"
+            " panic reboot").split()
 UP, DOWN, LEFT, HOME, END = "\x1b[A", "\x1b[B", "\x1b[D", "\x1b[H", "\x1b[F"
 CTRL_C, BACKSPACE, TAB = "\x03", "\x7f", "\t"
 
@@ -290,7 +290,7 @@ def test_grub_shows_no_error(loader):
     ("fliptable=on", "fliptable"), ("loglevel=shout", "shout"), ("cpus=many", "many"),
     ("protocol=magic", "magic"), ("sync_timeout_ms=0", "sync_timeout_ms"),
     ("grace_timeout_ms=0", "grace_timeout_ms"), ("cpus=0", "cpus"), ('loglevel="info', "quote"),
-    ("=5 ,;| \x01 run", "=5"), ("a" * 3000, "aaa"), ("dispatch=bush", "bush"),
+    ("=5 ,;| \x01 run", "=5"), ("a" * 3000, "aaa"), ("dispatch=bush", "bush"), ("dyncall=of", "of"),
 ], ids=lambda text: text[:12])
 def test_nonsense_on_the_kernel_command_line_is_named(command_line, culprit):
     """A warning names it, and the machine boots as if it were not there."""
