@@ -178,6 +178,6 @@ MUTANTS = [
 
     # Verdicts.
     Mutant("noise of what is no candidate counts", "way_verdict.c",
-           "        if ((trial->candidates & 1u << way) == 0) {\n            continue;\n        }\n",
-           "", VERDICT, "ways_that_are_no_candidates_do_not_count"),
+           "        if ((trial->candidates & 1u << way) == 0) {\n            continue;\n"
+           "        }\n", "", VERDICT, "ways_that_are_no_candidates_do_not_count"),
 ]
