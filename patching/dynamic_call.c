@@ -300,7 +300,7 @@ static enum patch_status slots_forget(struct dynamic_call *call, uint64_t target
     bool is_empty = true;
 
     for (uint32_t i = 0; i < call->slot_count; i++) {
-        if (form.targets.slot[i] == target) {
+        if (form.targets.slot[i] == target && target != 0) {
             form.targets.slot[i] = 0;
             is_named = true;
         }
@@ -310,8 +310,10 @@ static enum patch_status slots_forget(struct dynamic_call *call, uint64_t target
         return PATCH_OK;
     }
     form.is_open &= !is_empty;
-    call->statistics.forgotten++;
-    return dynamic_call_set_form_locked(call, &form, error);
+    enum patch_status status = dynamic_call_set_form_locked(call, &form, error);
+
+    call->statistics.forgotten += status == PATCH_OK;
+    return status;
 }
 
 static void counts_forget(struct dynamic_call *call, uint64_t target)

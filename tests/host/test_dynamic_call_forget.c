@@ -78,6 +78,9 @@ static void unknown_target_costs_a_grace_period_and_no_batch(void **state)
     assert_int_equal(dynamic_calls_forget((uint64_t)subject_two->targets[5], NULL), PATCH_OK);
     assert_string_equal(recorder_log(), "G");
     expect_forms();
+    assert_int_equal(dynamic_calls_forget(0, NULL), PATCH_OK); /* no slot's, not an empty one's */
+    expect_forms();
+    assert_int_equal(dynamics_look(subject_four).statistics.forgotten, 0);
 }
 
 static bool is_counted(uint64_t target)
@@ -191,7 +194,9 @@ static void write_that_fails_leaves_the_slot_and_is_told(void **state)
     assert_int_equal(error.status, PATCH_ERR_WRITE);
     recorder.fail_write = 0;
     expect_forms();
+    assert_int_equal(dynamics_look(subject_one).statistics.forgotten, 0);
     assert_int_equal(dynamic_calls_forget((uint64_t)GOING, &error), PATCH_OK);
+    assert_int_equal(dynamics_look(subject_one).statistics.forgotten, 1);
     forms_forget();
     expect_forms();
 }
