@@ -50,7 +50,7 @@ MUTANTS = [
            *MEMORY_RACE),
     Mutant("trial not waited for", CALL, "call->needs_grace |= goes_through;", "", *TRIAL_RACE),
     Mutant("trial goes on during a change", CALL,
-           "__atomic_store_n(&call->goes_through, false, __ATOMIC_RELAXED);", "", *TRIAL_RACE),
+           "dynamic_watch_set_through(call, false);", "", *TRIAL_RACE),
     Mutant("gate that was open not waited for", CALL, "call->needs_grace |= form->is_open;", "",
            *IN_A_ROW),
     Mutant("waits although nobody can be inside", CALL, "call->needs_grace = form->is_open;",
