@@ -1,17 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The kernel's mutants: each breaks one thing that a named case of a named suite claims to detect.
+"""The kernel's mutants, but for those of dynamic calls; see mutant.py."""
 
-`search` must occur exactly once in `file`. With `may_die` the mutant also counts as noticed when
-the machine panics or does not end within `seconds`, because what it breaks may stop the case from
-reporting. The longest case takes ten; one that breaks into a hang for certain is not waited for
-longer than its case, a fraction of a second long, could ever take.
-"""
-
-from collections import namedtuple
-
-Mutant = namedtuple("Mutant", "name file search replacement suite case may_die seconds",
-                    defaults=(False, 45))
-HANGS = {"may_die": True, "seconds": 15}
+from dynamic_mutants import DYNAMIC_MUTANTS
+from mutant import HANGS, Mutant
 
 INT3_WRITTEN = "return from[0] == INSN_INT3 || site_write_int3(window, pass->batch, site);"
 
@@ -444,4 +435,4 @@ MUTANTS = [
            "form = {\n        .shape = dispatcher->shape, .is_sampled = true, .generation = "
            "UINT64_MAX};",
            "dispatcher_auto", "off_stops_a_trial"),
-]
+] + DYNAMIC_MUTANTS
