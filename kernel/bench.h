@@ -23,6 +23,7 @@ extern const struct bench benches[];
 
 enum command_result bench_calls_run(struct shell_session *session, int argc, char **argv);
 enum command_result bench_dispatch_run(struct shell_session *session, int argc, char **argv);
+enum command_result bench_dyncall_run(struct shell_session *session, int argc, char **argv);
 enum command_result bench_grace_run(struct shell_session *session, int argc, char **argv);
 enum command_result bench_ipi_run(struct shell_session *session, int argc, char **argv);
 enum command_result bench_poke_run(struct shell_session *session, int argc, char **argv);
@@ -50,6 +51,10 @@ bool bench_load_start(uint32_t (*work)(void));
 
 /* Ends the threads. Returns how often work() returned, all CPUs together. */
 uint64_t bench_load_stop(void);
+
+/* IPIs that asked CPUs to synchronize, all CPUs together: of batches and grace periods. In
+ * bench_ipi.c. Context: any. */
+uint64_t bench_sync_ipis_sent(void);
 
 /* One row of `bench poke`. */
 struct poke_measurement {

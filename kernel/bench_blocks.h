@@ -2,7 +2,7 @@
 /* Times of calls in blocks: a loop of so many calls between two looks at the clock, many blocks of
  * each way to call, all ways in turn. Invariant: what the loop takes without a call is subtracted,
  * so figures may be negative where there is little to measure. Callers: bench_call_measure.c,
- * bench_dispatch_measure.c, and those who print what they measured. */
+ * bench_ways.c, and those who print what they measured. */
 #pragma once
 
 #include <stdint.h>

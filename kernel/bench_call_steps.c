@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Counts the instructions, bytes and branches of one call, by running it in single steps.
  * Invariant: what is printed was executed and counted; a count that is not certain is none. Called
- * by: bench_call_measure.c, bench_dispatch_measure.c. */
+ * by: bench_call_measure.c, bench_ways.c. */
 #include "arch/instruction_shape.h"
 #include "arch/instructions.h"
 #include "arch/single_step.h"

@@ -4,6 +4,7 @@
 #include "kernel/bench_dispatch.h"
 #include "kernel/bench.h"
 #include "kernel/bench_dispatch_state.h"
+#include "kernel/bench_ways.h"
 #include "kernel/console.h"
 #include "kernel/options.h"
 #include "kernel/string.h"
@@ -15,14 +16,14 @@
 #define ROW_BLOCKS      100
 #define SHAPE_AUTO      DISPATCHER_SHAPE_COUNT
 #define SHAPES          (DISPATCHER_SHAPE_COUNT + 1)
-#define WAYS_DISPATCHED (1u << DISPATCH_WAY_THUNK | 1u << DISPATCH_WAY_DISPATCHED)
+#define WAYS_DISPATCHED (1u << BENCH_WAY_THUNK | 1u << BENCH_WAY_BENCHED)
 
 #define UPDATES_MAX 1000000
 
 /* What is asked for, and where the bench is. */
 struct bench_dispatch {
     struct shell_session *session;
-    struct dispatch_request request;
+    struct bench_ways_request request;
     struct dispatch_state state;
     const struct number_list *entries, *shapes, *traffics;
     uint64_t updates; /* 0: rows are calls, not updates */
@@ -39,7 +40,7 @@ struct row {
 };
 
 static void row_print(struct table *table, const struct row *row,
-                      const struct dispatch_result *result, const struct dispatch_result *thunk)
+                      const struct bench_way_result *result, const struct bench_way_result *thunk)
 {
     table_row(table);
     table_number(table, "entries", 7, row->entries);
@@ -51,27 +52,8 @@ static void row_print(struct table *table, const struct row *row,
     } else {
         table_none(table, "chosen", 11);
     }
-    if (result->is_counted) {
-        table_thousandths(table, "instructions", 0, result->thousandths);
-    } else {
-        table_none(table, "instructions", 0);
-    }
-    table_thousandths(table, "ns", 9, result->times.p50_ps);
-    table_thousandths(table, "thunk_ns", 9, thunk->times.p50_ps);
-    bench_times_print(table, &result->times);
+    bench_way_print(table, result, thunk);
     table_end_row(table);
-}
-
-static const char *way_name(enum dispatch_way way)
-{
-    switch (way) {
-    case DISPATCH_WAY_DIRECT:
-        return "direct";
-    case DISPATCH_WAY_INDIRECT:
-        return "indirect";
-    default:
-        return mitigation_current() == MITIGATION_RETPOLINE ? "retpoline" : "thunk";
-    }
 }
 
 static const char *const *shape_names(void)
@@ -123,26 +105,25 @@ static bool shape_make(struct bench_dispatch *bench, enum dispatcher_shape shape
 static bool shape_run(struct bench_dispatch *bench, enum dispatcher_shape shape, struct row row,
                       bool is_first)
 {
-    struct dispatch_result results[DISPATCH_WAY_COUNT];
+    struct bench_way_result results[BENCH_WAYS];
     bool is_constant = dispatch_traffic_is_constant(row.traffic, row.entries);
     unsigned ways = WAYS_DISPATCHED;
 
     if (is_first) {
-        ways |= 1u << DISPATCH_WAY_INDIRECT | (is_constant ? 1u << DISPATCH_WAY_DIRECT : 0);
+        ways |= 1u << BENCH_WAY_INDIRECT | (is_constant ? 1u << BENCH_WAY_DIRECT : 0);
     }
     if (!shape_make(bench, shape, &row) ||
-        !dispatch_ways_measure(bench->session, &bench->request, ways, bench->numbers, results)) {
+        !bench_ways_measure(bench->session, &bench->request, ways, bench->numbers, results)) {
         return false;
     }
-    for (enum dispatch_way way = DISPATCH_WAY_DIRECT; is_first && way < DISPATCH_WAY_DISPATCHED;
-         way++) {
-        const struct row other = {row.entries, row.traffic, way_name(way), NULL};
+    for (enum bench_way way = BENCH_WAY_DIRECT; is_first && way < BENCH_WAY_BENCHED; way++) {
+        const struct row other = {row.entries, row.traffic, bench_way_name(way), NULL};
 
         if ((ways & 1u << way) != 0) {
-            row_print(&bench->table, &other, &results[way], &results[DISPATCH_WAY_THUNK]);
+            row_print(&bench->table, &other, &results[way], &results[BENCH_WAY_THUNK]);
         }
     }
-    row_print(&bench->table, &row, &results[DISPATCH_WAY_DISPATCHED], &results[DISPATCH_WAY_THUNK]);
+    row_print(&bench->table, &row, &results[BENCH_WAY_BENCHED], &results[BENCH_WAY_THUNK]);
     return true;
 }
 
@@ -245,7 +226,7 @@ enum command_result bench_dispatch_run(struct shell_session *session, int argc, 
         OPTION_NUMBER_LIST("--entries", &entries, 0, DISPATCHER_ENTRY_MAX),
         OPTION_CHOICE_LIST("--shape", &shapes, shape_names()),
         OPTION_CHOICE_LIST("--traffic", &traffics, traffic_names()),
-        OPTION_NUMBER("--calls", &calls, 1, DISPATCH_BLOCK * DISPATCH_BLOCKS_MAX),
+        OPTION_NUMBER("--calls", &calls, 1, BENCH_WAYS_BLOCK * BENCH_WAYS_BLOCKS_MAX),
         OPTION_NUMBER("--updates", &updates, 1, UPDATES_MAX),
         OPTION_JSON(&json),
     };
@@ -277,11 +258,12 @@ enum command_result bench_dispatch_run(struct shell_session *session, int argc, 
     bench.entries = &entries;
     bench.shapes = &shapes;
     bench.traffics = &traffics;
-    bench.request = (struct dispatch_request){
+    bench.request = (struct bench_ways_request){
         .command = "bench dispatch",
         .blocks =
-            calls != 0 ? (uint32_t)((calls + DISPATCH_BLOCK - 1) / DISPATCH_BLOCK) : ROW_BLOCKS,
+            calls != 0 ? (uint32_t)((calls + BENCH_WAYS_BLOCK - 1) / BENCH_WAYS_BLOCK) : ROW_BLOCKS,
         .budget_ns = calls == 0 ? ROW_BUDGET_NS : 0,
+        .benched = dispatch_loop_dispatched,
     };
     return rows_run(&bench, json);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The loops of bench_dispatch_loops.h and what they call. Invariant: the sequence is read in order,
  * across runs of a loop: what a branch predictor saw last is what the sequence has had last. Called
- * by: bench_dispatch_measure.c, by their addresses; tests/silicon. */
+ * by: bench_ways.c, by their addresses; tests/silicon. */
 #include "kernel/bench_dispatch_loops.h"
 
 DEFINE_XDP_CALL(bench, .is_by_hand = true);

@@ -38,16 +38,6 @@ static uint32_t load_work(void)
     return sum;
 }
 
-static uint64_t sync_ipis_sent(void)
-{
-    uint64_t sent = 0;
-
-    for (uint32_t i = 0; i < cpu_present_count(); i++) {
-        sent += __atomic_load_n(&cpu_by_index(i)->counters.ipis_sent[IPI_SYNC], __ATOMIC_RELAXED);
-    }
-    return sent;
-}
-
 static uint64_t grace_periods(void)
 {
     static struct dispatcher_view view;
@@ -59,13 +49,13 @@ static uint64_t grace_periods(void)
 /* Makes the dispatcher @entries long, and notes what that took. */
 static bool change_once(struct dispatch_state *state, struct change *change, uint32_t entries)
 {
-    uint64_t ipis = sync_ipis_sent(), periods = grace_periods(), start_ns = clock_now_ns();
+    uint64_t ipis = bench_sync_ipis_sent(), periods = grace_periods(), start_ns = clock_now_ns();
 
     if (!dispatch_state_fill(state, entries)) {
         return false;
     }
     histogram_add(&change->ns, clock_now_ns() - start_ns);
-    change->ipis += sync_ipis_sent() - ipis;
+    change->ipis += bench_sync_ipis_sent() - ipis;
     change->grace_periods += grace_periods() - periods;
     return true;
 }

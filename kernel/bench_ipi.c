@@ -97,6 +97,16 @@ static enum command_result row_run(struct shell_session *session, struct table *
     return COMMAND_OK;
 }
 
+uint64_t bench_sync_ipis_sent(void)
+{
+    uint64_t sent = 0;
+
+    for (uint32_t i = 0; i < cpu_present_count(); i++) {
+        sent += __atomic_load_n(&cpu_by_index(i)->counters.ipis_sent[IPI_SYNC], __ATOMIC_RELAXED);
+    }
+    return sent;
+}
+
 enum command_result bench_ipi_run(struct shell_session *session, int argc, char **argv)
 {
     bool json = false;

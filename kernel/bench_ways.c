@@ -1,34 +1,48 @@
 // SPDX-License-Identifier: MIT
-/* The engine of `bench dispatch`: times by blocks, instructions by single steps. Invariant: all
- * ways of a row are timed in turn, block by block, the loop alone among them; what is counted was
- * executed. Called by: bench_dispatch.c. */
+/* See bench_ways.h: times by blocks, instructions by single steps. Invariant: all ways of a row are
+ * timed in turn, block by block, the loop alone among them; what is counted was executed. */
+#include "kernel/bench_ways.h"
+
 #include "arch/clock.h"
 #include "kernel/bench_calls.h"
-#include "kernel/bench_dispatch.h"
 #include "kernel/console.h"
 #include "kernel/grace_period.h"
+#include "kernel/table.h"
+#include "patching/indirect_thunk.h"
 #include "patching/platform.h"
 #include "patching/transaction.h"
 
-static dispatch_loop *const loops[DISPATCH_WAY_COUNT] = {
-    [DISPATCH_WAY_NOTHING] = dispatch_loop_nothing,
-    [DISPATCH_WAY_DIRECT] = dispatch_loop_direct,
-    [DISPATCH_WAY_INDIRECT] = dispatch_loop_indirect,
-    [DISPATCH_WAY_THUNK] = dispatch_loop_retpoline,
-    [DISPATCH_WAY_DISPATCHED] = dispatch_loop_dispatched,
+/* By the shell's thread: one bench at a time. */
+static dispatch_loop *loops[BENCH_WAYS] = {
+    [BENCH_WAY_NOTHING] = dispatch_loop_nothing,
+    [BENCH_WAY_DIRECT] = dispatch_loop_direct,
+    [BENCH_WAY_INDIRECT] = dispatch_loop_indirect,
+    [BENCH_WAY_THUNK] = dispatch_loop_retpoline,
 };
 
-/* Ticks of the blocks, by the shell's thread: one bench at a time. */
-static uint64_t ticks[DISPATCH_WAY_COUNT][DISPATCH_BLOCKS_MAX];
-
-static bool is_in(unsigned ways, enum dispatch_way way)
+const char *bench_way_name(enum bench_way way)
 {
-    return way == DISPATCH_WAY_NOTHING || (ways & 1u << way) != 0;
+    switch (way) {
+    case BENCH_WAY_DIRECT:
+        return "direct";
+    case BENCH_WAY_INDIRECT:
+        return "indirect";
+    default:
+        return mitigation_current() == MITIGATION_RETPOLINE ? "retpoline" : "thunk";
+    }
+}
+
+/* Ticks of the blocks. */
+static uint64_t ticks[BENCH_WAYS][BENCH_WAYS_BLOCKS_MAX];
+
+static bool is_in(unsigned ways, enum bench_way way)
+{
+    return way == BENCH_WAY_NOTHING || (ways & 1u << way) != 0;
 }
 
 /* A round without samples comes first: caches, and an emulator's translations. Returns the number
  * of samples; 0: Ctrl-C. */
-static uint32_t ways_time(struct shell_session *session, const struct dispatch_request *request,
+static uint32_t ways_time(struct shell_session *session, const struct bench_ways_request *request,
                           unsigned ways)
 {
     uint64_t deadline = clock_now_ns() + request->budget_ns;
@@ -36,9 +50,9 @@ static uint32_t ways_time(struct shell_session *session, const struct dispatch_r
 
     for (uint32_t round = 0; round <= request->blocks; round++) {
         blocks = round == 0 ? 1 : round;
-        for (enum dispatch_way way = 0; way < DISPATCH_WAY_COUNT; way++) {
+        for (enum bench_way way = 0; way < BENCH_WAYS; way++) {
             if (is_in(ways, way)) {
-                ticks[way][blocks - 1] = bench_block_run(loops[way], DISPATCH_BLOCK);
+                ticks[way][blocks - 1] = bench_block_run(loops[way], BENCH_WAYS_BLOCK);
             }
         }
         thread_checkpoint();
@@ -54,11 +68,11 @@ static uint32_t ways_time(struct shell_session *session, const struct dispatch_r
 }
 
 /* Sorts the samples of @way, those of the loop alone being sorted, and adds them up. */
-static void way_sum_up(enum dispatch_way way, uint32_t blocks, struct dispatch_result *result)
+static void way_sum_up(enum bench_way way, uint32_t blocks, struct bench_way_result *result)
 {
     bench_blocks_sort(ticks[way], blocks);
     result->times =
-        bench_blocks_sum_up(ticks[way], ticks[DISPATCH_WAY_NOTHING], blocks, DISPATCH_BLOCK);
+        bench_blocks_sum_up(ticks[way], ticks[BENCH_WAY_NOTHING], blocks, BENCH_WAYS_BLOCK);
 }
 
 /* What one pass through @loop executes, the next two being of the same target: what lies before and
@@ -73,8 +87,8 @@ static struct call_counts pass_count(dispatch_loop *loop)
 
 /* Instructions of a call of each target that @numbers has, which is called thrice in a row for it;
  * added up as often as it stands there. */
-static void way_count(enum dispatch_way way, const uint32_t counts[DISPATCH_PROGRAMS],
-                      const struct call_counts *nothing, struct dispatch_result *result)
+static void way_count(enum bench_way way, const uint32_t counts[DISPATCH_PROGRAMS],
+                      const struct call_counts *nothing, struct bench_way_result *result)
 {
     uint64_t sum = 0;
 
@@ -107,7 +121,7 @@ static void steps_prepare(const uint32_t counts[DISPATCH_PROGRAMS])
 }
 
 static void ways_count(unsigned ways, const uint8_t numbers[DISPATCH_SEQUENCE],
-                       struct dispatch_result results[DISPATCH_WAY_COUNT])
+                       struct bench_way_result results[BENCH_WAYS])
 {
     uint32_t counts[DISPATCH_PROGRAMS] = {0};
 
@@ -122,7 +136,7 @@ static void ways_count(unsigned ways, const uint8_t numbers[DISPATCH_SEQUENCE],
 
     const struct call_counts nothing = pass_count(dispatch_loop_nothing);
 
-    for (enum dispatch_way way = DISPATCH_WAY_NOTHING + 1; way < DISPATCH_WAY_COUNT; way++) {
+    for (enum bench_way way = BENCH_WAY_NOTHING + 1; way < BENCH_WAYS; way++) {
         if (is_in(ways, way)) {
             dispatch_loops_rewind();
             way_count(way, counts, &nothing, &results[way]);
@@ -132,21 +146,36 @@ static void ways_count(unsigned ways, const uint8_t numbers[DISPATCH_SEQUENCE],
     dispatch_loops_set(numbers);
 }
 
-bool dispatch_ways_measure(struct shell_session *session, const struct dispatch_request *request,
-                           unsigned ways, const uint8_t numbers[DISPATCH_SEQUENCE],
-                           struct dispatch_result results[DISPATCH_WAY_COUNT])
+bool bench_ways_measure(struct shell_session *session, const struct bench_ways_request *request,
+                        unsigned ways, const uint8_t numbers[DISPATCH_SEQUENCE],
+                        struct bench_way_result results[BENCH_WAYS])
 {
+    loops[BENCH_WAY_BENCHED] = request->benched;
+
     uint32_t blocks = ways_time(session, request, ways);
 
     if (blocks == 0) {
         return false;
     }
-    for (enum dispatch_way way = 0; way < DISPATCH_WAY_COUNT; way++) {
-        results[way] = (struct dispatch_result){.is_counted = false};
+    for (enum bench_way way = 0; way < BENCH_WAYS; way++) {
+        results[way] = (struct bench_way_result){.is_counted = false};
         if (is_in(ways, way)) {
             way_sum_up(way, blocks, &results[way]);
         }
     }
     ways_count(ways, numbers, results);
     return true;
+}
+
+void bench_way_print(struct table *table, const struct bench_way_result *result,
+                     const struct bench_way_result *thunk)
+{
+    if (result->is_counted) {
+        table_thousandths(table, "instructions", 0, result->thousandths);
+    } else {
+        table_none(table, "instructions", 0);
+    }
+    table_thousandths(table, "ns", 9, result->times.p50_ps);
+    table_thousandths(table, "thunk_ns", 9, thunk->times.p50_ps);
+    bench_times_print(table, &result->times);
 }
