@@ -12,6 +12,10 @@ const struct bench benches[] = {
      "dispatch [--entries LIST] [--shape LIST] [--traffic LIST] [--calls N] [-j]\n"
      "  bench dispatch --updates N [--entries LIST] [-j]",
      bench_dispatch_run},
+    {"dyncall",
+     "dyncall [--sequence LIST] [--way LIST] [--form imm,mem] [--slots 1,2,4] [--calls N] [-j]\n"
+     "  bench dyncall --learning [--sequence LIST] [--slots LIST] [-j]",
+     bench_dyncall_run},
     {"ipi", "ipi [-n N] [-j]", bench_ipi_run},
     {"poke",
      "poke [--sites LIST] [--protocol LIST] [--load idle|busy] [--busy N] [--flips N]\n"
@@ -80,12 +84,14 @@ static void bench_complete(struct shell_completion *completion, int argument, ch
 const struct shell_command command_bench = {
     .name = "bench",
     .summary = "measure: calls, dispatchers, IPIs, pokes, the seeds' figures beside ours",
-    .usage = "bench calls|dispatch|ipi|poke|lazy|grace|net|seeds [--calls N] [--entries LIST] "
-             "[--shape LIST] [--traffic LIST] [--updates N] [--sites LIST] [--protocol LIST] "
-             "[--load idle|busy] [--busy N] [--flips N] [--placement quadword|across] [--strict] "
-             "[--unsafe] [--hold int3|tail|first] [--hold-ms N] [-n N] [--keep] [--mode LIST] "
-             "[--seconds N] [--nic NAME] [--port P] [--wait S] [--mitigation LIST] "
-             "[--dyncall off,auto,pin] [--memory] [--packets N] [--listing] [-j]",
+    .usage =
+        "bench calls|dispatch|dyncall|ipi|poke|lazy|grace|net|seeds [--calls N] [--entries LIST] "
+        "[--shape LIST] [--traffic LIST] [--updates N] [--sequence LIST] [--way LIST] "
+        "[--form imm,mem] [--slots 1,2,4] [--learning] [--sites LIST] [--protocol LIST] "
+        "[--load idle|busy] [--busy N] [--flips N] [--placement quadword|across] [--strict] "
+        "[--unsafe] [--hold int3|tail|first] [--hold-ms N] [-n N] [--keep] [--mode LIST] "
+        "[--seconds N] [--nic NAME] [--port P] [--wait S] [--mitigation LIST] "
+        "[--dyncall off,auto,pin] [--memory] [--packets N] [--listing] [-j]",
     .example = "bench poke --sites 1,56,4096 --load busy --busy 1",
     .details =
         "calls: what one call costs in each form, the loop around it subtracted. ns: the median\n"
@@ -103,6 +109,12 @@ const struct shell_command command_bench = {
         "the k-th by 1/k; miss: of a program that is no entry. auto: what it has chosen.\n"
         "--updates: a program comes into a dispatcher of so many entries and goes again, N times,\n"
         "while the other CPUs are idle, then busy with calls; removals wait for a grace period.\n"
+        "dyncall: a dynamic call of one of many functions, by sequence of targets (burst-8: 95 %\n"
+        "as before, else any of 8; phase-256: another of 4 after so many calls), way and number\n"
+        "of slots. pinned: the hottest targets in the slots; off: gate closed; learning, watched:\n"
+        "the same two, every call or every miss counted; auto: what it has learnt, chosen: slots\n"
+        "in use. --learning: epochs, updates, batches, rounds and IPIs until it has learnt; then\n"
+        "3 s of the same; then until it has learnt other targets.\n"
         "ipi: round trips; without -n, up to 1000 or 2 s a row.\n"
         "poke: flips that many sites (1 to 4096) as one batch and adds up the records; without\n"
         "--flips, up to 100 flips or 1 s a row, 2 flips at least, and a row that would take\n"

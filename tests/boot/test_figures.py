@@ -45,6 +45,9 @@ FIELDS = {
     "bench dispatch --updates 2 --entries 1 -j": (
         "bench.dispatch.update", "change entries load cpus n ipis grace_periods min_ns p50_ns "
         "p99_ns max_ns"),
+    "bench dyncall --learning --sequence constant --slots 1 -j": (
+        "bench.dyncall.learning", "sequence slots phase state reason epochs updates batches rounds "
+        "grace_periods ipis updates_per_s ipis_per_s time_ns"),
     "bench lazy --sites 1,56 -j": ("bench.lazy", "form sites cpus batches rounds ipis slow_calls "
                                    "reported overflowed time_ns"),
     "bench net --memory --packets 1000 -j": (
