@@ -211,19 +211,28 @@ bool bench_net_dyncall_open(bool is_open)
     return is_open != aside.is_closed || (is_open ? path_open() : path_close());
 }
 
-bool bench_net_dyncall_is_settled(uint64_t *batches)
+unsigned bench_net_dyncall_open_count(void)
 {
-    bool is_settled = true;
+    unsigned count = 0;
 
-    *batches = 0;
     for (size_t i = 0; i < ARRAY_COUNT(path); i++) {
-        struct dynamic_auto_view learning;
         struct dynamic_call_view view;
 
-        dynamic_auto_look(path[i].call, &learning);
         dynamic_call_look(path[i].call, &view);
-        is_settled &= learning.state != DYNAMIC_LEARNING && learning.state != DYNAMIC_TRYING;
-        *batches += view.statistics.batches;
+        count += view.form.is_open;
     }
-    return is_settled;
+    return count;
+}
+
+uint64_t bench_net_dyncall_batches(void)
+{
+    uint64_t batches = 0;
+
+    for (size_t i = 0; i < ARRAY_COUNT(path); i++) {
+        struct dynamic_call_view view;
+
+        dynamic_call_look(path[i].call, &view);
+        batches += view.statistics.batches;
+    }
+    return batches;
 }

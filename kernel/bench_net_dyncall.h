@@ -25,6 +25,8 @@ bool bench_net_dyncall_set(enum bench_net_dyncall state, const struct bench_net_
  * anything until they are opened again, with what was learnt. What is so already stays. */
 bool bench_net_dyncall_open(bool is_open);
 
-/* Whether none of the packet path is about to change: each has learnt, or has found that it does
- * not pay. @batches: that they have made, ever. */
-bool bench_net_dyncall_is_settled(uint64_t *batches);
+/* How many of the packet path have their gate open; hooks not counted. */
+unsigned bench_net_dyncall_open_count(void);
+
+/* Batches of patches that they have made, ever. */
+uint64_t bench_net_dyncall_batches(void);

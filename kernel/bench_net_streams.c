@@ -13,7 +13,8 @@
 #include "net/receive.h"
 #include "net/udp_socket.h"
 
-#define PACKETS     1024u
+#define PACKETS     256u
+#define SPARE       4u /* of the card, which takes none */
 #define WINDOW      128u
 #define DEPTH       1024u
 #define BATCH       64u
@@ -23,6 +24,7 @@
 /* Each on cache lines of its own: streams share nothing but what the packet path shares. */
 struct stream {
     uint8_t frame[FRAME_BYTES_MIN];
+    struct packet_pool *pool; /* the card's has a lock, which four would fight for */
     struct udp_socket *socket;
     struct thread *reader;
     _Alignas(64) uint64_t given; /* by the poll thread alone */
@@ -42,7 +44,7 @@ static bool flag_is_set(const bool *flag)
 
 static bool stream_poll_one(struct stream *stream, unsigned queue)
 {
-    struct packet *packet = packet_allocate(device.pool);
+    struct packet *packet = packet_allocate(stream->pool);
 
     if (packet == NULL) {
         device.queues[queue].counters.no_buffer++;
@@ -98,26 +100,33 @@ static bool stream_start(unsigned number, uint16_t port)
 {
     struct stream *stream = &streams[number];
 
-    *stream = (struct stream){.socket = udp_socket_open(port, DEPTH, false)};
+    *stream = (struct stream){.pool = packet_pool_create("stream", PACKETS)};
+    if (stream->pool == NULL) {
+        return false;
+    }
+    stream->socket = udp_socket_open(port, DEPTH, false);
     if (stream->socket == NULL) {
+        packet_pool_destroy(stream->pool);
         return false;
     }
     bench_net_frame_make(stream->frame, device.mac, (uint16_t)(SOURCE_PORT + number), port, 1);
     stream->reader = thread_create("bench stream", device.queues[number].cpu, stream_read, stream);
     if (stream->reader == NULL) {
         udp_socket_close(stream->socket);
+        packet_pool_destroy(stream->pool);
         return false;
     }
     return true;
 }
 
-/* Ends the first @count readers. */
+/* Ends the first @count streams, which nobody polls. */
 static void streams_end(unsigned count)
 {
     __atomic_store_n(&is_ending, true, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < count; i++) {
         thread_join(streams[i].reader);
         udp_socket_close(streams[i].socket);
+        packet_pool_destroy(streams[i].pool);
     }
     __atomic_store_n(&is_ending, false, __ATOMIC_RELAXED);
 }
@@ -138,7 +147,7 @@ static bool device_add(unsigned count)
         .operations = &operations,
         .mac = {0x02, 0, 0, 0, 0, 3},
         .queue_count = count,
-        .pool = packet_pool_create("streams", PACKETS),
+        .pool = packet_pool_create("streams", SPARE),
         .interrupt_kind = "none",
         .location = "memory",
         .link_is_up = true,
