@@ -5,35 +5,22 @@
 #include "patching/dynamic_auto.h"
 
 #include "patching/bytes.h"
+#include "patching/dynamic_epoch.h"
 #include "patching/indirect_thunk.h"
 #include "patching/patch_budget.h"
 #include "patching/platform.h"
 
-#define TIMED_NS 50000000ull   /* an epoch of a trial, at most */
 #define POLL_NS  1000000ull    /* while the buffer of a trial fills, or while another has it */
 #define RETRY_NS 100000000ull  /* behind a change that failed */
 #define LOOK_NS  1000000000ull /* without memory or budget */
 
-enum {
-    TIMED_LEAST = 64, /* calls: fewer tell nothing about what they cost */
-    CHANGE_BATCHES = 2,
-    SLICES = 16,       /* of an epoch: one is counted, ... */
-    SLICE_LEAST = 256, /* ... if that many calls were */
-};
+enum { CHANGE_BATCHES = 2 };
 
 /* under the change lock, all: */
 static struct patch_budget budget = {
     .per_second = DYNAMIC_BUDGET_DEFAULT,
     .left = DYNAMIC_BUDGET_DEFAULT * 1000000000ll,
 };
-
-/* Whose trial it is. From its first epoch to its end, so that epochs are compared which nobody
- * else's stand between. */
-static struct {
-    struct dynamic_call *call; /* NULL: nobody's */
-    uint64_t overhead;
-    uint32_t cpu; /* which the next epoch is to be of */
-} trial_user;
 
 /* One for all calls: what the slow way costs is a matter of the thunks. */
 static struct {
@@ -53,146 +40,6 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* ---- Trials -----------------------------------------------------------------------------------
- */
-
-static bool trial_is_taken(const struct dynamic_call *call)
-{
-    return trial_user.call != NULL && trial_user.call != call;
-}
-
-static void trial_enter(struct dynamic_call *call)
-{
-    if (trial_user.call != call) {
-        trial_user.call = call;
-        trial_user.cpu = TRIAL_ANY_CPU;
-        trial_user.overhead = trial_overhead(&dynamic_trial);
-    }
-    trial_start(&dynamic_trial, trial_user.cpu);
-    dynamic_watch_set_timed(call, true);
-}
-
-/* Ends an epoch of a trial. Returns how many samples it has. Epochs to come are of the CPU that has
- * recorded, unless it fell silent. */
-static uint32_t trial_pause(struct dynamic_call *call)
-{
-    dynamic_watch_set_timed(call, false);
-
-    bool is_slow_again = dynamic_call_set_through(call, false); /* never refused */
-    uint32_t count = trial_stop(&dynamic_trial);
-
-    (void)is_slow_again;
-    trial_user.cpu = count != 0 ? trial_cpu(&dynamic_trial) : TRIAL_ANY_CPU;
-    return count;
-}
-
-static void trial_leave(const struct dynamic_call *call)
-{
-    if (trial_user.call == call) {
-        trial_user.call = NULL;
-    }
-}
-
-/* ---- Epochs -----------------------------------------------------------------------------------
- */
-
-/* Changes whenever text of @call may have been changed. */
-static uint64_t changes_seen(const struct dynamic_call *call)
-{
-    return call->statistics.batches + call->statistics.failed;
-}
-
-static bool is_as_wished(const struct dynamic_call *call)
-{
-    const struct dynamic_wish *wish = &call->choice.wish;
-
-    return call->form.is_open == wish->is_open && call->form.is_watched == wish->is_watched &&
-           call->is_timed == wish->is_timed && call->goes_through == wish->goes_through &&
-           bytes_equal(&call->form.targets, &wish->targets, sizeof(wish->targets));
-}
-
-/* The text is what was wished, and all counts are 0. */
-static void epoch_begin(struct dynamic_call *call, uint64_t now_ns)
-{
-    struct dynamic_choice *choice = &call->choice;
-
-    choice->is_recording = true;
-    choice->epoch_start_ns = now_ns;
-    choice->epoch_end_ns = choice->next_ns;
-    choice->epoch_changes = changes_seen(call);
-    choice->slice_end_ns = now_ns + DYNAMIC_EPOCH_NS / SLICES;
-    choice->counted_ns = 0;
-    if (choice->wish.is_timed) {
-        choice->slice_end_ns = 0;
-        choice->epoch_end_ns = least(choice->epoch_end_ns, now_ns + TIMED_NS);
-        trial_enter(call);
-    }
-}
-
-/* What was seen is not used; the next step begins anew, at once. */
-static void epoch_cancel(struct dynamic_call *call)
-{
-    if (call->is_timed) {
-        (void)trial_pause(call);
-    }
-    call->choice.is_recording = false;
-    call->choice.slice_end_ns = 0;
-    call->choice.epoch_end_ns = 0;
-}
-
-static bool epoch_is_over(const struct dynamic_call *call, uint64_t now_ns)
-{
-    return now_ns >= call->choice.epoch_end_ns || (call->is_timed && trial_is_full(&dynamic_trial));
-}
-
-/* To count a call costs as much as two of them, or three; so where there are many, a part of the
- * epoch must do. */
-static void slice_end(struct dynamic_call *call, uint64_t now_ns)
-{
-    static struct dynamic_census census; /* under the change lock */
-    struct dynamic_choice *choice = &call->choice;
-
-    choice->slice_end_ns = 0;
-    dynamic_count_merge(&census, call->counts, call->count_cpus);
-    if (census.total >= SLICE_LEAST) {
-        dynamic_watch_set_counting(call, false);
-        choice->counted_ns = now_ns - choice->epoch_start_ns;
-    }
-}
-
-static bool slice_is_over(const struct dynamic_call *call, uint64_t now_ns)
-{
-    return call->choice.slice_end_ns != 0 && now_ns >= call->choice.slice_end_ns;
-}
-
-static uint64_t epoch_due(const struct dynamic_choice *choice)
-{
-    return choice->slice_end_ns != 0 ? least(choice->slice_end_ns, choice->epoch_end_ns)
-                                     : choice->epoch_end_ns;
-}
-
-static bool is_in_slot(const struct dynamic_call *call, uint64_t target)
-{
-    for (uint32_t i = 0; i < call->slot_count; i++) {
-        if (call->form.targets.slot[i] == target) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void census_take(struct dynamic_call *call, struct dynamic_census *census)
-{
-    uint64_t hits = 0;
-
-    dynamic_count_merge(census, call->counts, call->count_cpus);
-    for (uint32_t i = 0; i < census->row_count; i++) {
-        hits += is_in_slot(call, census->rows[i].target) ? census->rows[i].calls : 0;
-    }
-    call->choice.hits += hits;
-    call->choice.misses += census->total - hits;
-}
-
 /* Measured anew where it is to decide: other processors of the same machine, or its host, may have
  * other clocks by then. */
 static uint64_t saving_look(bool is_to_decide)
@@ -206,13 +53,11 @@ static uint64_t saving_look(bool is_to_decide)
     return estimate.saving;
 }
 
-/* What batches of this call have cost so far; learning itself has made one. */
+/* By the cheapest batch of this call so far; learning itself has made one. What makes batches
+ * dearer is what else runs on the machine. */
 static uint64_t change_cost_ns(const struct dynamic_call *call)
 {
-    const struct dynamic_call_statistics *statistics = &call->statistics;
-
-    return statistics->batches != 0 ? statistics->cost_ns * CHANGE_BATCHES / statistics->batches
-                                    : 0;
+    return call->statistics.cheapest_ns * CHANGE_BATCHES;
 }
 
 static void epoch_end(struct dynamic_call *call, uint64_t now_ns)
@@ -225,22 +70,7 @@ static void epoch_end(struct dynamic_call *call, uint64_t now_ns)
         .ticks_to_ns = platform_ticks_to_ns,
     };
 
-    bytes_clear(&epoch, sizeof(epoch));
-    epoch.now_ns = now_ns;
-    epoch.length_ns = choice->counted_ns;
-    if (epoch.length_ns == 0 && now_ns > choice->epoch_start_ns) {
-        epoch.length_ns = now_ns - choice->epoch_start_ns;
-    }
-    if (call->is_timed) {
-        uint32_t count = trial_pause(call);
-
-        epoch.census.total = count;
-        epoch.cost = count >= TIMED_LEAST ? trial_cost(dynamic_trial.samples, count) : 0;
-        epoch.overhead = trial_user.overhead;
-    } else {
-        census_take(call, &epoch.census);
-    }
-    choice->is_recording = false;
+    dynamic_epoch_end(call, now_ns, &epoch);
     dynamic_choice_measured(choice, &terms, &epoch);
 }
 
@@ -276,7 +106,7 @@ static uint64_t wish_refused(struct dynamic_call *call, enum patch_status status
 {
     struct dynamic_choice *choice = &call->choice;
 
-    trial_leave(call);
+    dynamic_trial_leave(call);
     choice->refused++;
     choice->refused_with = status;
     dynamic_choice_refused(choice, now_ns);
@@ -304,11 +134,11 @@ static uint64_t wish_carry_out(struct dynamic_call *call, const struct dynamic_c
         return wish_refused(call, status, done_ns);
     }
     if (!call->choice.wish.is_timed) {
-        trial_leave(call);
+        dynamic_trial_leave(call);
     }
     dynamic_choice_formed(&call->choice, (uint32_t)batches, cost_ns, done_ns);
-    epoch_begin(call, done_ns);
-    return call->is_timed ? done_ns + POLL_NS : epoch_due(&call->choice);
+    dynamic_epoch_begin(call, done_ns);
+    return call->is_timed ? done_ns + POLL_NS : dynamic_epoch_due(&call->choice);
 }
 
 /* Brings the call to the wish, unless it has to wait. Returns when to go on. */
@@ -323,13 +153,22 @@ static uint64_t wish_fulfil(struct dynamic_call *call, uint64_t now_ns)
     };
     uint64_t when = affordable_when(call, &form, now_ns);
 
-    if (wish->is_timed && trial_is_taken(call)) {
+    if (wish->is_timed && dynamic_trial_is_taken(call)) {
         return now_ns + POLL_NS;
     }
     if (when > now_ns) {
         return least(when, now_ns + LOOK_NS);
     }
     return wish_carry_out(call, &form, now_ns);
+}
+
+static bool is_as_wished(const struct dynamic_call *call)
+{
+    const struct dynamic_wish *wish = &call->choice.wish;
+
+    return call->form.is_open == wish->is_open && call->form.is_watched == wish->is_watched &&
+           call->is_timed == wish->is_timed && call->goes_through == wish->goes_through &&
+           bytes_equal(&call->form.targets, &wish->targets, sizeof(wish->targets));
 }
 
 static uint64_t step_locked(struct dynamic_call *call, uint64_t now_ns)
@@ -343,16 +182,14 @@ static uint64_t step_locked(struct dynamic_call *call, uint64_t now_ns)
         return now_ns + LOOK_NS;
     }
     if (choice->is_recording &&
-        (!is_as_wished(call) || changes_seen(call) != choice->epoch_changes)) {
-        epoch_cancel(call);
+        (!is_as_wished(call) || dynamic_changes_seen(call) != choice->epoch_changes)) {
+        dynamic_epoch_cancel(call);
     }
-    if (choice->is_recording && epoch_is_over(call, now_ns)) {
+    if (choice->is_recording && dynamic_epoch_is_over(call, now_ns)) {
         epoch_end(call, now_ns);
     } else if (now_ns < choice->epoch_end_ns) {
-        if (slice_is_over(call, now_ns)) {
-            slice_end(call, now_ns);
-        }
-        return call->is_timed ? now_ns + POLL_NS : epoch_due(choice);
+        dynamic_epoch_look(call, now_ns);
+        return call->is_timed ? now_ns + POLL_NS : dynamic_epoch_due(choice);
     }
     return wish_fulfil(call, now_ns);
 }
@@ -377,8 +214,8 @@ static enum patch_status form_set_by_hand(struct dynamic_call *call,
                                           const struct dynamic_call_form *form,
                                           struct patch_error *error)
 {
-    epoch_cancel(call);
-    trial_leave(call);
+    dynamic_epoch_cancel(call);
+    dynamic_trial_leave(call);
     return dynamic_call_set_form_locked(call, form, error);
 }
 
@@ -401,7 +238,7 @@ static enum patch_status switch_off_locked(struct dynamic_call *call, uint64_t n
 static void switch_on_locked(struct dynamic_call *call, uint64_t now_ns)
 {
     if (call->choice.state == DYNAMIC_OFF || call->choice.state == DYNAMIC_PINNED) {
-        epoch_cancel(call);
+        dynamic_epoch_cancel(call);
         (void)saving_look(true);
         dynamic_choice_switch(&call->choice, true, call->slot_count, now_ns);
     }

@@ -89,6 +89,9 @@ static enum patch_status list_run(struct dynamic_call *call, struct change_list 
         statistics->batches++;
         statistics->rounds += record.rounds;
         statistics->ipis += record.ipis;
+        if (statistics->cheapest_ns == 0 || record.total_ns < statistics->cheapest_ns) {
+            statistics->cheapest_ns = record.total_ns;
+        }
     }
     platform_unlock();
     return status;

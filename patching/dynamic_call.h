@@ -102,6 +102,7 @@ struct dynamic_call_statistics {
     uint64_t rounds, ipis;  /* that they took, grace periods not included */
     uint64_t cost_ns;       /* that they took, grace periods not included: nobody works in them */
     uint64_t grace_periods; /* waited for */
+    uint64_t cheapest_ns;   /* of all batches; 0: none yet */
     uint64_t grace_ns;      /* ... for so long */
     uint64_t failed;        /* changes that were not made */
     uint64_t forgotten;     /* targets taken out by dynamic_calls_forget() */
