@@ -85,6 +85,15 @@ static dispatch_loop *closed_make(bool is_watched)
     return form_make(largest, &(struct dynamic_call_form){.is_watched = is_watched});
 }
 
+/* As in those 15 of 16 parts of an epoch in which nobody counts. */
+static dispatch_loop *chosen_make(const struct dyncall_row *row)
+{
+    dispatch_loop *loop = form_make(largest, &row->chosen);
+
+    dynamic_watch_set_counting(largest->call, false);
+    return loop;
+}
+
 static dispatch_loop *dynamic_make(const struct dyncall_row *row, enum dyncall_way way)
 {
     switch (way) {
@@ -94,7 +103,7 @@ static dispatch_loop *dynamic_make(const struct dyncall_row *row, enum dyncall_w
     case DYNCALL_WATCHED:
         return pinned_make(row, largest, DYNAMIC_COMPARE_IMMEDIATE, true);
     case DYNCALL_AUTO:
-        return form_make(largest, &row->chosen);
+        return chosen_make(row);
     default:
         return way < DYNCALL_MEMORY ? pinned_make(row, &dyncall_sizes[way - DYNCALL_IMMEDIATE],
                                                   DYNAMIC_COMPARE_IMMEDIATE, false)
