@@ -85,6 +85,12 @@ static struct dynamic_targets targets_first(const struct dynamic_targets *hottes
     return targets;
 }
 
+/* The slice of an epoch that is counted is over. Relaxed: it says nothing else. */
+static bool is_not_counting(void *call)
+{
+    return !__atomic_load_n(&((struct dynamic_call *)call)->is_counting, __ATOMIC_RELAXED);
+}
+
 static bool choice_make(struct bench_dyncall *bench, enum dynamic_compare compare,
                         const struct dyncall_size *size, struct row *row)
 {
@@ -100,6 +106,9 @@ static bool choice_make(struct bench_dyncall *bench, enum dynamic_compare compar
     if (!dyncall_state_is_settled(size->call)) {
         console_print("%s: %s: nothing was learnt in %llu s\n", bench->request.command,
                       size->call->name, SETTLE_PATIENCE_NS / 1000000000);
+        return false;
+    }
+    if (!dyncall_state_drive(&bench->state, size, is_not_counting, size->call, DYNAMIC_EPOCH_NS)) {
         return false;
     }
     dynamic_call_look(size->call, &view);
