@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-/* bench_dyncall_learning.c: lets @size learn @sequence, stay with it, and learn it anew with other
- * targets; a row each. Returns false, having said why, or on Ctrl-C. */
+/* bench_dyncall_learning.c: lets @size, its slots empty, learn @sequence, stay with it, and learn
+ * it anew with other targets; a row each. Returns false, having said why, or on Ctrl-C. */
 bool dyncall_learning_run(const struct dyncall_state *state, const struct dyncall_size *size,
                           enum dyncall_sequence sequence, struct table *table);

@@ -147,7 +147,9 @@ static bool phases_run(const struct dyncall_state *state, const struct dyncall_s
 bool dyncall_learning_run(const struct dyncall_state *state, const struct dyncall_size *size,
                           enum dyncall_sequence sequence, struct table *table)
 {
-    bool done = dyncall_state_learn(state, size, true) && phases_run(state, size, sequence, table);
+    static const struct dynamic_call_form nothing = {.is_open = false};
+    bool done = dyncall_state_form(state, size, &nothing) &&
+                dyncall_state_learn(state, size, true) && phases_run(state, size, sequence, table);
 
     return dyncall_state_learn(state, size, false) && done;
 }

@@ -133,10 +133,11 @@ def test_what_is_learnt_stays_as_it_is(learning_rows):
 
 
 def test_every_sequence_settles(learning_rows):
+    """What is tried may change once while it is being tried."""
     for sequence in SEQUENCES:
-        assert learning_rows[sequence, "learn"]["state"] in ("stable", "off")
-        assert learning_rows[sequence, "learn"]["updates"] <= 1
-        assert learning_rows[sequence, "learn"]["batches"] <= BATCHES_MOST + 1
+        learn = learning_rows[sequence, "learn"]
+        assert learn["state"] in ("stable", "off")
+        assert learn["updates"] <= 2 and learn["batches"] <= BATCHES_MOST + 2, learn
 
 
 def state(machine):
