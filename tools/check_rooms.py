@@ -127,6 +127,13 @@ def check_symbols(platform_header, objects):
             for name in sorted(undefined - declared) if not SECTION_BOUNDS.match(name)]
 
 
+def objects_of(room, directory):
+    """The objects of the sources that are there: a renamed one leaves its object behind."""
+    names = [source.name.removesuffix(".c") for source in sorted(room.glob("*.c"))]
+    names += [source.name for source in sorted(room.glob("*.asm"))]
+    return [directory / f"{name}.o" for name in names]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", default=".", type=pathlib.Path)
@@ -135,7 +142,7 @@ def main():
     faults = check_includes(options.root)
     if options.objects:
         faults += check_symbols(options.root / "patching/platform.h",
-                                sorted(options.objects.glob("*.o")))
+                                objects_of(options.root / "patching", options.objects))
     for fault in faults:
         print(f"check_rooms: {fault}", file=sys.stderr)
     sys.exit(1 if faults else 0)

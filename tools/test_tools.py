@@ -63,6 +63,12 @@ def test_rooms_refuse_a_symbol_beyond_the_platform(tmp_path):
     assert check_rooms.check_symbols(header, []) != []
 
 
+def test_check_rooms_takes_the_objects_of_sources_that_are_there(tmp_path):
+    for name in ("a.c", "b.asm", "old.o"):
+        (tmp_path / name).touch()
+    assert check_rooms.objects_of(tmp_path, tmp_path) == [tmp_path / "a.o", tmp_path / "b.asm.o"]
+
+
 HEAD = "// SPDX-License-Identifier: MIT\n"
 
 

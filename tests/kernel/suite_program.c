@@ -421,5 +421,4 @@ static const struct test_case cases[] = {
     TEST_CASE(programs_come_and_go_under_fire),
 };
 
-const struct test_suite suite_program =
-    TEST_SUITE("program", cases, .lets_worker_choose = true);
+const struct test_suite suite_program = TEST_SUITE("program", cases, .lets_worker_choose = true);
