@@ -66,7 +66,7 @@ static void row_print(struct table *table, struct dynamic_call *call, bool is_al
     dynamic_call_look(call, &view);
     dynamic_auto_look(call, &choice);
     table_row(table);
-    table_text(table, "name", 20, view.name);
+    table_text(table, "name", 21, view.name);
     table_number(table, "slots", 5, view.slot_count);
     table_number(table, "sites", 5, view.sites);
     table_text(table, "form", 4, dynamic_compare_name(view.form.compare));
@@ -86,13 +86,34 @@ static void row_print(struct table *table, struct dynamic_call *call, bool is_al
     table_end_row(table);
 }
 
+/* By name; those that learn only by hand, which are of tests and benches, behind the others. */
+static bool stands_before(const struct dynamic_call *a, const struct dynamic_call *b)
+{
+    return a->is_by_hand != b->is_by_hand ? b->is_by_hand : strcmp(a->name, b->name) < 0;
+}
+
+/* Behind @last in that order; @last NULL: the first one. Returns NULL if there is none. */
+static struct dynamic_call *next_find(const struct dynamic_call *last)
+{
+    struct dynamic_call *next = NULL;
+    struct dynamic_call *call;
+
+    for (unsigned i = 0; (call = dynamic_call_at(i)) != NULL; i++) {
+        if ((last == NULL || stands_before(last, call)) &&
+            (next == NULL || stands_before(call, next))) {
+            next = call;
+        }
+    }
+    return next;
+}
+
 static void all_print(bool json)
 {
-    struct dynamic_call *call;
+    struct dynamic_call *call = NULL;
     struct table table;
 
     table_begin(&table, "dyncall", json);
-    for (unsigned i = 0; (call = dynamic_call_at(i)) != NULL; i++) {
+    while ((call = next_find(call)) != NULL) {
         row_print(&table, call, false);
     }
     table_end(&table);

@@ -57,6 +57,13 @@ def test_all_are_listed_with_their_sites(shell):
     assert all("truncated" not in row for row in rows.values())
 
 
+def test_by_name_and_those_of_tests_and_benches_behind(shell):
+    names = [row["name"] for row in shell.json("dyncall -j")]
+    by_hand = [name for name in names if name.startswith(("bench_", "test_"))]
+    users = [name for name in names if name not in by_hand]
+    assert by_hand and users and names == sorted(users) + sorted(by_hand)
+
+
 def test_those_of_the_network_learn_from_boot_on(shell):
     rows = {row["name"]: row for row in shell.json("dyncall -j")}
     for name in "deliver", "ipv4_deliver", "udp_deliver":
