@@ -12,22 +12,24 @@
 
 #define ROW_BUDGET_NS      15000000ull /* unless --calls was given */
 #define ROW_BLOCKS         100
+#define SIZE_USUAL         1 /* of dyncall_sizes: 2 slots, unless --slots names others */
 #define SETTLE_PATIENCE_NS 30000000000ull
 #define WAYS_DYNAMIC       (1u << BENCH_WAY_THUNK | 1u << BENCH_WAY_BENCHED)
 
 /* What is made of a dynamic call. */
 enum dyncall_way {
-    DYNCALL_PINNED,   /* the hottest targets in its slots */
-    DYNCALL_OFF,      /* gate closed */
-    DYNCALL_LEARNING, /* the same, and watched: every call counted */
-    DYNCALL_WATCHED,  /* pinned, and watched: misses counted */
-    DYNCALL_AUTO,     /* what it has learnt */
+    DYNCALL_PINNED,                        /* the hottest targets in its slots */
+    DYNCALL_OFF,                           /* gate closed */
+    DYNCALL_AUTO,                          /* what it has learnt */
+    DYNCALL_USUAL_WAYS,                    /* those above, unless --way names some */
+    DYNCALL_LEARNING = DYNCALL_USUAL_WAYS, /* off, and watched: every call counted */
+    DYNCALL_WATCHED,                       /* pinned, and watched: misses counted */
     DYNCALL_WAYS
 };
 
 static const char *const way_names[] = {
-    [DYNCALL_PINNED] = "pinned",   [DYNCALL_OFF] = "off",   [DYNCALL_LEARNING] = "learning",
-    [DYNCALL_WATCHED] = "watched", [DYNCALL_AUTO] = "auto", [DYNCALL_WAYS] = NULL,
+    [DYNCALL_PINNED] = "pinned",     [DYNCALL_OFF] = "off",         [DYNCALL_AUTO] = "auto",
+    [DYNCALL_LEARNING] = "learning", [DYNCALL_WATCHED] = "watched", [DYNCALL_WAYS] = NULL,
 };
 
 /* What is asked for, and where the bench is. */
@@ -265,11 +267,11 @@ static const char *const *form_names(void)
     return names;
 }
 
-/* All choices, if none was named. */
-static void list_complete(struct number_list *list, uint32_t count)
+/* The @count choices from @first on, if none was named. */
+static void list_complete(struct number_list *list, uint32_t first, uint32_t count)
 {
     for (uint32_t i = 0; list->count == i && i < count; i++) {
-        list->values[list->count++] = i;
+        list->values[list->count++] = first + i;
     }
 }
 
@@ -317,10 +319,10 @@ enum command_result bench_dyncall_run(struct shell_session *session, int argc, c
         (bench.is_learning && !learning_has_no_calls(&bench, calls))) {
         return COMMAND_FAILED;
     }
-    list_complete(&bench.sequences, DYNCALL_SEQUENCES);
-    list_complete(&bench.ways, DYNCALL_WAYS);
-    list_complete(&bench.forms, DYNAMIC_COMPARE_COUNT);
-    list_complete(&bench.sizes, DYNCALL_SIZES);
+    list_complete(&bench.sequences, 0, DYNCALL_SEQUENCES);
+    list_complete(&bench.ways, 0, DYNCALL_USUAL_WAYS);
+    list_complete(&bench.forms, DYNAMIC_COMPARE_IMMEDIATE, 1);
+    list_complete(&bench.sizes, SIZE_USUAL, 1);
     bench.session = session;
     bench.request = (struct bench_ways_request){
         .command = "bench dyncall",

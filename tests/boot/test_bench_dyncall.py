@@ -18,6 +18,8 @@ LEARNING = {"kind", "sequence", "slots", "phase", "state", "reason", "epochs", "
 SEQUENCES = ["constant", "burst-8", "round-robin-2", "round-robin-4", "round-robin-8", "zipf-8",
              "zipf-64", "random-4", "random-8", "random-64", "phase-256", "phase-4096"]
 SLOTS, FORMS = [1, 2, 4], ["imm", "mem"]
+EVERY = "--slots 1,2,4 --form imm,mem --way pinned,off,auto,learning,watched"
+USUAL = [("pinned", "imm"), ("off", None), ("auto", "imm")]  # of 2 slots, unless others are named
 BLOCK = 1024
 LOOP_ENTRY = 24  # instructions, at most: entering and leaving the loop; a block shares them
 DIRECT, RETPOLINE = 3, 6  # call, mov, ret; and the thunk's call, mov, ret
@@ -34,7 +36,7 @@ def exact_rows():
     with Machine("bench-dyncall-icount", **icount()) as machine:
         machine.wait_prompt()
         rows = machine.json("bench dyncall --sequence constant,round-robin-4,random-8 "
-                            "--calls 4096 -j", 120)
+                            f"--calls 4096 {EVERY} -j", 120)
         assert machine.exit() == ALL_OK
     return rows
 
@@ -147,18 +149,26 @@ def state(machine):
         for row in machine.json("dyncall -j") if row["name"].startswith("bench_")]
 
 
+def expect_rows(rows, sequences, sizes, ways):
+    """Whom it is compared with comes first, once a sequence."""
+    wanted = []
+    for sequence in sequences:
+        plain = (["direct"] if sequence == "constant" else []) + ["indirect", "retpoline"]
+        wanted += [(sequence, way, None, None) for way in plain]
+        wanted += [(sequence, way, form, slots) for slots in sizes for way, form in ways]
+    assert [(row["sequence"], row["way"], row["form"], row["slots"]) for row in rows] == wanted
+
+
+def test_what_is_not_named_is_what_a_newcomer_asks(shell):
+    expect_rows(shell.json("bench dyncall --calls 1 -j", 120), SEQUENCES, [2], USUAL)
+
+
 def test_rows_and_fields(shell):
     before = state(shell)
-    rows = shell.json("bench dyncall --sequence constant,zipf-8 --calls 2000 -j", 120)
-    wanted = []
-    for sequence in "constant", "zipf-8":
-        ways = (["direct"] if sequence == "constant" else []) + ["indirect", "retpoline"]
-        wanted += [(sequence, way, None, None) for way in ways]
-        for slots in SLOTS:
-            wanted += [(sequence, way, form, slots) for way, form in (
-                ("pinned", "imm"), ("pinned", "mem"), ("off", None), ("learning", None),
-                ("watched", "imm"), ("watched", "mem"), ("auto", "imm"))]
-    assert [(row["sequence"], row["way"], row["form"], row["slots"]) for row in rows] == wanted
+    rows = shell.json(f"bench dyncall --sequence constant,zipf-8 --calls 2000 {EVERY} -j", 120)
+    expect_rows(rows, ["constant", "zipf-8"], SLOTS, (
+        ("pinned", "imm"), ("pinned", "mem"), ("off", None), ("auto", "imm"), ("learning", None),
+        ("watched", "imm"), ("watched", "mem")))
     for row in rows:
         assert row.keys() == FIELDS and row["kind"] == "bench.dyncall"
         assert row["mitigation"] == "retpoline" and row["n"] == 2 * BLOCK
