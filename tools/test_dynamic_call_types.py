@@ -4,13 +4,12 @@ with one type error must not compile, and must say why; the same without the err
 every level of optimisation each place that calls has one comparison a slot in the table. Run by
 make test."""
 
-import pathlib
-import shutil
 import subprocess
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from snippets import by_each_compiler, expect_compiles, expect_refused
+
 ENTRY_BYTES = 16
 
 # What all snippets start with.
@@ -114,41 +113,24 @@ uint64_t turns(uint64_t (*const *f)(int), unsigned count)
 COMPARISONS = 4 + 2 + 4
 
 
-def compile_snippet(compiler, text, *options, output="/dev/null"):
-    """Returns (status, messages)."""
-    done = subprocess.run([compiler, "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-I.", "-c",
-                           *(options or ["-O2"]), "-fno-pie", "-mgeneral-regs-only", "-x", "c",
-                           "-", "-o", output], cwd=ROOT, input=COMMON + text, text=True,
-                          capture_output=True, check=False)
-    return done.returncode, done.stderr
-
-
-@pytest.fixture(params=["gcc", "clang"])
-def compiler(request):
-    if shutil.which(request.param) is None:
-        pytest.skip(f"{request.param} is not installed")
-    return request.param
-
-
+@by_each_compiler
 @pytest.mark.parametrize("name", GOOD)
 def test_right_types_compile(compiler, name):
-    status, messages = compile_snippet(compiler, GOOD[name])
-    assert status == 0, messages
+    expect_compiles(compiler, COMMON + GOOD[name])
 
 
+@by_each_compiler
 @pytest.mark.parametrize("name", BAD)
 def test_wrong_types_do_not_compile(compiler, name):
     text, reason = BAD[name]
-    status, messages = compile_snippet(compiler, text)
-    assert status != 0, "compiles"
-    assert reason in messages
+    expect_refused(compiler, COMMON + text, reason)
 
 
+@by_each_compiler
 @pytest.mark.parametrize("level", ["-O1", "-Og", "-Os", "-O2", "-O3"])
 def test_every_place_has_a_comparison_a_slot(compiler, level, tmp_path):
     path = tmp_path / "places.o"
-    status, messages = compile_snippet(compiler, PLACES, level, output=str(path))
-    assert status == 0, messages
+    expect_compiles(compiler, COMMON + PLACES, level, output=str(path))
     listing = subprocess.run(["objdump", "-h", path], capture_output=True, text=True, check=True)
     (size,) = [int(line.split()[2], 16) for line in listing.stdout.splitlines()
                if " dynamic_call_sites " in line]

@@ -3,13 +3,9 @@
 compile, with gcc and with clang, and must say why; the same without the error must. Run by make
 test."""
 
-import pathlib
-import shutil
-import subprocess
-
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from snippets import by_each_compiler, expect_compiles, expect_refused
 
 # What all snippets start with.
 COMMON = """
@@ -118,30 +114,14 @@ BAD = {
 }
 
 
-def compile_snippet(compiler, text):
-    """Returns (status, messages)."""
-    done = subprocess.run([compiler, "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-I.", "-c",
-                           "-O2", "-fno-pie", "-x", "c", "-", "-o", "/dev/null"], cwd=ROOT,
-                          input=COMMON + text, text=True, capture_output=True, check=False)
-    return done.returncode, done.stderr
-
-
-@pytest.fixture(params=["gcc", "clang"])
-def compiler(request):
-    if shutil.which(request.param) is None:
-        pytest.skip(f"{request.param} is not installed")
-    return request.param
-
-
+@by_each_compiler
 @pytest.mark.parametrize("name", GOOD)
 def test_right_types_compile(compiler, name):
-    status, messages = compile_snippet(compiler, GOOD[name])
-    assert status == 0, messages
+    expect_compiles(compiler, COMMON + GOOD[name])
 
 
+@by_each_compiler
 @pytest.mark.parametrize("name", BAD)
 def test_wrong_types_do_not_compile(compiler, name):
     text, reason = BAD[name]
-    status, messages = compile_snippet(compiler, text)
-    assert status != 0, "compiles"
-    assert reason in messages
+    expect_refused(compiler, COMMON + text, reason)
