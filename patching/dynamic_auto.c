@@ -53,11 +53,22 @@ static uint64_t saving_look(bool is_to_decide)
     return estimate.saving;
 }
 
-/* By the cheapest batch of this call so far; learning itself has made one. What makes batches
- * dearer is what else runs on the machine. */
-static uint64_t change_cost_ns(const struct dynamic_call *call)
+/* By the cheapest batch of all dynamic calls so far; learning itself has made one. What makes
+ * batches dearer is what else runs on the machine, hardly the number of sites; and a call that
+ * rests since its own first batch was dear would make no other. */
+static uint64_t change_cost_ns(void)
 {
-    return call->statistics.cheapest_ns * CHANGE_BATCHES;
+    const struct dynamic_call *call;
+    uint64_t cheapest_ns = 0;
+
+    for (unsigned i = 0; (call = dynamic_call_at(i)) != NULL; i++) {
+        uint64_t batch_ns = call->statistics.cheapest_ns;
+
+        if (batch_ns != 0 && (cheapest_ns == 0 || batch_ns < cheapest_ns)) {
+            cheapest_ns = batch_ns;
+        }
+    }
+    return cheapest_ns * CHANGE_BATCHES;
 }
 
 static void epoch_end(struct dynamic_call *call, uint64_t now_ns)
@@ -65,7 +76,7 @@ static void epoch_end(struct dynamic_call *call, uint64_t now_ns)
     static struct dynamic_epoch epoch; /* under the change lock */
     struct dynamic_choice *choice = &call->choice;
     const struct dynamic_terms terms = {
-        .change_ns = change_cost_ns(call),
+        .change_ns = change_cost_ns(),
         .saving = saving_look(choice->state == DYNAMIC_LEARNING),
         .ticks_to_ns = platform_ticks_to_ns,
     };

@@ -180,6 +180,33 @@ static void grace_periods_cost_nothing_but_time(void **state)
     assert_true(world.subject->call->choice.epoch_start_ns >= world_now_ns + 2 * SECOND);
 }
 
+static void pass_dear_round(void)
+{
+    recorder_time_pass(20 * MILLISECOND);
+}
+
+/* A call whose first batch met a busy machine knows by others' what batches cost. */
+static void one_dear_batch_does_not_keep_a_call_from_learning(void **state)
+{
+    (void)state;
+    other_world.subject = subject_four;
+    other_world.target = always_first;
+    other_world.cost = world.cost;
+    other_world.calls = world.calls;
+    dynamic_call_give_memory(subject_four->call, other_world.counts, DYNAMIC_CPUS);
+    memset(&subject_four->call->choice, 0, sizeof(subject_four->call->choice));
+    recorder.on_sync = pass_dear_round;
+    world_switch(true);
+    world_run_until(DYNAMIC_RESTING);
+    assert_int_equal(world_last_decision().reason, DYNAMIC_REASON_FEW_CALLS);
+    recorder.on_sync = NULL;
+    world_expect_silence(SECOND);
+    assert_int_equal(dynamic_auto_set(subject_four->call, true, world_now_ns, NULL), PATCH_OK);
+    other_world.due_ns = 0;
+    world_run_until(DYNAMIC_STABLE);
+    assert_int_equal(world_statistics().batches, 2);
+}
+
 static void length_of_an_epoch_is_without_the_change(void **state)
 {
     (void)state;
@@ -336,6 +363,7 @@ static const struct CMUnitTest tests[] = {
     WORLD_TEST(many_calls_are_counted_for_a_slice_of_each_epoch),
     WORLD_TEST(few_calls_are_counted_for_whole_epochs),
     WORLD_TEST(grace_periods_cost_nothing_but_time),
+    WORLD_TEST(one_dear_batch_does_not_keep_a_call_from_learning),
     WORLD_TEST(length_of_an_epoch_is_without_the_change),
     WORLD_TEST(two_targets_that_can_be_foretold_get_the_chain),
     WORLD_TEST(targets_that_cannot_be_foretold_are_left_alone),
