@@ -58,18 +58,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void trap(int number, siginfo_t *information, void *context)
 {
-    greg_t *machine = ((ucontext_t *)context)->uc_mcontext.gregs;
-    struct patch_registers registers = {.sp = (uint64_t)machine[REG_RSP],
-                                        .flags = (uint64_t)machine[REG_EFL],
-                                        .ax = (uint64_t)machine[REG_RAX]};
-
     (void)number;
     (void)information;
-    FUZZ_CHECK(recorder_trap(1, (uint64_t)machine[REG_RIP] - 1, &registers), "int3 of nobody");
-    machine[REG_RIP] = (greg_t)registers.ip;
-    machine[REG_RSP] = (greg_t)registers.sp;
-    machine[REG_EFL] = (greg_t)registers.flags;
-    machine[REG_RAX] = (greg_t)registers.ax;
+    FUZZ_CHECK(recorder_trap_signal(1, context), "int3 of nobody");
 }
 
 static bool cpus_are_stopped(void)

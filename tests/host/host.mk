@@ -25,7 +25,8 @@ HOST_DYNAMIC_SECTIONS := $(call section_bounds,dynamic_calls dynamic_call_sites)
 HOST_PATCHING := $(patsubst patching/%.c,$(HOST)/patching/%.o,$(wildcard patching/*.c))
 HOST_PATCHING_ASM := $(patsubst patching/%,$(HOST)/patching/%.o,$(wildcard patching/*.asm))
 HOST_TESTS := $(patsubst tests/host/%.c,%,$(wildcard tests/host/test_*.c))
-HOST_RECORDER := $(addprefix $(HOST)/,recorder.o watcher.o sites.o own_text.o single_step.o)
+HOST_RECORDER := $(addprefix $(HOST)/,recorder.o watcher.o sites.o own_text.o single_step.o \
+    updater.o)
 HOST_KEYS := test_static_key test_static_key_changes test_static_call_transaction
 HOST_CALLS := $(filter test_static_call%,$(HOST_TESTS))
 HOST_XDP_CALLS := $(filter test_dispatcher test_dispatcher_faults test_dispatcher_auto \

@@ -65,6 +65,23 @@ bool recorder_trap(unsigned cpu, uint64_t address, struct patch_registers *regis
     return resolved;
 }
 
+bool recorder_trap_signal(unsigned cpu, ucontext_t *context)
+{
+    greg_t *machine = context->uc_mcontext.gregs;
+    struct patch_registers registers = {
+        .sp = (uint64_t)machine[REG_RSP],
+        .flags = (uint64_t)machine[REG_EFL],
+        .ax = (uint64_t)machine[REG_RAX],
+    };
+    bool resolved = recorder_trap(cpu, (uint64_t)machine[REG_RIP] - 1, &registers);
+
+    machine[REG_RIP] = (greg_t)registers.ip;
+    machine[REG_RSP] = (greg_t)registers.sp;
+    machine[REG_EFL] = (greg_t)registers.flags;
+    machine[REG_RAX] = (greg_t)registers.ax;
+    return resolved;
+}
+
 bool platform_text_is_patchable(const void *address, size_t length)
 {
     uint64_t start = (uint64_t)address;

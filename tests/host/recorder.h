@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <ucontext.h>
 
 enum { RECORDER_ARENA_SIZE = 256 * 1024 };
 
@@ -99,3 +100,7 @@ uint64_t recorder_compare(uint64_t left, uint64_t right, uint64_t flags);
 
 /* Raises a breakpoint at @address as CPU @cpu would. Returns what the handler returned. */
 bool recorder_trap(unsigned cpu, uint64_t address, struct patch_registers *registers);
+
+/* The same for an int3 that this thread has executed, by SIGTRAP; it goes on as the handler says,
+ * but may only if this returns true. */
+bool recorder_trap_signal(unsigned cpu, ucontext_t *context);

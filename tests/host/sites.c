@@ -167,3 +167,16 @@ void sites_expect_whole_or_int3(void)
                     memcmp(text, made[i].new_bytes, made[i].length) == 0);
     }
 }
+
+unsigned sites_apply(struct patch_batch *batch)
+{
+    jmp_buf fatal;
+    volatile unsigned status = SITES_STOPPED;
+
+    recorder.on_fatal = &fatal;
+    if (setjmp(fatal) == 0) {
+        status = patch_batch_apply(batch);
+    }
+    recorder.on_fatal = NULL;
+    return status;
+}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Sites in the recorder's arena, for the tests of batches. Invariant: a site made here shows its
  * old bytes and is watched. Called by: test_batch.c, test_batch_refused.c, test_batch_faults.c,
- * test_breakpoint.c. */
+ * test_breakpoint.c, test_silent_cpus.c, test_last_sites.c. */
 #pragma once
 
 #include "patching/platform.h"
@@ -53,3 +53,7 @@ void sites_expect_new(void);
 
 /* Each of them shows its old bytes, its new ones, or int3. */
 void sites_expect_whole_or_int3(void);
+
+/* Returns the status of @batch, or SITES_STOPPED: it has stopped the machine. */
+enum { SITES_STOPPED = PATCH_STATUS_COUNT };
+unsigned sites_apply(struct patch_batch *batch);

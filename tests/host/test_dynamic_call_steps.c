@@ -23,12 +23,11 @@
 #include "tests/host/host_test.h"
 #include "tests/host/recorder.h"
 #include "tests/host/single_step.h"
+#include "tests/host/updater.h"
 
 #include <string.h>
-#include <ucontext.h>
 
 enum {
-    STACK_SIZE = 256 * 1024,
     MOMENTS_MAX = 1000,
     STEPS_MAX = 1000,
     RESET_EVERY = 100,  /* schedules: as long as the recorder's log has room */
@@ -42,11 +41,7 @@ struct update {
     uint64_t forgets;  /* not a change to @to, but dynamic_calls_forget() of this */
 };
 
-static ucontext_t cpu, updater;
-static uint8_t updater_stack[STACK_SIZE] __attribute__((aligned(16)));
 static const struct update *current;
-static unsigned moments; /* that the updater has gone through */
-static bool updater_is_done;
 static bool updater_was_done_inside; /* while the CPU was in the call */
 static unsigned traps;
 
@@ -56,12 +51,6 @@ static bool cpu_is_waited_for; /* it was calling when the grace period began */
 /* What the schedule says. */
 static unsigned wanted_step, moments_during;
 static bool step_was_reached;
-
-static void wait_at_moment(void)
-{
-    moments++;
-    swapcontext(&updater, &cpu);
-}
 
 /* Under protocol `stop` no CPU but the updater's runs between [ and ]. */
 static bool cpus_are_stopped(void)
@@ -76,28 +65,27 @@ static void wait_at_step(enum patch_step step, enum patch_moment moment)
     (void)step;
     (void)moment;
     if (!cpus_are_stopped()) {
-        wait_at_moment();
+        updater_pause();
     }
 }
 
 static void wait_in_grace_period(void)
 {
     cpu_is_waited_for = cpu_is_calling;
-    wait_at_moment();
+    updater_pause();
 }
 
-static void updater_run(void)
+static bool update_make(void)
 {
     enum patch_status status =
         current->forgets != 0 ? dynamic_calls_forget(current->forgets, NULL)
                               : dynamic_call_set_form(current->subject->call, &current->to, NULL);
 
-    updater_is_done = status == PATCH_OK;
-    swapcontext(&updater, &cpu);
+    return status == PATCH_OK;
 }
 
 /* The call as before the update. */
-static void updater_start(void)
+static void update_start(void)
 {
     static unsigned schedules;
 
@@ -110,45 +98,29 @@ static void updater_start(void)
     assert_true(dynamic_call_set_through(current->subject->call, current->goes_through));
     recorder.on_step = wait_at_step;
     recorder.on_synchronize = wait_in_grace_period;
-    moments = 0;
-    updater_is_done = false;
     cpu_is_waited_for = false;
-    getcontext(&updater);
-    updater.uc_stack.ss_sp = updater_stack;
-    updater.uc_stack.ss_size = sizeof(updater_stack);
-    makecontext(&updater, updater_run, 0);
+    updater_start(update_make);
 }
 
-static void updater_go_on(unsigned count)
+static void update_go_on(unsigned moments)
 {
-    for (; count > 0 && !updater_is_done && !cpu_is_waited_for; count--) {
-        swapcontext(&cpu, &updater);
+    for (; moments > 0 && !cpu_is_waited_for; moments--) {
+        updater_go_on(1);
     }
 }
 
 static void trap(ucontext_t *context)
 {
-    greg_t *machine = context->uc_mcontext.gregs;
-    struct patch_registers registers = {
-        .sp = (uint64_t)machine[REG_RSP],
-        .flags = (uint64_t)machine[REG_EFL],
-        .ax = (uint64_t)machine[REG_RAX],
-    };
-
     traps++;
-    assert_true(recorder_trap(1, (uint64_t)machine[REG_RIP] - 1, &registers));
-    machine[REG_RIP] = (greg_t)registers.ip;
-    machine[REG_RSP] = (greg_t)registers.sp;
-    machine[REG_EFL] = (greg_t)registers.flags;
-    machine[REG_RAX] = (greg_t)registers.ax;
+    assert_true(recorder_trap_signal(1, context));
 }
 
 static void step(void)
 {
     if (single_step_count() == wanted_step) {
         step_was_reached = dynamics_reached() == SUBJECT_TARGETS;
-        updater_go_on(moments_during);
-        updater_was_done_inside = updater_is_done;
+        update_go_on(moments_during);
+        updater_was_done_inside = updater.is_done;
         single_step_stop();
     }
 }
@@ -160,8 +132,8 @@ static bool schedule_run(enum dynamic_caller caller, unsigned target, unsigned b
     dynamic_calling *calling = subject->callers[caller];
     dynamic_function *function = subject->targets[target];
 
-    updater_start();
-    updater_go_on(before);
+    update_start();
+    update_go_on(before);
     step_was_reached = false;
     updater_was_done_inside = false;
     dynamics_run_begin();
@@ -176,17 +148,17 @@ static bool schedule_run(enum dynamic_caller caller, unsigned target, unsigned b
                  subject->call->name, caller, dynamics_reached(), target, before, moments_during,
                  wanted_step);
     }
-    updater_go_on(MOMENTS_MAX);
-    assert_true(updater_is_done);
+    update_go_on(MOMENTS_MAX);
+    assert_true(updater.is_done);
     return step_was_reached;
 }
 
 static unsigned count_moments(void)
 {
-    updater_start();
-    updater_go_on(MOMENTS_MAX);
-    assert_true(updater_is_done);
-    return moments;
+    update_start();
+    update_go_on(MOMENTS_MAX);
+    assert_true(updater.is_done);
+    return updater.moments;
 }
 
 static void schedules_run(enum dynamic_caller caller, unsigned before, unsigned during)

@@ -74,20 +74,11 @@ static void caller_stands(bool behind_site)
     }
 }
 
-static void caller_traps(greg_t *machine, uint64_t site)
+static void caller_traps(ucontext_t *context)
 {
-    struct patch_registers registers = {
-        .sp = (uint64_t)machine[REG_RSP],
-        .flags = (uint64_t)machine[REG_EFL],
-        .ax = (uint64_t)machine[REG_RAX],
-    };
-
     met.traps++;
     caller_stands(false);
-    assert_true(recorder_trap(1, site, &registers));
-    machine[REG_RIP] = (greg_t)registers.ip;
-    machine[REG_RSP] = (greg_t)registers.sp;
-    machine[REG_RAX] = (greg_t)registers.ax;
+    assert_true(recorder_trap_signal(1, context));
 }
 
 extern uint64_t thunk_address; /* thunk_call.c */
@@ -101,7 +92,7 @@ static void handle_trap(int signal_number, siginfo_t *information, void *context
     (void)signal_number;
     (void)information;
     if ((uint64_t)machine[REG_RIP] == thunk_address + 1) {
-        caller_traps(machine, thunk_address);
+        caller_traps(context);
     }
     ip = (uint64_t)machine[REG_RIP];
     if (ip - thunk_address < THUNK_SIZE) {

@@ -12,7 +12,6 @@
 #include <string.h>
 
 enum {
-    STOPPED = PATCH_STATUS_COUNT, /* what apply() returns if the batch stopped the machine */
     SITES_MAX = 8,
 };
 
@@ -89,18 +88,6 @@ static void add_without_tails(void)
     add_other(32, &nop1, &ret1);
 }
 
-/* Returns the status of the batch, or STOPPED. */
-static unsigned apply(void)
-{
-    jmp_buf fatal;
-
-    recorder.on_fatal = &fatal;
-    if (setjmp(fatal) != 0) {
-        return STOPPED;
-    }
-    return patch_batch_apply(&batch);
-}
-
 static unsigned plan(void)
 {
     unsigned rounds = 0;
@@ -115,7 +102,7 @@ static void expect_success(void)
 {
     unsigned rounds = plan();
 
-    assert_int_equal(apply(), PATCH_OK);
+    assert_int_equal(sites_apply(&batch), PATCH_OK);
     assert_int_equal(recorder.rounds, rounds);
     assert_int_equal(batch.record.rounds, rounds);
     assert_int_equal(batch.record.traps, recorder.traps);
@@ -226,7 +213,7 @@ static void qword_leaves_the_others_to_the_three_steps(void **state)
     begin(PATCH_PROTOCOL_QWORD, PATCH_STRICT);
     add_last(0, &nop5, &jump5);
     add_other(16, &nop5, &call5);
-    assert_int_equal(apply(), PATCH_ERR_QUADWORD);
+    assert_int_equal(sites_apply(&batch), PATCH_ERR_QUADWORD);
     assert_int_equal(batch.error.address, other_sites[0].address);
     assert_string_equal(recorder_log(), "");
 }
@@ -272,9 +259,9 @@ static void failing_write_is_put_back_until_a_last_site_is_new(void **state)
             recorder.fail_write = run / FAULT_COUNT + 1;
             recorder.fault = run % FAULT_COUNT;
 
-            unsigned outcome = apply();
+            unsigned outcome = sites_apply(&batch);
 
-            if (outcome != STOPPED) {
+            if (outcome != SITES_STOPPED) {
                 assert_int_equal(outcome, PATCH_ERR_WRITE);
                 expect_put_back();
                 recorder_expect_synced();
@@ -309,7 +296,7 @@ static void failing_write_among_last_sites_alone_is_put_back(void **state)
             add_last(0, &nop5, &jump5);
             add_last(13, &jump5, &nop5);
             recorder.fail_write = write;
-            assert_int_equal(apply(), PATCH_ERR_WRITE);
+            assert_int_equal(sites_apply(&batch), PATCH_ERR_WRITE);
             expect_put_back();
         }
     }
@@ -317,7 +304,7 @@ static void failing_write_among_last_sites_alone_is_put_back(void **state)
 
 static void expect_silent_outcome(unsigned outcome, bool may_be_new)
 {
-    if (outcome != STOPPED) {
+    if (outcome != SITES_STOPPED) {
         assert_int_equal(outcome, PATCH_ERR_SILENT_CPU);
         assert_int_equal(batch.error.cpu, RECORDER_SILENT_CPU);
         expect_put_back();
@@ -344,10 +331,10 @@ static void silent_cpu_is_survived_until_a_last_site_is_new(void **state)
             add_without_tails();
             recorder.silent_round = round;
 
-            unsigned outcome = apply();
+            unsigned outcome = sites_apply(&batch);
             bool is_stopped = protocol != PATCH_PROTOCOL_STOP && round == rounds;
 
-            assert_true((outcome == STOPPED) == is_stopped);
+            assert_true((outcome == SITES_STOPPED) == is_stopped);
             expect_silent_outcome(outcome, true);
         }
     }
@@ -367,10 +354,10 @@ static void silent_cpu_never_finds_the_promise_broken(void **state)
             add_mixed();
             recorder.silent_round = round;
 
-            unsigned outcome = apply();
+            unsigned outcome = sites_apply(&batch);
 
-            assert_true(outcome == STOPPED || outcome == PATCH_ERR_SILENT_CPU);
-            if (outcome != STOPPED) {
+            assert_true(outcome == SITES_STOPPED || outcome == PATCH_ERR_SILENT_CPU);
+            if (outcome != SITES_STOPPED) {
                 expect_put_back();
             }
         }
@@ -389,7 +376,7 @@ static void last_site_of_any_other_kind_is_refused(void **state)
         for (unsigned is_old = 0; is_old < 2; is_old++) {
             begin(PATCH_PROTOCOL_INT3_BATCH, 0);
             add_last(64, is_old ? form : &nop, is_old ? &nop : form);
-            assert_int_equal(apply(), may_be_last ? PATCH_OK : PATCH_ERR_INSTRUCTION);
+            assert_int_equal(sites_apply(&batch), may_be_last ? PATCH_OK : PATCH_ERR_INSTRUCTION);
             if (!may_be_last) {
                 assert_int_equal(batch.error.address, last_sites[0].address);
                 assert_string_equal(recorder_log(), "");

@@ -13,7 +13,6 @@
 enum {
     SITES = 12,
     SEEDS = 8,
-    STOPPED = PATCH_STATUS_COUNT, /* what apply() returns if the batch stopped the machine */
 };
 
 static struct patch_batch batch;
@@ -26,18 +25,6 @@ static int setup(void **state)
     (void)state;
     recorder_reset();
     return 0;
-}
-
-/* Returns the status of the batch, or STOPPED. */
-static unsigned apply(void)
-{
-    jmp_buf fatal;
-
-    recorder.on_fatal = &fatal;
-    if (setjmp(fatal) != 0) {
-        return STOPPED;
-    }
-    return patch_batch_apply(&batch);
 }
 
 static void prepare(enum patch_protocol_id protocol, unsigned seed)
@@ -71,7 +58,7 @@ static void cpu_silent_from_any_round_on_never_sees_a_mixture(void **state)
     for (enum patch_protocol_id protocol = 0; protocol < SAFE_PROTOCOL_COUNT; protocol++) {
         for (unsigned seed = 1; seed <= SEEDS; seed++) {
             prepare(protocol, seed);
-            assert_int_equal(apply(), PATCH_OK);
+            assert_int_equal(sites_apply(&batch), PATCH_OK);
 
             unsigned rounds = recorder.rounds;
 
@@ -79,9 +66,9 @@ static void cpu_silent_from_any_round_on_never_sees_a_mixture(void **state)
                 prepare(protocol, seed);
                 recorder.silent_round = round;
 
-                unsigned outcome = apply();
+                unsigned outcome = sites_apply(&batch);
 
-                if (outcome == STOPPED) {
+                if (outcome == SITES_STOPPED) {
                     assert_true(round > 1);
                     expect_stopped_by_silent_cpu();
                 } else {
@@ -101,7 +88,7 @@ static void cpu_silent_in_the_first_round_is_an_error_not_a_panic(void **state)
         for (unsigned seed = 1; seed <= SEEDS; seed++) {
             prepare(protocol, seed);
             recorder.silent_round = 1;
-            assert_int_equal(apply(), PATCH_ERR_SILENT_CPU);
+            assert_int_equal(sites_apply(&batch), PATCH_ERR_SILENT_CPU);
             /* it was asked once, then all for the old bytes, without a stop in protocol stop */
             assert_int_equal(recorder.rounds, protocol == PATCH_PROTOCOL_STOP ? 1 : 2);
             expect_put_back();
@@ -111,7 +98,7 @@ static void cpu_silent_in_the_first_round_is_an_error_not_a_panic(void **state)
             batch.protocol = protocol;
             recorder.silent_round = 0;
             sites_add_again(&batch);
-            assert_int_equal(apply(), PATCH_OK);
+            assert_int_equal(sites_apply(&batch), PATCH_OK);
             sites_expect_new();
         }
     }
@@ -125,7 +112,7 @@ static void cpu_silent_behind_a_written_tail_stops_the_machine(void **state)
         patch_batch_initialize(&batch, "tail");
         sites_add_nop_to_jump(&batch, 3, 64);
         recorder.silent_round = round;
-        assert_int_equal(apply(), STOPPED);
+        assert_int_equal(sites_apply(&batch), SITES_STOPPED);
         expect_stopped_by_silent_cpu();
     }
 }
@@ -141,7 +128,7 @@ static void cpu_silent_while_only_first_bytes_change_is_an_error(void **state)
 
     site_add(&batch, &site);
     recorder.silent_round = 2;
-    assert_int_equal(apply(), PATCH_ERR_SILENT_CPU);
+    assert_int_equal(sites_apply(&batch), PATCH_ERR_SILENT_CPU);
     site_expect(&site, site.old_bytes);
     assert_string_equal(recorder_log(), "(w)S(w)S(w)(w)S");
 }
@@ -156,7 +143,7 @@ static void cpu_that_does_not_come_to_a_stop_leaves_text_untouched(void **state)
 
     site_add(&batch, &site);
     recorder.silent_round = 1;
-    assert_int_equal(apply(), PATCH_ERR_SILENT_CPU);
+    assert_int_equal(sites_apply(&batch), PATCH_ERR_SILENT_CPU);
     assert_int_equal(batch.error.cpu, RECORDER_SILENT_CPU);
     assert_string_equal(recorder_log(), "[");
     site_expect(&site, site.old_bytes);
@@ -169,7 +156,7 @@ static void cpu_silent_while_a_failed_batch_is_put_back(void **state)
     (void)state;
     for (enum patch_protocol_id protocol = 0; protocol < SAFE_PROTOCOL_COUNT; protocol++) {
         prepare(protocol, 5);
-        assert_int_equal(apply(), PATCH_OK);
+        assert_int_equal(sites_apply(&batch), PATCH_OK);
 
         unsigned writes = recorder.writes;
         unsigned rounds = recorder.rounds;
@@ -179,11 +166,11 @@ static void cpu_silent_while_a_failed_batch_is_put_back(void **state)
             recorder.fail_write = run % writes + 1;
             recorder.silent_round = run / writes + 1;
 
-            unsigned outcome = apply();
+            unsigned outcome = sites_apply(&batch);
 
-            if (outcome == STOPPED && strstr(recorder.fatal_what, "put back") != NULL) {
+            if (outcome == SITES_STOPPED && strstr(recorder.fatal_what, "put back") != NULL) {
                 assert_true(recorder.rounds >= recorder.silent_round);
-            } else if (outcome == STOPPED) {
+            } else if (outcome == SITES_STOPPED) {
                 expect_stopped_by_silent_cpu();
             } else {
                 assert_true(outcome == PATCH_ERR_WRITE || outcome == PATCH_ERR_SILENT_CPU);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* A CPU that runs through a call while it is updated. The CPU is this thread, the patcher a second
- * stack: it is taken from one moment of the batch to the next wherever a schedule says so.
+/* A CPU that runs through a call while it is updated. The CPU is this thread, the updater another
+ * stack (updater.h): it is taken from one moment of the batch to the next as a schedule says.
  *
- *     CPU                                    patcher
+ *     CPU                                    updater
  *                                            moments 1 .. before
  *     instructions 1 .. step of the call
  *                                            moments before + 1 .. before + during
@@ -20,11 +20,9 @@
 #include "tests/host/host_test.h"
 #include "tests/host/recorder.h"
 #include "tests/host/single_step.h"
-
-#include <ucontext.h>
+#include "tests/host/updater.h"
 
 enum {
-    STACK_SIZE = 256 * 1024,
     MOMENTS_MAX = 64,
     STEPS_MAX = 1000,
     BRING_EVERY = 256, /* schedules: as long as the recorder's log has room */
@@ -37,11 +35,7 @@ struct update {
     enum call_state from, to;
 };
 
-static ucontext_t cpu, patcher;
-static uint8_t patcher_stack[STACK_SIZE] __attribute__((aligned(16)));
 static const struct update *current;
-static unsigned moments; /* that the patcher has gone through */
-static bool patcher_is_done;
 static unsigned traps;
 
 /* What the schedule says. */
@@ -55,8 +49,7 @@ static void wait_at_moment(enum patch_step step, enum patch_moment moment)
 {
     (void)step;
     (void)moment;
-    moments++;
-    swapcontext(&patcher, &cpu);
+    updater_pause();
 }
 
 static enum patch_status update_call(enum static_call_form form, enum call_state to)
@@ -68,14 +61,13 @@ static enum patch_status update_call(enum static_call_form form, enum call_state
                : static_call_set(call, current->tested->targets[to], NULL);
 }
 
-static void patcher_run(void)
+static bool update_make(void)
 {
-    patcher_is_done = update_call(current->new_form, current->to) == PATCH_OK;
-    swapcontext(&patcher, &cpu);
+    return update_call(current->new_form, current->to) == PATCH_OK;
 }
 
 /* The call as before the update. Rarely from scratch, which takes time. */
-static void patcher_start(const struct update *update)
+static void update_start(const struct update *update)
 {
     static unsigned schedules;
 
@@ -88,43 +80,21 @@ static void patcher_start(const struct update *update)
         assert_int_equal(update_call(update->form, update->from), PATCH_OK);
     }
     recorder.on_step = wait_at_moment;
-    moments = 0;
-    patcher_is_done = false;
-    getcontext(&patcher);
-    patcher.uc_stack.ss_sp = patcher_stack;
-    patcher.uc_stack.ss_size = sizeof(patcher_stack);
-    makecontext(&patcher, patcher_run, 0);
-}
-
-static void patcher_go_on(unsigned count)
-{
-    for (; count > 0 && !patcher_is_done; count--) {
-        swapcontext(&cpu, &patcher);
-    }
+    updater_start(update_make);
 }
 
 static void trap(ucontext_t *context)
 {
-    greg_t *machine = context->uc_mcontext.gregs;
-    struct patch_registers registers = {
-        .sp = (uint64_t)machine[REG_RSP],
-        .flags = (uint64_t)machine[REG_EFL],
-        .ax = (uint64_t)machine[REG_RAX],
-    };
-
     traps++;
     recorder.traps++;
-    assert_true(recorder_trap(1, (uint64_t)machine[REG_RIP] - 1, &registers));
-    machine[REG_RIP] = (greg_t)registers.ip;
-    machine[REG_RSP] = (greg_t)registers.sp;
-    machine[REG_RAX] = (greg_t)registers.ax;
+    assert_true(recorder_trap_signal(1, context));
 }
 
 static void step(void)
 {
     if (single_step_count() == wanted_step) {
         step_was_reached = true;
-        patcher_go_on(moments_during);
+        updater_go_on(moments_during);
         single_step_stop();
     }
 }
@@ -136,9 +106,9 @@ static bool schedule_run(const struct update *update, unsigned caller, unsigned 
     bool was_done;
     unsigned reached;
 
-    patcher_start(update);
-    patcher_go_on(before);
-    was_done = patcher_is_done;
+    update_start(update);
+    updater_go_on(before);
+    was_done = updater.is_done;
     step_was_reached = false;
     calls_run_begin();
     single_step_begin(step);
@@ -151,22 +121,22 @@ static bool schedule_run(const struct update *update, unsigned caller, unsigned 
                  update->tested->call->name, caller, reached, update->from, update->to, before,
                  moments_during, wanted_step);
     }
-    patcher_go_on(MOMENTS_MAX);
-    assert_true(patcher_is_done);
+    updater_go_on(MOMENTS_MAX);
+    assert_true(updater.is_done);
     calls_expect_execution(update->tested, update->to);
     return step_was_reached;
 }
 
 static unsigned count_moments(const struct update *update)
 {
-    patcher_start(update);
-    patcher_go_on(MOMENTS_MAX);
-    assert_true(patcher_is_done);
-    assert_in_range(moments, 6, MOMENTS_MAX - 1);
-    return moments;
+    update_start(update);
+    updater_go_on(MOMENTS_MAX);
+    assert_true(updater.is_done);
+    assert_in_range(updater.moments, 6, MOMENTS_MAX - 1);
+    return updater.moments;
 }
 
-/* All schedules of @update in which the patcher then takes one step, or all of them. */
+/* All schedules of @update in which the updater then takes one step, or all of them. */
 static void update_run(const struct update *update)
 {
     current = NULL;
