@@ -3,7 +3,6 @@
 #include "tests/kernel/dynamic_subjects.h"
 
 #include "arch/clock.h"
-#include "patching/dynamic_auto.h"
 #include "patching/platform.h"
 
 typedef uint64_t answering(uint64_t first, uint64_t second);
@@ -117,6 +116,22 @@ uint64_t dynamic_subject_target(const struct dynamic_subject *subject, unsigned 
 {
     return subject->call == &dynamic_call_test_dynamic_tail ? (uint64_t)writing_targets[target]
                                                             : (uint64_t)answering_targets[target];
+}
+
+struct dynamic_call_view dynamic_subject_view(const struct dynamic_subject *subject)
+{
+    struct dynamic_call_view view;
+
+    dynamic_call_look(subject->call, &view);
+    return view;
+}
+
+struct dynamic_auto_view dynamic_subject_choice(const struct dynamic_subject *subject)
+{
+    struct dynamic_auto_view view;
+
+    dynamic_auto_look(subject->call, &view);
+    return view;
 }
 
 struct dynamic_call_form dynamic_subject_form(const struct dynamic_subject *subject, unsigned first,

@@ -2,13 +2,13 @@
 /* Dynamic calls to be changed: one of each number of slots, and one at the end of a function.
  * Invariant: whoever is reached says so, and what it was given; between suites slots are empty and
  * nobody learns. Callers: suite_dynamic_call.c, suite_dynamic_learning.c,
- * suite_dynamic_torture.c. */
+ * suite_dynamic_worker.c, suite_dynamic_torture.c. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "patching/dynamic_call.h"
+#include "patching/dynamic_auto.h"
 #include "tests/kernel/test.h"
 
 #define DYNAMIC_TARGETS  32
@@ -39,6 +39,10 @@ extern const struct dynamic_subject dynamic_subjects[DYNAMIC_SUBJECTS];
 extern struct dynamic_call *const dynamic_uncalled;
 
 uint64_t dynamic_subject_target(const struct dynamic_subject *subject, unsigned target);
+
+/* What it is, and what learning makes of it. */
+struct dynamic_call_view dynamic_subject_view(const struct dynamic_subject *subject);
+struct dynamic_auto_view dynamic_subject_choice(const struct dynamic_subject *subject);
 
 /* Slots name targets @first to @first + @count - 1. */
 struct dynamic_call_form dynamic_subject_form(const struct dynamic_subject *subject, unsigned first,

@@ -30,38 +30,22 @@ static struct {
     uint64_t newest_record;
 } mark;
 
-static struct dynamic_auto_view choice_now(void)
-{
-    struct dynamic_auto_view view;
-
-    dynamic_auto_look(pair->call, &view);
-    return view;
-}
-
-static struct dynamic_call_view call_now(void)
-{
-    struct dynamic_call_view view;
-
-    dynamic_call_look(pair->call, &view);
-    return view;
-}
-
 static void mark_set(void)
 {
-    mark.statistics = call_now().statistics;
-    mark.choice = choice_now();
+    mark.statistics = dynamic_subject_view(pair).statistics;
+    mark.choice = dynamic_subject_choice(pair);
     mark.newest_record = patch_record_newest();
 }
 
 static uint64_t batches_since(void)
 {
-    return call_now().statistics.batches - mark.statistics.batches;
+    return dynamic_subject_view(pair).statistics.batches - mark.statistics.batches;
 }
 
 /* The records say the same as the statistics, and nobody else has patched. */
 static void expect_records(struct test *test, uint64_t batches)
 {
-    const struct dynamic_call_statistics now = call_now().statistics;
+    const struct dynamic_call_statistics now = dynamic_subject_view(pair).statistics;
     struct patch_record record;
     uint64_t rounds = 0, ipis = 0;
 
@@ -98,9 +82,9 @@ static void calls_make(unsigned first, unsigned count, unsigned calls)
  * called in turn, @calls times. */
 static void epoch_pass(unsigned first, unsigned count, unsigned calls)
 {
-    uint64_t epochs = choice_now().epochs;
+    uint64_t epochs = dynamic_subject_choice(pair).epochs;
 
-    for (unsigned i = 0; i < STEPS_MOST && choice_now().epochs == epochs; i++) {
+    for (unsigned i = 0; i < STEPS_MOST && dynamic_subject_choice(pair).epochs == epochs; i++) {
         calls_make(first, count, calls);
         step();
     }
@@ -112,11 +96,11 @@ static unsigned epochs_until(struct test *test, enum dynamic_state state, unsign
 {
     unsigned epochs = 0;
 
-    while (choice_now().state != state && epochs < EPOCHS_MOST) {
+    while (dynamic_subject_choice(pair).state != state && epochs < EPOCHS_MOST) {
         epoch_pass(first, count, EPOCH_CALLS);
         epochs++;
     }
-    EXPECT_EQUAL(test, choice_now().state, state);
+    EXPECT_EQUAL(test, dynamic_subject_choice(pair).state, state);
     return epochs;
 }
 
@@ -133,7 +117,7 @@ static bool learning_begin(struct test *test)
     step();
     expect_records(test, 1);
     mark_set();
-    return EXPECT_EQUAL(test, choice_now().state, DYNAMIC_LEARNING) &&
+    return EXPECT_EQUAL(test, dynamic_subject_choice(pair).state, DYNAMIC_LEARNING) &&
            EXPECT(test, pair->call->counts != NULL);
 }
 
@@ -147,7 +131,8 @@ static void learning_end(struct test *test)
 
 static bool slot_names(unsigned slot, unsigned target)
 {
-    return call_now().form.targets.slot[slot] == dynamic_subject_target(pair, target);
+    return dynamic_subject_view(pair).form.targets.slot[slot] ==
+           dynamic_subject_target(pair, target);
 }
 
 /* The gate is closed already, and nobody has passed it: one batch names the target and opens it. */
@@ -159,8 +144,9 @@ static void constant_target_is_learnt_in_one_batch(struct test *test)
         EXPECT(test, epochs_until(test, DYNAMIC_STABLE, 7, 1) <= DYNAMIC_AGREE + 1);
         expect_records(test, 1);
         EXPECT(test, slot_names(0, 7));
-        EXPECT(test, call_now().form.is_open);
-        if (EXPECT(test, dynamic_auto_decision(pair->call, choice_now().decided, &decision))) {
+        EXPECT(test, dynamic_subject_view(pair).form.is_open);
+        if (EXPECT(test, dynamic_auto_decision(pair->call, dynamic_subject_choice(pair).decided,
+                                               &decision))) {
             EXPECT_EQUAL(test, decision.after, DYNAMIC_STABLE);
             EXPECT_EQUAL(test, decision.reason, DYNAMIC_REASON_HOT);
             EXPECT_EQUAL(test, decision.new_targets.slot[0], dynamic_subject_target(pair, 7));
@@ -182,9 +168,9 @@ static void steady_traffic_costs_no_update_and_no_ipi(struct test *test)
             epoch_pass(7, 1, EPOCH_CALLS / 10);
         }
         expect_records(test, 0);
-        EXPECT(test, choice_now().epochs >= mark.choice.epochs + STEADY - 1);
-        EXPECT_EQUAL(test, choice_now().decided, mark.choice.decided);
-        EXPECT_EQUAL(test, choice_now().misses, mark.choice.misses);
+        EXPECT(test, dynamic_subject_choice(pair).epochs >= mark.choice.epochs + STEADY - 1);
+        EXPECT_EQUAL(test, dynamic_subject_choice(pair).decided, mark.choice.decided);
+        EXPECT_EQUAL(test, dynamic_subject_choice(pair).misses, mark.choice.misses);
     }
     learning_end(test);
 }
@@ -198,7 +184,7 @@ static void other_target_is_learnt_in_two_batches(struct test *test)
         epochs_until(test, DYNAMIC_STABLE, 7, 1);
         mark_set();
         epoch_pass(target, 1, EPOCH_CALLS); /* notices */
-        EXPECT_EQUAL(test, choice_now().state, DYNAMIC_LEARNING);
+        EXPECT_EQUAL(test, dynamic_subject_choice(pair).state, DYNAMIC_LEARNING);
         EXPECT(test, epochs_until(test, DYNAMIC_STABLE, target, 1) <= DYNAMIC_AGREE);
         expect_records(test, 2);
         EXPECT(test, slot_names(0, target));
@@ -213,8 +199,8 @@ static void few_calls_change_nothing(struct test *test)
         for (unsigned i = 0; i < 10; i++) {
             epoch_pass(7, 1, 10);
         }
-        EXPECT_EQUAL(test, choice_now().state, DYNAMIC_RESTING);
-        EXPECT_EQUAL(test, choice_now().reason, DYNAMIC_REASON_FEW_CALLS);
+        EXPECT_EQUAL(test, dynamic_subject_choice(pair).state, DYNAMIC_RESTING);
+        EXPECT_EQUAL(test, dynamic_subject_choice(pair).reason, DYNAMIC_REASON_FEW_CALLS);
         expect_records(test, 0);
         epochs_until(test, DYNAMIC_STABLE, 7, 1); /* until they are more */
     }
@@ -229,9 +215,9 @@ static void many_targets_thrash_nothing(struct test *test)
         for (unsigned i = 0; i < SHORT; i++) {
             epoch_pass(i % 3, DYNAMIC_TARGETS - 3, EPOCH_CALLS);
         }
-        EXPECT(test, choice_now().changes <= mark.choice.changes + 1);
-        EXPECT_EQUAL(test, call_now().statistics.failed, mark.statistics.failed);
-        EXPECT_EQUAL(test, choice_now().refused, mark.choice.refused);
+        EXPECT(test, dynamic_subject_choice(pair).changes <= mark.choice.changes + 1);
+        EXPECT_EQUAL(test, dynamic_subject_view(pair).statistics.failed, mark.statistics.failed);
+        EXPECT_EQUAL(test, dynamic_subject_choice(pair).refused, mark.choice.refused);
     }
     learning_end(test);
 }
@@ -242,7 +228,8 @@ static void forgotten_target_is_learnt_no_more(struct test *test)
         epochs_until(test, DYNAMIC_STABLE, 7, 1);
         EXPECT_EQUAL(test, dynamic_calls_forget(dynamic_subject_target(pair, 7), NULL), PATCH_OK);
         EXPECT(test, !slot_names(0, 7) && !slot_names(1, 7));
-        EXPECT_EQUAL(test, call_now().statistics.forgotten, mark.statistics.forgotten + 1);
+        EXPECT_EQUAL(test, dynamic_subject_view(pair).statistics.forgotten,
+                     mark.statistics.forgotten + 1);
         step();
         epochs_until(test, DYNAMIC_STABLE, 9, 1);
         EXPECT(test, slot_names(0, 9) && !slot_names(1, 7));
@@ -263,7 +250,7 @@ static void pinned_call_is_not_learnt(struct test *test)
         EXPECT_EQUAL(test, dynamic_auto_set(pair->call, false, now_ns, NULL), PATCH_OK);
         EXPECT_EQUAL(test, dynamic_auto_step(pair->call, now_ns + DYNAMIC_EPOCH_NS), UINT64_MAX);
         expect_records(test, 1);
-        EXPECT(test, !call_now().form.is_open);
+        EXPECT(test, !dynamic_subject_view(pair).form.is_open);
     }
     learning_end(test);
 }

@@ -46,33 +46,17 @@ static void call_all_the_time(void *argument)
     }
 }
 
-static struct dynamic_auto_view choice_now(void)
-{
-    struct dynamic_auto_view view;
-
-    dynamic_auto_look(pair->call, &view);
-    return view;
-}
-
-static struct dynamic_call_view call_now(void)
-{
-    struct dynamic_call_view view;
-
-    dynamic_call_look(pair->call, &view);
-    return view;
-}
-
 static bool learns(void)
 {
-    return call_now().form.is_watched;
+    return dynamic_subject_view(pair).form.is_watched;
 }
 
 /* Its gate is open for the target that is called. */
 static bool has_learnt(void)
 {
-    const struct dynamic_call_form form = call_now().form;
+    const struct dynamic_call_form form = dynamic_subject_view(pair).form;
 
-    return choice_now().state == DYNAMIC_STABLE && form.is_open &&
+    return dynamic_subject_choice(pair).state == DYNAMIC_STABLE && form.is_open &&
            form.targets.slot[0] ==
                dynamic_subject_target(pair, __atomic_load_n(&called, __ATOMIC_RELAXED));
 }
@@ -109,13 +93,13 @@ static void end(struct test *test)
 static void constant_target_is_learnt_and_then_nothing_is_patched(struct test *test)
 {
     if (begin(test, 3) && EXPECT(test, comes(has_learnt))) {
-        struct dynamic_call_statistics before = call_now().statistics;
-        uint64_t epochs = choice_now().epochs;
+        struct dynamic_call_statistics before = dynamic_subject_view(pair).statistics;
+        uint64_t epochs = dynamic_subject_choice(pair).epochs;
 
         thread_sleep_ns(STEADY_NS);
-        EXPECT_EQUAL(test, call_now().statistics.batches, before.batches);
-        EXPECT_EQUAL(test, call_now().statistics.ipis, before.ipis);
-        EXPECT(test, choice_now().epochs > epochs);
+        EXPECT_EQUAL(test, dynamic_subject_view(pair).statistics.batches, before.batches);
+        EXPECT_EQUAL(test, dynamic_subject_view(pair).statistics.ipis, before.ipis);
+        EXPECT(test, dynamic_subject_choice(pair).epochs > epochs);
     }
     end(test);
 }
@@ -123,11 +107,11 @@ static void constant_target_is_learnt_and_then_nothing_is_patched(struct test *t
 static void other_target_is_learnt(struct test *test)
 {
     if (begin(test, 3) && EXPECT(test, comes(has_learnt))) {
-        struct dynamic_call_statistics before = call_now().statistics;
+        struct dynamic_call_statistics before = dynamic_subject_view(pair).statistics;
 
         __atomic_store_n(&called, 6, __ATOMIC_RELAXED);
         EXPECT(test, comes(has_learnt));
-        EXPECT(test, call_now().statistics.batches <= before.batches + 2);
+        EXPECT(test, dynamic_subject_view(pair).statistics.batches <= before.batches + 2);
     }
     end(test);
 }
@@ -186,7 +170,7 @@ static bool is_refused(void)
 
 static bool has_memory(void)
 {
-    return call_now().has_memory;
+    return dynamic_subject_view(pair).has_memory;
 }
 
 static void without_memory_calls_work_and_learn_later(struct test *test)
@@ -203,8 +187,8 @@ static void without_memory_calls_work_and_learn_later(struct test *test)
     dynamic_call_give_memory(pair->call, NULL, 0);
     EXPECT(test, comes(is_refused));
     EXPECT(test, !has_memory());
-    EXPECT_EQUAL(test, choice_now().state, DYNAMIC_LEARNING);
-    EXPECT(test, !call_now().form.is_open);
+    EXPECT_EQUAL(test, dynamic_subject_choice(pair).state, DYNAMIC_LEARNING);
+    EXPECT(test, !dynamic_subject_view(pair).form.is_open);
     memory_give_back();
     EXPECT(test, comes(has_memory));
     EXPECT(test, comes(has_learnt));
