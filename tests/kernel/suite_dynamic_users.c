@@ -13,36 +13,17 @@
 #include "kernel/thread.h"
 #include "net/counters.h"
 #include "net/ethernet.h"
-#include "net/program.h"
 #include "net/receive.h"
-#include "tests/kernel/fake_nic.h"
 #include "tests/kernel/net_frames.h"
-#include "tests/kernel/test.h"
-#include "tests/kernel/workers.h"
+#include "tests/kernel/program_fire.h"
 
 #define QUEUES           2u
 #define FRAMES           20u
-#define FIRE_NS          1500000000ull
-#define INJECTORS_MAX    8u
 #define SHORT_TIMEOUT_MS 50
 #define PATIENCE_NS      5000000000ull
 #define CARD_PACKETS     128u
 #define NAME_BYTES       16
 #define INT3             0xcc
-
-static unsigned says_drop(const void *context, const void *instructions)
-{
-    (void)context;
-    (void)instructions;
-    return NET_ACTION_DROP;
-}
-
-static unsigned says_pass(const void *context, const void *instructions)
-{
-    (void)context;
-    (void)instructions;
-    return NET_ACTION_PASS;
-}
 
 static uint64_t address_of(dispatched_function *function)
 {
@@ -140,12 +121,6 @@ static void hook_end(struct test *test)
     EXPECT_EQUAL(test, static_key_disable(&receive_hook_dynamic), PATCH_OK);
 }
 
-static void attach(struct test *test, struct fake_nic *nic, uint32_t queue,
-                   struct net_program *program)
-{
-    EXPECT_EQUAL(test, net_program_attach(&nic->device, queue, program, NULL), NET_PROGRAM_OK);
-}
-
 /* Queue 0 drops, queue 1 passes: with frames for both in turn each has its own verdicts. */
 static void expect_own_verdicts(struct test *test, uint64_t rounds)
 {
@@ -163,7 +138,7 @@ static void expect_own_verdicts(struct test *test, uint64_t rounds)
 
 static void hook_runs_what_the_queue_has(struct test *test)
 {
-    const uint64_t drops = address_of(says_drop), passes = address_of(says_pass);
+    const uint64_t drops = address_of(program_says_drop), passes = address_of(program_says_pass);
     const uint64_t other = (uint64_t)symbol_address("memcpy");
     const uint64_t slots[][2] = {{drops, passes}, {passes, drops}, {drops, 0},
                                  {0, passes},     {other, 0},      {0, other}};
@@ -173,10 +148,10 @@ static void hook_runs_what_the_queue_has(struct test *test)
     if (!hook_begin(test)) {
         return;
     }
-    net_program_initialize(&programs[0], "test drops", says_drop, NULL);
-    net_program_initialize(&programs[1], "test passes", says_pass, NULL);
-    attach(test, hook.nic, 0, &programs[0]);
-    attach(test, hook.nic, 1, &programs[1]);
+    net_program_initialize(&programs[0], "test drops", program_says_drop, NULL);
+    net_program_initialize(&programs[1], "test passes", program_says_pass, NULL);
+    program_attach(test, hook.nic, 0, &programs[0]);
+    program_attach(test, hook.nic, 1, &programs[1]);
     expect_own_verdicts(test, ++rounds);
     for (enum dynamic_compare compare = 0; compare < DYNAMIC_COMPARE_COUNT; compare++) {
         for (unsigned i = 0; i < sizeof(slots) / sizeof(slots[0]); i++) {
@@ -195,7 +170,7 @@ static void cards_beyond_the_hooks_run_their_programs(struct test *test)
     struct net_program drops;
     unsigned count = 0, without = 0;
 
-    net_program_initialize(&drops, "test drops", says_drop, NULL);
+    net_program_initialize(&drops, "test drops", program_says_drop, NULL);
     EXPECT_EQUAL(test, static_key_enable(&receive_hook_dynamic), PATCH_OK);
     while (count < DYNAMIC_INSTANCES + 1) {
         nics[count] =
@@ -204,7 +179,7 @@ static void cards_beyond_the_hooks_run_their_programs(struct test *test)
             break;
         }
         without += nics[count]->device.hook_instance == DYNAMIC_INSTANCE_NONE;
-        attach(test, nics[count], 0, &drops);
+        program_attach(test, nics[count], 0, &drops);
         EXPECT(test, fake_nic_inject_word(nics[count], 0, count));
         EXPECT(test, fake_nic_settle(nics[count]));
         EXPECT_EQUAL(test, net_program_count(&nics[count]->device, 0, NET_ACTION_DROP), 1);
@@ -219,31 +194,6 @@ static void cards_beyond_the_hooks_run_their_programs(struct test *test)
 
 /* ---- programs that go ---- */
 
-static struct fire {
-    struct workers workers;
-    uint32_t word, gave_up; /* atomic */
-} fire;
-
-/* On every CPU; but the rings are behind spinlocks, taken with interrupts off. */
-static void inject(void *argument)
-{
-    (void)argument;
-    uint8_t frame[FRAME_BYTES_MIN];
-
-    if (cpu_index() >= INJECTORS_MAX) {
-        return;
-    }
-    while (!workers_should_stop(&fire.workers)) {
-        uint32_t word = __atomic_fetch_add(&fire.word, 1, __ATOMIC_RELAXED);
-
-        frame_make(frame, word);
-        if (!fake_nic_inject_patiently(hook.nic, word % QUEUES, frame, sizeof(frame))) {
-            __atomic_fetch_add(&fire.gave_up, 1, __ATOMIC_RELAXED);
-            return;
-        }
-    }
-}
-
 /* Runs a generated program through a slot, replaces it, unloads it: then no slot names it, and its
  * text is int3 from the first byte to the last. */
 static void generated_comes_and_goes(struct test *test, uint32_t number, struct net_program *stays)
@@ -257,12 +207,12 @@ static void generated_comes_and_goes(struct test *test, uint32_t number, struct 
     uint64_t address = address_of(program->xdp.function);
     uint64_t other = address_of(stays->xdp.function);
 
-    attach(test, hook.nic, NET_PROGRAM_ALL_QUEUES, program);
+    program_attach(test, hook.nic, NET_PROGRAM_ALL_QUEUES, program);
     EXPECT_EQUAL(test,
                  slots_name(&hook.subject, number % 3 == 0 ? other : address,
                             number % 3 == 0 ? address : other, compare),
                  PATCH_OK);
-    attach(test, hook.nic, NET_PROGRAM_ALL_QUEUES, stays);
+    program_attach(test, hook.nic, NET_PROGRAM_ALL_QUEUES, stays);
     EXPECT(test, is_named(&hook.subject, address));
     EXPECT_EQUAL(test, net_program_unload(program, NULL), NET_PROGRAM_OK);
     EXPECT(test, !is_named(&hook.subject, address));
@@ -270,41 +220,26 @@ static void generated_comes_and_goes(struct test *test, uint32_t number, struct 
     EXPECT_EQUAL(test, *(const uint8_t *)address, INT3);
 }
 
-static uint64_t verdict_count(void)
-{
-    uint64_t sum = 0;
-
-    for (uint32_t queue = 0; queue < QUEUES; queue++) {
-        for (enum net_action action = 0; action < NET_ACTION_COUNT; action++) {
-            sum += net_program_count(&hook.nic->device, queue, action);
-        }
-    }
-    return sum;
-}
-
 static void unloaded_program_is_in_no_slot_under_fire(struct test *test)
 {
+    static struct program_fire fire;
     struct net_program drops;
     uint32_t changes = 0;
 
     if (!hook_begin(test)) {
         return;
     }
-    net_program_initialize(&drops, "test drops", says_drop, NULL);
-    attach(test, hook.nic, NET_PROGRAM_ALL_QUEUES, &drops);
-    fire = (struct fire){0};
-    if (EXPECT(test, workers_start(&fire.workers, true, inject, NULL))) {
-        uint64_t end_ns = clock_now_ns() + FIRE_NS;
+    net_program_initialize(&drops, "test drops", program_says_drop, NULL);
+    program_attach(test, hook.nic, NET_PROGRAM_ALL_QUEUES, &drops);
+    if (program_fire_begin(test, &fire, hook.nic)) {
+        uint64_t end_ns = clock_now_ns() + PROGRAM_FIRE_NS;
 
         while (clock_now_ns() < end_ns && !test_should_stop(test)) {
             generated_comes_and_goes(test, changes++ % NET_PROGRAM_GENERATED_MAX, &drops);
         }
-        workers_join(&fire.workers);
+        program_fire_end(test, &fire);
     }
     EXPECT(test, changes > 0);
-    EXPECT(test, fake_nic_settle(hook.nic));
-    EXPECT_EQUAL(test, fire.gave_up, 0);
-    EXPECT_EQUAL(test, verdict_count(), fire.word);
     hook_end(test);
 }
 
@@ -361,7 +296,7 @@ static void program_that_may_be_entered_is_not_unloaded(struct test *test)
     if (EXPECT_EQUAL(test, net_program_generate(7, &generated, NULL), NET_PROGRAM_OK)) {
         uint64_t address = address_of(generated->xdp.function);
 
-        attach(test, hook.nic, NET_PROGRAM_ALL_QUEUES, &holds);
+        program_attach(test, hook.nic, NET_PROGRAM_ALL_QUEUES, &holds);
         EXPECT_EQUAL(test, slots_name(&hook.subject, address, 0, DYNAMIC_COMPARE_IMMEDIATE),
                      PATCH_OK);
         unload_while_held(test, generated);

@@ -10,50 +10,26 @@
 #include "arch/instructions.h"
 #include "kernel/thread.h"
 #include "net/counters.h"
-#include "tests/kernel/fake_nic.h"
 #include "tests/kernel/net_frames.h"
-#include "tests/kernel/test.h"
-#include "tests/kernel/workers.h"
+#include "tests/kernel/program_fire.h"
 
-#define QUEUES        2u
-#define HOLD_NS       10000000ull /* how long a detach is given to return too early */
-#define PATIENCE_NS   5000000000ull
-#define FIRE_NS       1500000000ull
-#define REST_NS       100000ull
-#define INJECTORS_MAX 8u
-#define RIVAL_FIRST   40u /* generated programs of the second thread that changes things */
-#define RIVAL_LAST    43u
-#define FAR_ADDRESS   0xffff888000001000ull /* no sign-extended 32-bit number */
-#define LOW_ADDRESS   0x40000000ull         /* one, but out of reach of a jump */
+#define QUEUES      2u
+#define HOLD_NS     10000000ull /* how long a detach is given to return too early */
+#define PATIENCE_NS 5000000000ull
+#define REST_NS     100000ull
+#define RIVAL_FIRST 40u /* generated programs of the second thread that changes things */
+#define RIVAL_LAST  43u
+#define FAR_ADDRESS 0xffff888000001000ull /* no sign-extended 32-bit number */
+#define LOW_ADDRESS 0x40000000ull         /* one, but out of reach of a jump */
 
 /* ---- verdicts ---- */
-
-static unsigned says_drop(const void *context, const void *instructions)
-{
-    (void)context;
-    (void)instructions;
-    return NET_ACTION_DROP;
-}
-
-static unsigned says_pass(const void *context, const void *instructions)
-{
-    (void)context;
-    (void)instructions;
-    return NET_ACTION_PASS;
-}
 
 static struct net_program drops, passes;
 
 static void make_programs(void)
 {
-    net_program_initialize(&drops, "test drops", says_drop, NULL);
-    net_program_initialize(&passes, "test passes", says_pass, NULL);
-}
-
-static void attach(struct test *test, struct fake_nic *nic, uint32_t queue,
-                   struct net_program *program)
-{
-    EXPECT_EQUAL(test, net_program_attach(&nic->device, queue, program, NULL), NET_PROGRAM_OK);
+    net_program_initialize(&drops, "test drops", program_says_drop, NULL);
+    net_program_initialize(&passes, "test passes", program_says_pass, NULL);
 }
 
 static void each_queue_runs_its_own_program(struct test *test)
@@ -64,8 +40,8 @@ static void each_queue_runs_its_own_program(struct test *test)
         return;
     }
     make_programs();
-    attach(test, nic, 0, &drops);
-    attach(test, nic, 1, &passes);
+    program_attach(test, nic, 0, &drops);
+    program_attach(test, nic, 1, &passes);
     for (uint32_t i = 0; i < 30; i++) {
         EXPECT(test, fake_nic_inject_word(nic, i % QUEUES, i));
     }
@@ -94,7 +70,7 @@ static void program_out_of_reach_is_refused_whole(struct test *test)
         return;
     }
     make_programs();
-    attach(test, nic, 1, &drops);
+    program_attach(test, nic, 1, &drops);
     for (unsigned i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
         struct patch_error error = {0};
 
@@ -187,7 +163,7 @@ static void detach_waits_for_the_frame_inside(struct test *test)
             return;
         }
         net_program_initialize(&holds, "test holds", holds_frame, NULL);
-        attach(test, hold.nic, NET_PROGRAM_ALL_QUEUES, &holds);
+        program_attach(test, hold.nic, NET_PROGRAM_ALL_QUEUES, &holds);
         detach_while_held(test);
         EXPECT(test, fake_nic_settle(hold.nic));
         EXPECT_EQUAL(test, holds.users, queues - 1);
@@ -263,11 +239,9 @@ struct witness {
 
 static struct fire {
     struct fake_nic *nic;
-    struct workers workers;
+    struct program_fire frames;
     struct witness witnesses[2];
-    /* atomic: */
-    uint32_t word, gave_up;
-    bool is_over;
+    bool is_over; /* atomic */
     uint32_t rival_failures;
 } fire;
 
@@ -280,26 +254,6 @@ static unsigned says_when_gone(const void *context, const void *instructions)
         __atomic_fetch_add(&witness->wrong, 1, __ATOMIC_RELAXED);
     }
     return NET_ACTION_DROP;
-}
-
-/* On every CPU; but the rings are behind spinlocks, taken with interrupts off. */
-static void inject(void *argument)
-{
-    (void)argument;
-    uint8_t frame[FRAME_BYTES_MIN];
-
-    if (cpu_index() >= INJECTORS_MAX) {
-        return; /* dozens would be in each other's way for seconds where they share a few CPUs */
-    }
-    while (!workers_should_stop(&fire.workers)) {
-        uint32_t word = __atomic_fetch_add(&fire.word, 1, __ATOMIC_RELAXED);
-
-        frame_make(frame, word);
-        if (!fake_nic_inject_patiently(fire.nic, word % QUEUES, frame, sizeof(frame))) {
-            __atomic_fetch_add(&fire.gave_up, 1, __ATOMIC_RELAXED);
-            return;
-        }
-    }
 }
 
 /* Another thread that changes the dispatcher meanwhile: programs that nobody attaches. */
@@ -327,7 +281,7 @@ static void change_witness(struct test *test, unsigned number)
     struct witness *last = &fire.witnesses[(number + 1) % 2];
 
     __atomic_store_n(&next->is_gone, false, __ATOMIC_RELEASE);
-    attach(test, fire.nic, NET_PROGRAM_ALL_QUEUES, &next->program);
+    program_attach(test, fire.nic, NET_PROGRAM_ALL_QUEUES, &next->program);
     __atomic_store_n(&last->is_gone, true, __ATOMIC_RELEASE);
 }
 
@@ -337,14 +291,14 @@ static void change_generated(struct test *test, uint32_t number)
     struct net_program *program = NULL;
 
     if (EXPECT_EQUAL(test, net_program_generate(number, &program, NULL), NET_PROGRAM_OK)) {
-        attach(test, fire.nic, number % QUEUES, program);
-        attach(test, fire.nic, NET_PROGRAM_ALL_QUEUES, program);
+        program_attach(test, fire.nic, number % QUEUES, program);
+        program_attach(test, fire.nic, NET_PROGRAM_ALL_QUEUES, program);
     }
 }
 
 static uint32_t change_until_the_end(struct test *test)
 {
-    uint64_t end_ns = clock_now_ns() + FIRE_NS;
+    uint64_t end_ns = clock_now_ns() + PROGRAM_FIRE_NS;
     uint32_t changes = 0;
 
     while (clock_now_ns() < end_ns && !test_should_stop(test)) {
@@ -360,18 +314,6 @@ static uint32_t change_until_the_end(struct test *test)
     return changes;
 }
 
-static uint64_t verdict_count(void)
-{
-    uint64_t sum = 0;
-
-    for (uint32_t queue = 0; queue < QUEUES; queue++) {
-        for (enum net_action action = 0; action < NET_ACTION_COUNT; action++) {
-            sum += net_program_count(&fire.nic->device, queue, action);
-        }
-    }
-    return sum;
-}
-
 static bool fire_start(struct test *test)
 {
     fire = (struct fire){.nic = fake_nic_add(&(struct fake_nic_options){.queues = QUEUES})};
@@ -383,7 +325,7 @@ static bool fire_start(struct test *test)
                                says_when_gone, &fire.witnesses[i]);
     }
     change_witness(test, 0);
-    return EXPECT(test, workers_start(&fire.workers, true, inject, NULL));
+    return program_fire_begin(test, &fire.frames, fire.nic);
 }
 
 /* CPUs send while one thread replaces the programs of both queues and another one changes the
@@ -403,13 +345,9 @@ static void programs_come_and_go_under_fire(struct test *test)
     if (thread != NULL) {
         thread_join(thread);
     }
-    workers_join(&fire.workers);
-    EXPECT(test, fake_nic_settle(fire.nic));
-    EXPECT_EQUAL(test, fire.gave_up, 0);
+    program_fire_end(test, &fire.frames);
     EXPECT_EQUAL(test, fire.rival_failures, 0);
     EXPECT_EQUAL(test, fire.witnesses[0].wrong + fire.witnesses[1].wrong, 0);
-    EXPECT_EQUAL(test, fake_nic_received(fire.nic), fire.word);
-    EXPECT_EQUAL(test, verdict_count(), fire.word);
     fake_nic_remove(test, fire.nic);
 }
 
