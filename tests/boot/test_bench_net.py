@@ -72,6 +72,26 @@ def test_slots_that_name_the_right_function_cost_no_more(exact, mode, mitigation
     assert pinned < off
 
 
+def test_calls_learn_while_it_runs():
+    """A second of packets: each call decides once, for whom the packets go to; behind the bench it
+    begins anew. Learning counts the calls of a sixteenth of the time."""
+    decided = {"deliver": "ipv4_receive", "ipv4_deliver": "udp_receive"}
+    with Machine("bench-net-auto", cpus=2, **icount()) as machine:
+        machine.wait_prompt()
+        off, auto = machine.json("bench net --memory --packets 1000000 --mode sink "
+                                 "--dyncall off,auto -j", 120)
+        for name, target in decided.items():
+            (row,) = machine.json(f"dyncall {name} -j")
+            assert (row["state"], row["why"], row["refused"]) == ("learning", "new", 0)
+            *_, decision = machine.json(f"dyncall {name} log -j")
+            assert (decision["after"], decision["reason"]) == ("stable", "hot")
+            assert decision["new_targets"] == [target]
+        assert machine.exit() == ALL_OK
+    assert (off["dyncall"], auto["dyncall"]) == ("off", "auto")
+    assert auto["received"] == auto["packets"] == 1000000
+    assert auto["cycles_per_packet"] <= off["cycles_per_packet"] * 1.1
+
+
 def test_without_a_card_it_says_so():
     with Machine("bench-net-none") as machine:
         machine.wait_prompt()
