@@ -2,9 +2,9 @@
 /* See bench_dyncall_loops.h. Called by: bench_dyncall*.c, by their addresses; tests/silicon. */
 #include "kernel/bench_dyncall_loops.h"
 
-DEFINE_DYNAMIC_CALL(bench_1, dispatched_function, 1, .is_by_hand = true);
-DEFINE_DYNAMIC_CALL(bench_2, dispatched_function, 2, .is_by_hand = true);
-DEFINE_DYNAMIC_CALL(bench_4, dispatched_function, 4, .is_by_hand = true);
+DEFINE_DYNAMIC_CALL_BY_HAND(bench_1, dispatched_function, 1);
+DEFINE_DYNAMIC_CALL_BY_HAND(bench_2, dispatched_function, 2);
+DEFINE_DYNAMIC_CALL_BY_HAND(bench_4, dispatched_function, 4);
 
 #define DYNCALL_LOOP(slots)                                                                        \
     static DISPATCH_LOOP(                                                                          \

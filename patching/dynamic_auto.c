@@ -10,6 +10,7 @@
 #include "patching/patch_budget.h"
 #include "patching/platform.h"
 
+#define BATCH_NS 200000ull     /* a batch, before there was one */
 #define POLL_NS  1000000ull    /* while the buffer of a trial fills, or while another has it */
 #define RETRY_NS 100000000ull  /* behind a change that failed */
 #define LOOK_NS  1000000000ull /* without memory or budget */
@@ -53,9 +54,10 @@ static uint64_t saving_look(bool is_to_decide)
     return estimate.saving;
 }
 
-/* By the cheapest batch of all dynamic calls so far; learning itself has made one. What makes
- * batches dearer is what else runs on the machine, hardly the number of sites; and a call that
- * rests since its own first batch was dear would make no other. */
+/* By the cheapest batch of all dynamic calls so far, or as much as one took that a slow machine
+ * made, an emulated one, as long as there was none. What makes batches dearer is what else runs on
+ * the machine, hardly the number of sites; and a call that rests since its own first batch was dear
+ * would make no other. */
 static uint64_t change_cost_ns(void)
 {
     const struct dynamic_call *call;
@@ -68,7 +70,7 @@ static uint64_t change_cost_ns(void)
             cheapest_ns = batch_ns;
         }
     }
-    return cheapest_ns * CHANGE_BATCHES;
+    return (cheapest_ns != 0 ? cheapest_ns : BATCH_NS) * CHANGE_BATCHES;
 }
 
 static void epoch_end(struct dynamic_call *call, uint64_t now_ns)

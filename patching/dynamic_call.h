@@ -154,8 +154,15 @@ struct dynamic_call {
     DECLARE_STATIC_CALL(dynamic_##call_name##_2, dynamic_nothing_##call_name);                     \
     DECLARE_STATIC_CALL(dynamic_##call_name##_3, dynamic_nothing_##call_name)
 
-/* `.is_by_hand = true` may follow: benches and tests do not want learning. */
-#define DEFINE_DYNAMIC_CALL(call_name, signature, slots_wanted, ...)                               \
+/* Watched from the start, so that to begin to learn takes no patch; nobody counts yet. */
+#define DEFINE_DYNAMIC_CALL(call_name, signature, slots_wanted)                                    \
+    DYNAMIC_CALL_DEFINE(call_name, signature, slots_wanted, false)
+
+/* For benches and tests, which do not want learning unless they switch it on: not watched. */
+#define DEFINE_DYNAMIC_CALL_BY_HAND(call_name, signature, slots_wanted)                            \
+    DYNAMIC_CALL_DEFINE(call_name, signature, slots_wanted, true)
+
+#define DYNAMIC_CALL_DEFINE(call_name, signature, slots_wanted, by_hand)                           \
     DECLARE_DYNAMIC_CALL(call_name, signature, slots_wanted);                                      \
     /* By another name, since it has the type of the targets, but takes nothing and returns 0. */  \
     extern uint64_t dynamic_call_nothing_##call_name(void) __asm__("dynamic_nothing_" #call_name); \
@@ -163,8 +170,8 @@ struct dynamic_call {
     {                                                                                              \
         return dynamic_call_count_null(&dynamic_call_##call_name);                                 \
     }                                                                                              \
-    DEFINE_STATIC_KEY_OWNED(dynamic_gate_##call_name, "dyncall " #call_name);                      \
-    DEFINE_STATIC_KEY_OWNED(dynamic_watch_##call_name, "dyncall " #call_name);                     \
+    DEFINE_STATIC_KEY_OWNED(dynamic_gate_##call_name, "dyncall " #call_name, false);               \
+    DEFINE_STATIC_KEY_OWNED(dynamic_watch_##call_name, "dyncall " #call_name, !(by_hand));         \
     DYNAMIC_CALL_SLOTS_##slots_wanted(call_name);                                                  \
     struct dynamic_call_slot dynamic_slots_##call_name[DYNAMIC_SLOTS_MAX] = {                      \
         DYNAMIC_CALL_SLOT_DATA_##slots_wanted(call_name)};                                         \
@@ -175,7 +182,8 @@ struct dynamic_call {
         .gate = &dynamic_gate_##call_name,                                                         \
         .watch = &dynamic_watch_##call_name,                                                       \
         .nothing = (static_call_function *)&dynamic_nothing_##call_name,                           \
-        ##__VA_ARGS__,                                                                             \
+        .is_by_hand = (by_hand),                                                                   \
+        .form = {.is_watched = !(by_hand)},                                                        \
     };                                                                                             \
     static struct dynamic_call *const dynamic_pointer_##call_name                                  \
         __attribute__((used, section("dynamic_calls"))) = &dynamic_call_##call_name
@@ -351,13 +359,18 @@ enum { DYNAMIC_INSTANCES = 4, DYNAMIC_INSTANCE_NONE = DYNAMIC_INSTANCES };
     DECLARE_DYNAMIC_CALL(call_name##_2, signature, slots_wanted);                                  \
     DECLARE_DYNAMIC_CALL(call_name##_3, signature, slots_wanted)
 
-#define DEFINE_DYNAMIC_CALL_INSTANCES(call_name, signature, slots_wanted, ...)                     \
+#define DEFINE_DYNAMIC_CALL_INSTANCES(call_name, signature, slots_wanted)                          \
+    DYNAMIC_CALL_DEFINE_INSTANCES(call_name, signature, slots_wanted, false)
+#define DEFINE_DYNAMIC_CALL_INSTANCES_BY_HAND(call_name, signature, slots_wanted)                  \
+    DYNAMIC_CALL_DEFINE_INSTANCES(call_name, signature, slots_wanted, true)
+
+#define DYNAMIC_CALL_DEFINE_INSTANCES(call_name, signature, slots_wanted, by_hand)                 \
     extern uint32_t dynamic_instances_##call_name;                                                 \
     uint32_t dynamic_instances_##call_name;                                                        \
-    DEFINE_DYNAMIC_CALL(call_name##_0, signature, slots_wanted, ##__VA_ARGS__);                    \
-    DEFINE_DYNAMIC_CALL(call_name##_1, signature, slots_wanted, ##__VA_ARGS__);                    \
-    DEFINE_DYNAMIC_CALL(call_name##_2, signature, slots_wanted, ##__VA_ARGS__);                    \
-    DEFINE_DYNAMIC_CALL(call_name##_3, signature, slots_wanted, ##__VA_ARGS__)
+    DYNAMIC_CALL_DEFINE(call_name##_0, signature, slots_wanted, by_hand);                          \
+    DYNAMIC_CALL_DEFINE(call_name##_1, signature, slots_wanted, by_hand);                          \
+    DYNAMIC_CALL_DEFINE(call_name##_2, signature, slots_wanted, by_hand);                          \
+    DYNAMIC_CALL_DEFINE(call_name##_3, signature, slots_wanted, by_hand)
 
 #define dynamic_call_instance(call_name, instance, function, ...)                                  \
     __extension__({                                                                                \

@@ -74,10 +74,9 @@ struct static_key {
 #define DEFINE_STATIC_KEY_TRUE(key_name)  DEFINE_STATIC_KEY(key_name, true)
 #define DEFINE_STATIC_KEY_FALSE(key_name) DEFINE_STATIC_KEY(key_name, false)
 
-/* Off, and flipped by transactions of its owner alone: the functions below refuse it
- * (PATCH_ERR_OWNED). */
-#define DEFINE_STATIC_KEY_OWNED(key_name, owner_text)                                              \
-    DEFINE_STATIC_KEY(key_name, false, .owner = (owner_text))
+/* Flipped by transactions of its owner alone: the functions below refuse it (PATCH_ERR_OWNED). */
+#define DEFINE_STATIC_KEY_OWNED(key_name, owner_text, state)                                       \
+    DEFINE_STATIC_KEY(key_name, state, .owner = (owner_text))
 
 #define DECLARE_STATIC_KEY(key_name) extern struct static_key key_name
 

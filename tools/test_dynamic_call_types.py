@@ -25,7 +25,7 @@ struct packet *packet_made(void);
 
 DEFINED = """
 DEFINE_DYNAMIC_CALL(deliver, void(struct packet *), 2);
-DEFINE_DYNAMIC_CALL(reading, uint64_t(int), 4, .is_by_hand = true);
+DEFINE_DYNAMIC_CALL_BY_HAND(reading, uint64_t(int), 4);
 DEFINE_DYNAMIC_CALL(asking, bool(void), 1);
 DEFINE_DYNAMIC_CALL(finding, struct packet *(int, const char *), 3);
 DEFINE_DYNAMIC_CALL_INSTANCES(poll, unsigned(struct packet *, unsigned), 1);

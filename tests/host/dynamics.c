@@ -5,12 +5,12 @@
 
 #include "tests/host/host_test.h"
 
-DEFINE_DYNAMIC_CALL(one, void(uint64_t, uint64_t), 1);
-DEFINE_DYNAMIC_CALL(two, uint64_t(uint64_t, uint64_t), 2);
-DEFINE_DYNAMIC_CALL(three, bool(uint64_t, uint64_t), 3, .is_by_hand = true);
+DEFINE_DYNAMIC_CALL_BY_HAND(one, void(uint64_t, uint64_t), 1);
+DEFINE_DYNAMIC_CALL_BY_HAND(two, uint64_t(uint64_t, uint64_t), 2);
+DEFINE_DYNAMIC_CALL_BY_HAND(three, bool(uint64_t, uint64_t), 3);
 typedef void *seven_arguments(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
-DEFINE_DYNAMIC_CALL(four, seven_arguments, 4);
-DEFINE_DYNAMIC_CALL_INSTANCES(each, unsigned(uint64_t, uint64_t), 1);
+DEFINE_DYNAMIC_CALL_BY_HAND(four, seven_arguments, 4);
+DEFINE_DYNAMIC_CALL_INSTANCES_BY_HAND(each, unsigned(uint64_t, uint64_t), 1);
 
 /* What ran last, and with what. */
 static struct {

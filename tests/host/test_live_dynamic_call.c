@@ -39,7 +39,7 @@ enum {
 
 typedef uint64_t called(uint64_t argument);
 
-DEFINE_DYNAMIC_CALL(contested, called, 3, .is_by_hand = true);
+DEFINE_DYNAMIC_CALL_BY_HAND(contested, called, 3);
 
 /* Where targets are generated. */
 __asm__(".pushsection .text.generated, \"ax\", @progbits\n\t"

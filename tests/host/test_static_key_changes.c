@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-DEFINE_STATIC_KEY_OWNED(key_owned, "this test");
+DEFINE_STATIC_KEY_OWNED(key_owned, "this test", false);
 
 __attribute__((noinline)) static int owned_branch(void)
 {

@@ -28,12 +28,12 @@ ALL(TARGET)
 static answering *const answering_targets[DYNAMIC_TARGETS] = {ALL(ANSWERING)};
 static writing *const writing_targets[DYNAMIC_TARGETS] = {ALL(WRITING)};
 
-DEFINE_DYNAMIC_CALL(test_dynamic_1, uint64_t(uint64_t, uint64_t), 1, .is_by_hand = true);
-DEFINE_DYNAMIC_CALL(test_dynamic_2, uint64_t(uint64_t, uint64_t), 2, .is_by_hand = true);
-DEFINE_DYNAMIC_CALL(test_dynamic_3, uint64_t(uint64_t, uint64_t), 3, .is_by_hand = true);
-DEFINE_DYNAMIC_CALL(test_dynamic_4, uint64_t(uint64_t, uint64_t), 4, .is_by_hand = true);
-DEFINE_DYNAMIC_CALL(test_dynamic_tail, void(uint64_t, uint64_t, uint64_t *), 2, .is_by_hand = true);
-DEFINE_DYNAMIC_CALL(test_dynamic_uncalled, void(void), 4, .is_by_hand = true);
+DEFINE_DYNAMIC_CALL_BY_HAND(test_dynamic_1, uint64_t(uint64_t, uint64_t), 1);
+DEFINE_DYNAMIC_CALL_BY_HAND(test_dynamic_2, uint64_t(uint64_t, uint64_t), 2);
+DEFINE_DYNAMIC_CALL_BY_HAND(test_dynamic_3, uint64_t(uint64_t, uint64_t), 3);
+DEFINE_DYNAMIC_CALL_BY_HAND(test_dynamic_4, uint64_t(uint64_t, uint64_t), 4);
+DEFINE_DYNAMIC_CALL_BY_HAND(test_dynamic_tail, void(uint64_t, uint64_t, uint64_t *), 2);
+DEFINE_DYNAMIC_CALL_BY_HAND(test_dynamic_uncalled, void(void), 4);
 
 struct dynamic_call *const dynamic_uncalled = &dynamic_call_test_dynamic_uncalled;
 

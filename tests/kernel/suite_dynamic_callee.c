@@ -16,7 +16,7 @@
 
 typedef unsigned callee(unsigned argument);
 
-DEFINE_DYNAMIC_CALL(test_callee, unsigned(unsigned), 2, .is_by_hand = true);
+DEFINE_DYNAMIC_CALL_BY_HAND(test_callee, unsigned(unsigned), 2);
 
 static struct dynamic_call *const subject = &dynamic_call_test_callee;
 static bool is_inside, may_leave, is_over; /* atomic */
