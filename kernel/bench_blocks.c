@@ -4,6 +4,8 @@
 
 #include "arch/clock.h"
 #include "arch/instructions.h"
+#include "kernel/console.h"
+#include "kernel/shell.h"
 #include "kernel/table.h"
 #include "patching/heap_sort.h"
 
@@ -19,6 +21,35 @@ __attribute__((noinline)) uint64_t bench_block_run(bench_loop *loop, uint64_t ca
 
     interrupts_restore(flags);
     return end - start;
+}
+
+struct bench_rounds bench_rounds_begin(const struct shell_session *session, const char *command,
+                                       uint32_t blocks, uint64_t budget_ns)
+{
+    return (struct bench_rounds){
+        .session = session,
+        .command = command,
+        .wanted = blocks + 1,
+        .end_ns = budget_ns != 0 ? clock_now_ns() + budget_ns : UINT64_MAX,
+    };
+}
+
+bool bench_rounds_next(struct bench_rounds *rounds)
+{
+    if (rounds->begun > 0) {
+        rounds->blocks = rounds->block + 1;
+        if (shell_interrupted(rounds->session)) {
+            console_print("%s: stopped by Ctrl-C\n", rounds->command);
+            rounds->blocks = 0;
+            return false;
+        }
+    }
+    if (rounds->begun == rounds->wanted || (rounds->begun > 1 && clock_now_ns() > rounds->end_ns)) {
+        return false;
+    }
+    rounds->block = rounds->begun > 0 ? rounds->begun - 1 : 0;
+    rounds->begun++;
+    return true;
 }
 
 static bool is_less(const void *left, const void *right)

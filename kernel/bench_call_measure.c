@@ -2,7 +2,6 @@
 /* The engine of `bench calls`: the table of forms, and their times. Invariant: all forms of a
  * setting are timed in turn, block by block, the loop without a call among them; a setting is left
  * as it was entered, whatever happens meanwhile. Called by: bench_calls.c, bench_seed_calls.c. */
-#include "arch/clock.h"
 #include "kernel/bench_calls.h"
 #include "kernel/console.h"
 #include "kernel/patch_error_text.h"
@@ -38,32 +37,24 @@ static uint64_t block_calls(enum call_form_id id)
     return id == CALL_FORM_LAZY_FIRST ? 1 : CALL_BLOCK;
 }
 
-/* Times the forms from @first up to @end. A round without samples comes first: caches, and an
- * emulator's translations. Returns the number of samples; 0: it could not be done. */
+/* Times the forms from @first up to @end. Returns the number of samples; 0: it could not be done.
+ */
 static uint32_t forms_time(struct shell_session *session, const struct call_request *request,
                            enum call_form_id first, enum call_form_id end)
 {
-    uint64_t deadline = clock_now_ns() + request->budget_ns;
-    uint32_t blocks = 0;
+    struct bench_rounds rounds =
+        bench_rounds_begin(session, request->command, request->blocks, request->budget_ns);
 
-    for (uint32_t round = 0; round <= request->blocks; round++) {
-        blocks = round == 0 ? 1 : round;
+    while (bench_rounds_next(&rounds)) {
         if (first == CALL_FORM_LAZY_FIRST && !call_lazy_forget()) {
             return 0;
         }
-        empty_ticks[blocks - 1] = bench_block_run(call_loop_nothing, block_calls(first));
+        empty_ticks[rounds.block] = bench_block_run(call_loop_nothing, block_calls(first));
         for (enum call_form_id id = first; id < end; id++) {
-            ticks[id][blocks - 1] = bench_block_run(call_forms[id].loop, block_calls(id));
-        }
-        if (shell_interrupted(session)) {
-            console_print("%s: stopped by Ctrl-C\n", request->command);
-            return 0;
-        }
-        if (request->budget_ns != 0 && round > 0 && clock_now_ns() > deadline) {
-            break;
+            ticks[id][rounds.block] = bench_block_run(call_forms[id].loop, block_calls(id));
         }
     }
-    return blocks;
+    return rounds.blocks;
 }
 
 /* Sorts the samples of form @id, those of the empty loop being sorted, and adds them up. */

@@ -3,10 +3,7 @@
  * timed in turn, block by block, the loop alone among them; what is counted was executed. */
 #include "kernel/bench_ways.h"
 
-#include "arch/clock.h"
 #include "kernel/bench_calls.h"
-#include "kernel/console.h"
-#include "kernel/grace_period.h"
 #include "kernel/table.h"
 #include "patching/indirect_thunk.h"
 #include "patching/platform.h"
@@ -40,31 +37,21 @@ static bool is_in(unsigned ways, enum bench_way way)
     return way == BENCH_WAY_NOTHING || (ways & 1u << way) != 0;
 }
 
-/* A round without samples comes first: caches, and an emulator's translations. Returns the number
- * of samples; 0: Ctrl-C. */
+/* Returns the number of samples; 0: Ctrl-C. */
 static uint32_t ways_time(struct shell_session *session, const struct bench_ways_request *request,
                           unsigned ways)
 {
-    uint64_t deadline = clock_now_ns() + request->budget_ns;
-    uint32_t blocks = 0;
+    struct bench_rounds rounds =
+        bench_rounds_begin(session, request->command, request->blocks, request->budget_ns);
 
-    for (uint32_t round = 0; round <= request->blocks; round++) {
-        blocks = round == 0 ? 1 : round;
+    while (bench_rounds_next(&rounds)) {
         for (enum bench_way way = 0; way < BENCH_WAYS; way++) {
             if (is_in(ways, way)) {
-                ticks[way][blocks - 1] = bench_block_run(loops[way], BENCH_WAYS_BLOCK);
+                ticks[way][rounds.block] = bench_block_run(loops[way], BENCH_WAYS_BLOCK);
             }
         }
-        thread_checkpoint();
-        if (shell_interrupted(session)) {
-            console_print("%s: stopped by Ctrl-C\n", request->command);
-            return 0;
-        }
-        if (request->budget_ns != 0 && round > 0 && clock_now_ns() > deadline) {
-            break;
-        }
     }
-    return blocks;
+    return rounds.blocks;
 }
 
 /* Sorts the samples of @way, those of the loop alone being sorted, and adds them up. */
