@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: MIT
 /* `dispatch NAME log`: what automatic choice has decided, and what it had measured. Invariant: a
- * cost that was not measured is shown as none. Called by: commands_dispatch.c. */
+ * cost that was not measured is shown as none. Called by: commands_dispatch.c; for
+ * costs dyncall_log.c. */
 #include "kernel/dispatch_command.h"
 #include "kernel/format.h"
 #include "kernel/table.h"
 #include "patching/dispatcher_auto.h"
 
-/* In thousandths of a nanosecond. */
-static int64_t cost_ps(uint64_t cost)
+void dispatch_cost_cell(struct table *table, const char *name, uint64_t cost)
 {
-    return (int64_t)(platform_ticks_to_ns(cost * 1000) / TRIAL_COST_UNIT);
+    if (cost != 0) {
+        table_thousandths(table, name, 8,
+                          (int64_t)(platform_ticks_to_ns(cost * 1000) / TRIAL_COST_UNIT));
+    } else {
+        table_none(table, name, 8);
+    }
 }
 
 static void decision_print(struct table *table, const struct dispatcher *dispatcher,
@@ -30,11 +35,7 @@ static void decision_print(struct table *table, const struct dispatcher *dispatc
         char name[24];
 
         format_text(name, sizeof(name), "%s_ns", dispatcher_shape_name(shape));
-        if (decision->costs[shape] != 0) {
-            table_thousandths(table, name, 8, cost_ps(decision->costs[shape]));
-        } else {
-            table_none(table, name, 8);
-        }
+        dispatch_cost_cell(table, name, decision->costs[shape]);
     }
     table_end_row(table);
 }

@@ -8,21 +8,6 @@
 
 #define LIST_MAX 480
 
-/* In thousandths of a nanosecond. */
-static int64_t cost_ps(uint64_t cost)
-{
-    return (int64_t)(platform_ticks_to_ns(cost * 1000) / TRIAL_COST_UNIT);
-}
-
-static void cost_cell(struct table *table, const char *name, uint64_t cost)
-{
-    if (cost != 0) {
-        table_thousandths(table, name, 8, cost_ps(cost));
-    } else {
-        table_none(table, name, 8);
-    }
-}
-
 void dyncall_targets_cell(struct table *table, const char *name, unsigned width,
                           const struct dynamic_targets *targets)
 {
@@ -91,9 +76,9 @@ static void decision_print(struct table *table, const struct dynamic_call *call,
     table_text(table, "reason", 13, dynamic_reason_name(decision->reason));
     table_number(table, "batches", 7, decision->batches);
     table_time(table, "cost_ns", 8, decision->cost_ns);
-    cost_cell(table, "slow_ns", decision->costs[DYNAMIC_WAY_SLOW]);
-    cost_cell(table, "chain_ns", decision->costs[DYNAMIC_WAY_CHAIN]);
-    cost_cell(table, "saving_ns", decision->saving);
+    dispatch_cost_cell(table, "slow_ns", decision->costs[DYNAMIC_WAY_SLOW]);
+    dispatch_cost_cell(table, "chain_ns", decision->costs[DYNAMIC_WAY_CHAIN]);
+    dispatch_cost_cell(table, "saving_ns", decision->saving);
     if (decision->break_even_calls != UINT64_MAX) {
         table_number(table, "break_even_calls", 0, decision->break_even_calls);
     } else {
