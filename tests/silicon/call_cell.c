@@ -5,11 +5,14 @@
 #include "patching/platform.h"
 #include "tests/host/live_clock.h"
 #include "tests/silicon/loops.h"
+#include "tests/silicon/options.h"
+#include "tests/silicon/report.h"
 #include "tests/silicon/samples.h"
 
 #include <string.h>
 
 enum {
+    PASSES_QUICK = 2,
     WARM_UP = 16384, /* calls */
     BLOCK = 16384,
     CHAINS = 4096,
@@ -95,4 +98,20 @@ double call_cell_cycles(const struct call_cell *cell, const struct call_cell *no
     double ns = call_cell_ns(cell, nothing);
 
     return ns < 0 || cycle <= 0 ? -1 : ns / cycle;
+}
+
+void call_cell_report(const struct call_cell *cell, const struct call_cell *nothing,
+                      const struct call_cell *chain, const char *mitigation)
+{
+    report_text("mitigation", mitigation);
+    report_count("n", cell->count);
+    report_count("discarded", cell->discarded);
+    report_figure("ns", call_cell_ns(cell, nothing));
+    report_figure("cycles", call_cell_cycles(cell, nothing, chain));
+    report_row();
+}
+
+unsigned call_cell_passes(void)
+{
+    return options.quick ? PASSES_QUICK : CALL_CELL_PASSES;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Blocks of calls in one of the ways that a table compares, and what one call took. Invariant: only
- * blocks during which nobody was preempted count. Used by: dispatch_row.c, dyncall_row.c. Context:
- * the main thread. */
+ * blocks during which nobody was preempted count. Used by: dispatch_row.c, dyncall_row.c,
+ * measure_dispatch.c, measure_dyncall.c. Context: the main thread. */
 #pragma once
 
 #include "kernel/bench_dispatch_loops.h"
@@ -31,3 +31,10 @@ double call_cell_ns(const struct call_cell *cell, const struct call_cell *nothin
 /* The same in cycles, of which @chain tells how long they are. */
 double call_cell_cycles(const struct call_cell *cell, const struct call_cell *nothing,
                         const struct call_cell *chain);
+
+/* Ends a line of a table for machines: the fields mitigation, n, discarded, ns, cycles. */
+void call_cell_report(const struct call_cell *cell, const struct call_cell *nothing,
+                      const struct call_cell *chain, const char *mitigation);
+
+/* How often all cells of a table are timed, in turn: `--quick` takes fewer passes. */
+unsigned call_cell_passes(void);

@@ -14,7 +14,6 @@
 #include "tests/silicon/report.h"
 
 enum {
-    PASSES_QUICK = 2,
     SIZES = 7,
     ROWS = SIZES * DISPATCH_TRAFFIC_COUNT,
 };
@@ -52,7 +51,7 @@ static void rows_for_each(const char *what, void (*measure)(struct dispatch_row 
 
 static void rows_measure(void)
 {
-    unsigned passes = options.quick ? PASSES_QUICK : CALL_CELL_PASSES;
+    unsigned passes = call_cell_passes();
     unsigned missing = 0;
 
     rows_for_each("auto", dispatch_row_choose);
@@ -74,8 +73,6 @@ static void rows_measure(void)
 static void row_report_json(const struct dispatch_row *row)
 {
     for (enum dispatch_way way = DISPATCH_DIRECT; way < DISPATCH_WAYS; way++) {
-        const struct call_cell *cell = &row->cells[way];
-
         if (!dispatch_row_has(row, way)) {
             continue;
         }
@@ -83,12 +80,9 @@ static void row_report_json(const struct dispatch_row *row)
         report_text("traffic", dispatch_traffic_name(row->traffic));
         report_text("shape", dispatch_way_name(way));
         report_text("chosen", way == DISPATCH_AUTO ? dispatcher_shape_name(row->chosen) : "");
-        report_text("mitigation", way < DISPATCH_RETPOLINE ? "none" : "retpoline");
-        report_count("n", cell->count);
-        report_count("discarded", cell->discarded);
-        report_figure("ns", dispatch_row_ns(row, way));
-        report_figure("cycles", dispatch_row_cycles(row, way));
-        report_row();
+        call_cell_report(&row->cells[way], &row->cells[DISPATCH_NOTHING],
+                         &row->cells[DISPATCH_CYCLES],
+                         way < DISPATCH_RETPOLINE ? "none" : "retpoline");
     }
 }
 

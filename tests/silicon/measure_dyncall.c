@@ -10,8 +10,6 @@
 #include "tests/silicon/options.h"
 #include "tests/silicon/report.h"
 
-enum { PASSES_QUICK = 2 };
-
 static const enum dyncall_sequence quick[] = {
     DYNCALL_CONSTANT,
     DYNCALL_ROUND_ROBIN_4,
@@ -40,7 +38,7 @@ static void rows_for_each(const char *what, void (*measure)(struct dyncall_row *
 
 static void rows_measure(void)
 {
-    unsigned passes = options.quick ? PASSES_QUICK : CALL_CELL_PASSES;
+    unsigned passes = call_cell_passes();
     unsigned missing = 0;
 
     rows_for_each("dyncall, auto", dyncall_row_choose);
@@ -72,20 +70,15 @@ static unsigned slots_chosen(const struct dyncall_row *row)
 static void row_report_json(const struct dyncall_row *row)
 {
     for (enum dyncall_way way = DYNCALL_DIRECT; way < DYNCALL_WAYS; way++) {
-        const struct call_cell *cell = &row->cells[way];
-
         if (!dyncall_row_has(row, way)) {
             continue;
         }
         report_text("sequence", dyncall_sequence_name(row->sequence));
         report_text("way", dyncall_way_name(way));
         report_count("chosen_slots", way == DYNCALL_AUTO ? slots_chosen(row) : 0);
-        report_text("mitigation", way < DYNCALL_RETPOLINE ? "none" : "retpoline");
-        report_count("n", cell->count);
-        report_count("discarded", cell->discarded);
-        report_figure("ns", dyncall_row_ns(row, way));
-        report_figure("cycles", dyncall_row_cycles(row, way));
-        report_row();
+        call_cell_report(&row->cells[way], &row->cells[DYNCALL_NOTHING],
+                         &row->cells[DYNCALL_CYCLES],
+                         way < DYNCALL_RETPOLINE ? "none" : "retpoline");
     }
 }
 
