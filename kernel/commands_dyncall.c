@@ -315,14 +315,15 @@ const struct shell_command command_dyncall = {
         "form: comparisons with a value in the text (imm) or in memory (mem). state: learning,\n"
         "trying (both ways are timed), stable, off, pinned (targets that a person named); why:\n"
         "the reason for it. hits: counted while learning alone; misses: calls of no target that\n"
-        "a slot names; nulls: calls of NULL, which return 0. changes: of targets or form;\n"
-        "batches, ipis: what all changes took. dyncall NAME: the rest: rounds and grace periods,\n"
-        "time that changes took, changes that failed, wishes of learning that were refused,\n"
-        "targets forgotten because their memory went away.\n"
-        "on: learning, from the start; off: calls go the slow way; pin: the slots name these\n"
-        "functions, and nothing is learnt. log: the last decisions: cost: of the change; slow,\n"
-        "chain: what a call was timed at, without and with slots; saving: a call; break_even:\n"
-        "calls that earn the cost back; called: by whose shares it was decided.",
+        "a slot names, as a slice of the time tells where there are many; nulls: calls of NULL,\n"
+        "which return 0. changes: of targets or form; batches, ipis: what all changes took.\n"
+        "dyncall NAME: the rest: rounds and grace periods, time that changes took, changes that\n"
+        "failed, wishes of learning that were refused, targets forgotten because their memory\n"
+        "went away.\n"
+        "on: learning, from the start, also of one that rests; off: calls go the slow way; pin:\n"
+        "the slots name these functions, and nothing is learnt. log: the last decisions: cost:\n"
+        "of the change; slow, chain: what a call was timed at, without and with slots; saving: a\n"
+        "call; break_even: calls that earn the cost back; called: by whose shares it was decided.",
     .run = dyncall_run,
     .complete = dyncall_complete,
 };

@@ -9,6 +9,13 @@
 #include "kernel/string.h"
 #include "kernel/symbols.h"
 #include "patching/function_trace.h"
+#include "patching/instruction.h"
+
+/* Where no program is, or an image that nobody is in, generated text is int3. */
+static bool is_erased(uint64_t address)
+{
+    return *(const uint8_t *)address == INSN_INT3;
+}
 
 /* Labels inside code have a dot in their names, and so have some functions of the compiler. */
 static bool function_begins_at(uint64_t address)
@@ -50,6 +57,11 @@ static uint64_t target_read(const struct dynamic_call *call, const char *word)
     }
     if (!function_begins_at(address)) {
         console_print("dyncall: %s pin: no function begins at %s\n", call->name, word);
+        return 0;
+    }
+    if (is_erased(address)) {
+        console_print("dyncall: %s pin: nothing is at %s now: its program is not loaded\n",
+                      call->name, word);
         return 0;
     }
     return address;

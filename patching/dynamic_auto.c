@@ -184,6 +184,16 @@ static bool is_as_wished(const struct dynamic_call *call)
            bytes_equal(&call->form.targets, &wish->targets, sizeof(wish->targets));
 }
 
+/* The next step makes the text so. */
+static void learn_anew(struct dynamic_call *call, uint64_t now_ns)
+{
+    dynamic_epoch_cancel(call);
+    dynamic_trial_leave(call);
+    (void)saving_look(true);
+    dynamic_choice_switch(&call->choice, true, call->slot_count, now_ns);
+    call->choice.mitigation = (uint32_t)mitigation_current();
+}
+
 static uint64_t step_locked(struct dynamic_call *call, uint64_t now_ns)
 {
     struct dynamic_choice *choice = &call->choice;
@@ -193,6 +203,9 @@ static uint64_t step_locked(struct dynamic_call *call, uint64_t now_ns)
     }
     if (__atomic_load_n(&call->counts, __ATOMIC_RELAXED) == NULL) {
         return now_ns + LOOK_NS;
+    }
+    if (choice->mitigation != (uint32_t)mitigation_current()) {
+        learn_anew(call, now_ns); /* what was timed was the slow way of another thunk */
     }
     if (choice->is_recording &&
         (!is_as_wished(call) || dynamic_changes_seen(call) != choice->epoch_changes)) {
@@ -247,13 +260,12 @@ static enum patch_status switch_off_locked(struct dynamic_call *call, uint64_t n
     return status;
 }
 
-/* The first step makes the text so. */
 static void switch_on_locked(struct dynamic_call *call, uint64_t now_ns)
 {
-    if (call->choice.state == DYNAMIC_OFF || call->choice.state == DYNAMIC_PINNED) {
-        dynamic_epoch_cancel(call);
-        (void)saving_look(true);
-        dynamic_choice_switch(&call->choice, true, call->slot_count, now_ns);
+    enum dynamic_state state = call->choice.state;
+
+    if (state == DYNAMIC_OFF || state == DYNAMIC_PINNED || state == DYNAMIC_RESTING) {
+        learn_anew(call, now_ns);
     }
 }
 
@@ -318,6 +330,9 @@ enum patch_status dynamic_auto_set_compare(struct dynamic_call *call, enum dynam
     form.compare = compare;
     enum patch_status status = form_set_by_hand(call, &form, error);
 
+    if (call->choice.state == DYNAMIC_TRYING) {
+        learn_anew(call, call->choice.epoch_start_ns); /* half of the rounds are of the other one */
+    }
     platform_change_unlock();
     return status;
 }

@@ -107,10 +107,12 @@ static enum patch_status keys_change(struct dynamic_call *call,
         return patch_error_set(error, PATCH_ERR_NOT_LEFT, call->name, 0);
     }
     list_add_keys(&list, call, form);
+    /* Also if it fails: a batch of last sites alone is put back behind its first byte, too, and who
+     * has come through is in the chain. */
+    call->needs_grace |= form->is_open;
     enum patch_status status = list_run(call, &list, error);
 
     if (status == PATCH_OK) {
-        call->needs_grace |= form->is_open;
         call->form.is_open = form->is_open;
         call->form.is_watched = form->is_watched;
     }

@@ -160,6 +160,7 @@ struct dynamic_choice {
     uint64_t slice_end_ns;  /* when to look whether enough is counted; 0: that was done */
     uint64_t counted_ns;    /* what was counted before; 0: the whole epoch */
     uint64_t epoch_changes; /* of the text, before it */
+    uint32_t mitigation;    /* under which all this was learnt */
     uint64_t hits, misses;  /* as far as they were counted: hits while learning, misses always */
     uint64_t refused;       /* changes that failed */
     enum patch_status refused_with;

@@ -9,9 +9,9 @@
 #define TIMED_NS 50000000ull /* an epoch of a trial, at most */
 
 enum {
-    TIMED_LEAST = 64,  /* calls: fewer tell nothing about what they cost */
-    SLICES = 16,       /* of an epoch: one is counted, ... */
-    SLICE_LEAST = 256, /* ... if that many calls were */
+    TIMED_LEAST = 64, /* calls: fewer tell nothing about what they cost */
+    SLICES = 16,      /* of an epoch: one is counted, ... */
+    SLICE_LEAST = 64, /* ... if that many calls were */
 };
 
 /* Whose trial it is. From its first epoch to its end, so that epochs are compared which nobody
@@ -134,7 +134,16 @@ static bool is_in_slot(const struct dynamic_call *call, uint64_t target)
     return false;
 }
 
-static void census_take(struct dynamic_call *call, struct dynamic_census *census)
+/* As many as in the whole epoch, as a slice of it tells. */
+static uint64_t scaled(const struct dynamic_choice *choice, uint64_t calls, uint64_t now_ns)
+{
+    uint64_t length_ns = now_ns > choice->epoch_start_ns ? now_ns - choice->epoch_start_ns : 0;
+
+    return choice->counted_ns != 0 ? dynamic_scores_rate(calls, choice->counted_ns, length_ns)
+                                   : calls;
+}
+
+static void census_take(struct dynamic_call *call, struct dynamic_census *census, uint64_t now_ns)
 {
     uint64_t hits = 0;
 
@@ -142,8 +151,8 @@ static void census_take(struct dynamic_call *call, struct dynamic_census *census
     for (uint32_t i = 0; i < census->row_count; i++) {
         hits += is_in_slot(call, census->rows[i].target) ? census->rows[i].calls : 0;
     }
-    call->choice.hits += hits;
-    call->choice.misses += census->total - hits;
+    call->choice.hits += scaled(&call->choice, hits, now_ns);
+    call->choice.misses += scaled(&call->choice, census->total - hits, now_ns);
 }
 
 void dynamic_epoch_end(struct dynamic_call *call, uint64_t now_ns, struct dynamic_epoch *epoch)
@@ -163,7 +172,7 @@ void dynamic_epoch_end(struct dynamic_call *call, uint64_t now_ns, struct dynami
         epoch->cost = count >= TIMED_LEAST ? trial_cost(dynamic_trial.samples, count) : 0;
         epoch->overhead = trial_user.overhead;
     } else {
-        census_take(call, &epoch->census);
+        census_take(call, &epoch->census, now_ns);
     }
     choice->is_recording = false;
 }

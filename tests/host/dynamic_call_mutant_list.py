@@ -77,6 +77,9 @@ MUTANTS = [
            *IMPOSSIBLE),
     Mutant("target of 32 bits without sign accepted", CALL, "(uint64_t)(int64_t)(int32_t)target",
            "(uint64_t)(uint32_t)target", *IMPOSSIBLE),
+    Mutant("who passed a gate that opened in vain is not waited for", CALL,
+           "    call->needs_grace |= form->is_open;\n", "",
+           "test_dynamic_call_faults", "a_gate_that_opened_in_vain_is_waited_for"),
     # Counting.
     Mutant("counts during a change", CALL, "    counting_pause(call);\n", "", *UNCOUNTED),
     Mutant("counts of before a change stay", CALL,

@@ -209,6 +209,30 @@ static void a_write_that_fails_leaves_the_gate_as_it_says(void **state)
     fail_each_write(subject_two, &open, &other);
 }
 
+/* Whoever came through while it was opening is in the chain, although it is shut again. */
+static void a_gate_that_opened_in_vain_is_waited_for(void **state)
+{
+    const struct dynamic_call_form open = dynamics_form(subject_two, "ab", IMMEDIATE, true, false);
+    const struct dynamic_call_form shut = dynamics_form(subject_two, "ab", IMMEDIATE, false, false);
+    const struct dynamic_call_form other =
+        dynamics_form(subject_two, "ba", IMMEDIATE, false, false);
+    unsigned writes = count_writes(subject_two, &shut, &open);
+
+    (void)state;
+    dynamics_begin();
+    dynamics_bring(subject_two, &other);
+    dynamics_bring(subject_two, &shut); /* nobody is in the chain */
+    dynamics_begin();
+    recorder.fail_write = writes;
+    recorder.fault = 0;
+    assert_int_equal(dynamic_call_set_form(subject_two->call, &open, &error), PATCH_ERR_WRITE);
+    recorder.fail_write = 0;
+    unsigned before = recorder.synchronizes;
+
+    dynamics_bring(subject_two, &other);
+    assert_int_equal(recorder.synchronizes, before + 1);
+}
+
 /* In the first round of either batch. */
 static void a_silent_cpu_leaves_everything(void **state)
 {
@@ -410,6 +434,7 @@ static const struct CMUnitTest tests[] = {
     DYNAMIC_TEST(a_write_that_fails_leaves_values_in_memory),
     DYNAMIC_TEST(a_write_that_fails_leaves_the_kind_of_comparison),
     DYNAMIC_TEST(a_write_that_fails_leaves_the_gate_as_it_says),
+    DYNAMIC_TEST(a_gate_that_opened_in_vain_is_waited_for),
     DYNAMIC_TEST(a_silent_cpu_leaves_everything),
     DYNAMIC_TEST(a_thread_that_stays_stops_the_change_before_a_slot),
     DYNAMIC_TEST(a_change_that_failed_can_be_taken_back),

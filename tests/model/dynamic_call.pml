@@ -53,6 +53,9 @@
 #ifndef VALUES_NOT_PUT_BACK
 #define VALUES_NOT_PUT_BACK 0
 #endif
+#ifndef OPENING_IN_VAIN_FORGOTTEN
+#define OPENING_IN_VAIN_FORGOTTEN 0
+#endif
 #ifndef CLOSED_NEEDS_NO_GRACE
 #define CLOSED_NEEDS_NO_GRACE 0
 #endif
@@ -262,8 +265,8 @@ inline gate_close()
     fi
 }
 
-/* The step of a batch that lets callers in. Whoever is in cannot be put back: if the sync behind it
- * is given up, the machine stops. */
+/* The step of a batch that lets callers in. Whoever is in cannot be put back: where slots change in
+ * the same batch, the machine stops if the sync behind it is given up. */
 inline gate_open(can_fail)
 {
     gate_store(OPEN);
@@ -280,8 +283,12 @@ inline keys_change(self)
         chain_settle(self, false);
         if
         :: answered ->
-            gate_open(false);
-            d_step { form_open = true; needs_grace = true }
+            needs_grace = needs_grace || !OPENING_IN_VAIN_FORGOTTEN;
+            gate_open(true);
+            if
+            :: answered -> d_step { form_open = true; needs_grace = true }
+            :: else -> gate_store(CLOSED) /* put back */
+            fi
         :: else
         fi
     fi

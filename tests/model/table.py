@@ -230,6 +230,8 @@ CONFIGURATIONS = [
                    "FORM=MEMORY VALUES_NOT_PUT_BACK=1 FAILURES=1 UPDATES=2", WRONG),
     dynamic_mutant("dynamic-closed-gate-needs-no-grace", "CLOSED_NEEDS_NO_GRACE=1 UPDATES=2",
                    WRONG),
+    dynamic_mutant("dynamic-opening-in-vain-forgotten",
+                   "OPENING_IN_VAIN_FORGOTTEN=1 FAILURES=1 UPDATES=3", WRONG),
     dynamic_mutant("dynamic-trial-not-ended", "TRIALS=1 THROUGH_NOT_CLEARED=1 UPDATES=2", WRONG),
     dynamic_mutant("dynamic-trial-needs-no-grace", "TRIALS=1 THROUGH_NEEDS_NO_GRACE=1", WRONG),
     dynamic_mutant("dynamic-not-settled", "GATE_NOT_SETTLED=1 FAILURES=1 UPDATES=2", WRONG),
