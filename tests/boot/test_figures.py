@@ -266,7 +266,7 @@ def test_a_dispatcher_in_use_keeps_only_seed_3_from_being_measured(shell):
         text = shell.run("bench seeds", 120)
         assert "bench seeds: the dispatcher receive has 1 entries already" in text
         assert "first: prog detach NIC; prog leave all" in text
-        assert "IPIs a flip" in text and "packets a second" not in text
+        assert "IPIs a flip" in text and "packets a second, 1 entry" not in text
         assert "first: prog detach NIC" in shell.run("bench net --memory --entries 4")
     finally:
         shell.run("prog leave all")
