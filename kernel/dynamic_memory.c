@@ -11,7 +11,7 @@ static uint64_t refusals; /* atomic, relaxed: a count */
 
 bool dynamic_memory_give(struct dynamic_call *call)
 {
-    uint32_t cpus = platform_cpu_possible();
+    uint32_t cpus = platform_cpu_count(); /* none comes later, and a table is two cache lines */
     struct dynamic_count *counts = heap_allocate(cpus * sizeof(*counts));
 
     if (counts == NULL) {

@@ -166,7 +166,7 @@ static void expect_cost(struct model *model, const struct dynamic_call_form *for
 
 /* It was stopped: slots as before, the gate perhaps closed, which look() tells. */
 static void note_failure(const struct dynamic_subject *subject, struct model *model,
-                         enum patch_status status, bool is_same)
+                         enum patch_status status, bool is_same, bool is_opening)
 {
     bool was_open = model->form.is_open;
 
@@ -175,7 +175,8 @@ static void note_failure(const struct dynamic_subject *subject, struct model *mo
                "refused without reason: %s", patch_status_text(status));
     model->form.is_open = dynamics_look(subject).form.is_open;
     FUZZ_CHECK(was_open || !model->form.is_open, "a failure opened the gate");
-    model->is_inside |= was_open;
+    /* Somebody may have come through before an opening alone was put back. */
+    model->is_inside |= was_open || (is_same && is_opening && status != PATCH_ERR_NOT_LEFT);
     if (status == PATCH_ERR_NOT_LEFT) {
         FUZZ_CHECK(!model->form.is_open, "gate open while a thread is waited for");
     } else if (!is_same && !model->form.is_open) {
@@ -202,7 +203,7 @@ static void change_form(const struct dynamic_subject *subject, struct model *mod
         expect_cost(model, form, batches);
     } else {
         FUZZ_CHECK(!is_faultless, "refused without a fault: %s", patch_status_text(status));
-        note_failure(subject, model, status, slots_are_same(&model->form, form));
+        note_failure(subject, model, status, slots_are_same(&model->form, form), form->is_open);
     }
     finish();
 }

@@ -112,7 +112,8 @@ static bool forms_set(bool as_at_boot)
 /* As it is defined: nobody learns, slots are empty, and comparisons read memory. */
 static bool dynamic_call_enter(struct dynamic_call *call, struct dynamic_before *before)
 {
-    const struct dynamic_call_form boot = {.compare = DYNAMIC_COMPARE_MEMORY};
+    const struct dynamic_call_form boot = {.compare = DYNAMIC_COMPARE_MEMORY,
+                                           .is_watched = !call->is_by_hand};
     struct dynamic_call_view view;
     struct dynamic_auto_view choice;
 
