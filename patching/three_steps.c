@@ -154,8 +154,9 @@ static bool step_run(struct pass *pass, const struct part *part, enum patch_step
     struct write_window window = {0};
     uint64_t start = platform_time_ticks();
     uint32_t bytes_before = batch->record.bytes;
-    bool done = (!part->with_others || sites_run(pass, &window, part, step, false)) &&
-                (!part->with_last || sites_run(pass, &window, part, step, true));
+    bool done =
+        (!part->with_others || sites_run(pass, &window, part, step, false)) &&
+        (!part->with_last || pass->last_count == 0 || sites_run(pass, &window, part, step, true));
 
     write_window_close(&window);
     if (batch->record.bytes > bytes_before) {
