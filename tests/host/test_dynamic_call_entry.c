@@ -12,30 +12,30 @@
 enum { FLAGS = 0x202, ROUNDS = 100 };
 
 /* As the text of a call of `two` does; then on to where the registers are looked at. */
-#define STUB(entry)                                                                                \
+#define SITE(entry)                                                                                \
     __asm__(".pushsection .text\n"                                                                 \
-            "stub_" entry ":\n\t"                                                                  \
-            "mov %rax, stub_target\n\t"                                                            \
+            "site_" entry ":\n\t"                                                                  \
+            "mov %rax, rax_given\n\t"                                                              \
             "pushq $dynamic_call_two\n\t"                                                          \
             "call dynamic_watch_" entry "\n\t"                                                     \
-            "mov %rax, stub_answer\n\t"                                                            \
-            "mov stub_target, %rax\n\t"                                                            \
+            "mov %rax, rax_left\n\t"                                                               \
+            "mov rax_given, %rax\n\t"                                                              \
             "jmp thunk_target\n\t"                                                                 \
             ".popsection")
-STUB("closed");
-STUB("missed");
-extern const uint8_t stub_closed[], stub_missed[];
-uint64_t stub_target, stub_answer;
+SITE("closed");
+SITE("missed");
+extern const uint8_t site_closed[], site_missed[];
+uint64_t rax_given, rax_left;
 
 /* Calls the entry with random registers. Returns the target. */
-static uint64_t enter(const uint8_t *stub, uint64_t *random)
+static uint64_t enter(const uint8_t *site, uint64_t *random)
 {
     for (unsigned i = 0; i < ARRAY_COUNT(thunk_given.general); i++) {
         thunk_given.general[i] = next_random(random);
     }
     thunk_given.flags = FLAGS;
-    thunk_call_given((uint64_t)stub);
-    return stub_target;
+    thunk_call_given((uint64_t)site);
+    return rax_given;
 }
 
 static void watch_two(void)
@@ -64,9 +64,9 @@ static void closed_call_keeps_all_registers_and_is_answered(void **state)
         bool goes_through = round % 2;
 
         assert_true(dynamic_call_set_through(subject_two->call, goes_through));
-        stub_answer = UINT64_MAX;
-        expect_counted(enter(stub_closed, &random));
-        assert_int_equal(stub_answer, goes_through);
+        rax_left = UINT64_MAX;
+        expect_counted(enter(site_closed, &random));
+        assert_int_equal(rax_left, goes_through);
     }
 }
 
@@ -77,7 +77,7 @@ static void missed_call_keeps_all_registers(void **state)
     (void)state;
     watch_two();
     for (unsigned round = 0; round < ROUNDS; round++) {
-        expect_counted(enter(stub_missed, &random));
+        expect_counted(enter(site_missed, &random));
     }
 }
 
@@ -90,7 +90,7 @@ static void timed_call_keeps_all_registers(void **state)
     subject_two->call->is_timed = true;
     trial_start(&dynamic_trial, TRIAL_ANY_CPU);
     for (unsigned round = 0; round < ROUNDS; round++) {
-        uint64_t target = enter(stub_closed, &random);
+        uint64_t target = enter(site_closed, &random);
 
         assert_int_equal(dynamic_trial.samples[round].target, target);
     }
