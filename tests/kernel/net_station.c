@@ -8,7 +8,7 @@
 #include "net/udp.h"
 #include "tests/kernel/net_frames.h"
 
-#define PATIENCE_NS 5000000000ull
+#define PATIENCE_NS 60000000000ull
 
 const uint8_t net_station_peer_mac[MAC_BYTES] = {0x02, 0x99, 0, 0, 0, 0x02};
 

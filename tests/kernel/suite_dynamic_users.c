@@ -20,7 +20,7 @@
 #define QUEUES           2u
 #define FRAMES           20u
 #define SHORT_TIMEOUT_MS 50
-#define PATIENCE_NS      5000000000ull
+#define PATIENCE_NS      60000000000ull
 #define CARD_PACKETS     128u
 #define NAME_BYTES       16
 #define INT3             0xcc

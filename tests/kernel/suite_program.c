@@ -15,7 +15,7 @@
 
 #define QUEUES      2u
 #define HOLD_NS     10000000ull /* how long a detach is given to return too early */
-#define PATIENCE_NS 5000000000ull
+#define PATIENCE_NS 60000000000ull
 #define REST_NS     100000ull
 #define RIVAL_FIRST 40u /* generated programs of the second thread that changes things */
 #define RIVAL_LAST  43u
@@ -132,6 +132,12 @@ static bool is_inside(void *argument)
     return __atomic_load_n(&hold.inside, __ATOMIC_RELAXED) == 1;
 }
 
+static bool is_taken_away(void *argument)
+{
+    (void)argument;
+    return net_program_of(&hold.nic->device, 0) == NULL;
+}
+
 static void detach_while_held(struct test *test)
 {
     struct thread *thread;
@@ -140,10 +146,9 @@ static void detach_while_held(struct test *test)
     EXPECT(test, wait_patiently(is_inside, NULL));
     thread = thread_create("detach", cpu_index(), take_away, NULL);
     if (EXPECT(test, thread != NULL)) {
+        EXPECT(test, wait_patiently(is_taken_away, NULL)); /* later frames do not meet it */
         thread_sleep_ns(HOLD_NS);
         EXPECT(test, !__atomic_load_n(&hold.has_returned, __ATOMIC_ACQUIRE));
-        EXPECT(test,
-               net_program_of(&hold.nic->device, 0) == NULL); /* later frames do not meet it */
         __atomic_store_n(&hold.is_released, true, __ATOMIC_RELEASE);
         thread_join(thread);
         EXPECT_EQUAL(test, hold.status, NET_PROGRAM_OK);
