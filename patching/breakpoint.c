@@ -120,7 +120,7 @@ static void emulate_old(const struct patch_site *site, struct patch_registers *r
     registers->ip = site->address + site->length + (uint64_t)displacement;
 }
 
-/* Does what the new instruction of @site would do. */
+/* Does what the new instruction of @site would do; where it has a stand-in, calls that. */
 static void emulate_new(const struct patch_site *site, struct patch_registers *registers)
 {
     uint64_t next = site->address + site->length;
@@ -131,7 +131,11 @@ static void emulate_new(const struct patch_site *site, struct patch_registers *r
     if (kind == INSTRUCTION_JUMP_IF && !condition_holds(site->condition, registers->flags)) {
         registers->ip = next;
     }
-    if (kind == INSTRUCTION_CALL) {
+    if (kind == INSTRUCTION_CALL_MEMORY) {
+        /* One load, before the push, as the instruction does. */
+        registers->ip = bytes_load8((const void *)(next + operand));
+    }
+    if (kind == INSTRUCTION_CALL || kind == INSTRUCTION_CALL_MEMORY) {
         registers->sp -= sizeof(uint64_t);
         *(uint64_t *)registers->sp = next;
     }

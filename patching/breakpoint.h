@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* The #BP side of a batch in flight. Invariant: a CPU that runs into an int3 of ours executes the
- * NEW instruction by emulation (of a site that is last the OLD one), or goes back and fetches
- * again; it never sees a batch that is being reused. Called by: the #BP entry of the host (handle),
- * the protocols (arm, disarm). breakpoint.c lies in .text.nopatch whole: it calls nothing but
- * nopatch functions of platform.h. */
+ * NEW instruction by emulation (of a site that is last the OLD one; where there is a stand-in, by
+ * a call of that), or goes back and fetches again; it never sees a batch that is being reused.
+ * Called by: the #BP entry of the host (handle), the protocols (arm, disarm). breakpoint.c lies in
+ * .text.nopatch whole: it calls nothing but nopatch functions of platform.h. */
 #pragma once
 
 #include "patching/histogram.h"

@@ -33,8 +33,10 @@ enum {
     FORM_JCC8,
     FORM_JCC32,
     FORM_CALL32,
+    FORM_CALL32_PADDED,
     FORM_COMPARE,
     FORM_COMPARE_MEMORY,
+    FORM_CALL_MEMORY,
     OPERAND_FORMS
 };
 
@@ -49,6 +51,10 @@ static const struct operand_form {
     [FORM_JCC8] = {INSTRUCTION_JUMP_IF, INSN_JCC8_LENGTH, 1, {INSN_JCC8}},
     [FORM_JCC32] = {INSTRUCTION_JUMP_IF, INSN_JCC32_LENGTH, 2, {INSN_TWO_BYTE, INSN_JCC32}},
     [FORM_CALL32] = {INSTRUCTION_CALL, INSN_CALL32_LENGTH, 1, {INSN_CALL32}},
+    [FORM_CALL32_PADDED] = {INSTRUCTION_CALL,
+                            INSN_CALL32_PADDED_LENGTH,
+                            2,
+                            {INSN_PREFIX_CS, INSN_CALL32}},
     [FORM_COMPARE] = {INSTRUCTION_COMPARE,
                       INSN_COMPARE_LENGTH,
                       3,
@@ -57,6 +63,10 @@ static const struct operand_form {
                              INSN_COMPARE_LENGTH,
                              3,
                              {INSN_REX_W, INSN_CMP_MEMORY, INSN_MODRM_RAX_RIP}},
+    [FORM_CALL_MEMORY] = {INSTRUCTION_CALL_MEMORY,
+                          INSN_CALL_MEMORY_LENGTH,
+                          2,
+                          {INSN_GROUP5, INSN_MODRM_CALL_RIP}},
 };
 
 static const char condition_names[16][3] = {
@@ -146,6 +156,10 @@ static const struct operand_form *find_form(const uint8_t *bytes, size_t length)
         return &operand_forms[FORM_JMP32];
     case INSN_CALL32:
         return &operand_forms[FORM_CALL32];
+    case INSN_PREFIX_CS: /* return 0 begins with it, too: at another length */
+        return &operand_forms[FORM_CALL32_PADDED];
+    case INSN_GROUP5:
+        return &operand_forms[FORM_CALL_MEMORY];
     case INSN_TWO_BYTE:
         return &operand_forms[FORM_JCC32];
     case INSN_REX_W:
@@ -256,10 +270,15 @@ static void text_append_hex(struct text_cursor *cursor, uint64_t value)
 char *instruction_text(const struct instruction *instruction, char *buffer, size_t size)
 {
     static const char *const words[] = {
-        [INSTRUCTION_NOP] = "nop",           [INSTRUCTION_JUMP] = "jmp ",
-        [INSTRUCTION_JUMP_IF] = "j",         [INSTRUCTION_CALL] = "call ",
-        [INSTRUCTION_RETURN] = "ret",        [INSTRUCTION_RETURN_ZERO] = "xor eax, eax",
-        [INSTRUCTION_COMPARE] = "cmp rax, ", [INSTRUCTION_COMPARE_MEMORY] = "cmp rax, [",
+        [INSTRUCTION_NOP] = "nop",
+        [INSTRUCTION_JUMP] = "jmp ",
+        [INSTRUCTION_JUMP_IF] = "j",
+        [INSTRUCTION_CALL] = "call ",
+        [INSTRUCTION_RETURN] = "ret",
+        [INSTRUCTION_RETURN_ZERO] = "xor eax, eax",
+        [INSTRUCTION_COMPARE] = "cmp rax, ",
+        [INSTRUCTION_COMPARE_MEMORY] = "cmp rax, [",
+        [INSTRUCTION_CALL_MEMORY] = "call [",
     };
     enum instruction_kind kind = instruction->kind;
 
@@ -276,10 +295,10 @@ char *instruction_text(const struct instruction *instruction, char *buffer, size
         text_append(&cursor, " ");
     }
     if (instruction_has_target(kind) || kind == INSTRUCTION_COMPARE ||
-        kind == INSTRUCTION_COMPARE_MEMORY) {
+        instruction_reads_word(kind)) {
         text_append_hex(&cursor, instruction->target);
     }
-    if (kind == INSTRUCTION_COMPARE_MEMORY) {
+    if (instruction_reads_word(kind)) {
         text_append(&cursor, "]");
     }
     *cursor.at = '\0';

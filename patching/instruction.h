@@ -18,18 +18,20 @@ enum instruction_opcode {
     INSN_JMP32 = 0xe9,
     INSN_CALL32 = 0xe8,
     INSN_RET = 0xc3,
-    INSN_JCC8 = 0x70,          /* + condition */
-    INSN_TWO_BYTE = 0x0f,      /* escape byte before INSN_JCC32 */
-    INSN_JCC32 = 0x80,         /* + condition */
-    INSN_PREFIX_CS = 0x2e,     /* ignored in 64-bit mode: pads XOR */
-    INSN_XOR = 0x31,           /* xor r/m32, r32 */
-    INSN_MODRM_EAX_EAX = 0xc0, /* operand byte of xor eax, eax */
-    INSN_REX_W = 0x48,         /* prefix: operands of 64 bits */
-    INSN_GROUP1_IMM32 = 0x81,  /* cmp and others, r/m, imm32 sign-extended */
-    INSN_MODRM_CMP_RDX = 0xfa, /* operand byte of cmp rdx, imm32 */
-    INSN_MODRM_CMP_RAX = 0xf8, /* the same of cmp rax, imm32, in the long form */
-    INSN_CMP_MEMORY = 0x3b,    /* cmp r64, r/m64 */
-    INSN_MODRM_RAX_RIP = 0x05, /* operand byte of rax, [rip + disp32] */
+    INSN_JCC8 = 0x70,           /* + condition */
+    INSN_TWO_BYTE = 0x0f,       /* escape byte before INSN_JCC32 */
+    INSN_JCC32 = 0x80,          /* + condition */
+    INSN_PREFIX_CS = 0x2e,      /* ignored in 64-bit mode: pads XOR, CALL */
+    INSN_XOR = 0x31,            /* xor r/m32, r32 */
+    INSN_MODRM_EAX_EAX = 0xc0,  /* operand byte of xor eax, eax */
+    INSN_REX_W = 0x48,          /* prefix: operands of 64 bits */
+    INSN_GROUP1_IMM32 = 0x81,   /* cmp and others, r/m, imm32 sign-extended */
+    INSN_MODRM_CMP_RDX = 0xfa,  /* operand byte of cmp rdx, imm32 */
+    INSN_MODRM_CMP_RAX = 0xf8,  /* the same of cmp rax, imm32, in the long form */
+    INSN_CMP_MEMORY = 0x3b,     /* cmp r64, r/m64 */
+    INSN_MODRM_RAX_RIP = 0x05,  /* operand byte of rax, [rip + disp32] */
+    INSN_GROUP5 = 0xff,         /* call and others, r/m64 */
+    INSN_MODRM_CALL_RIP = 0x15, /* operand byte of call [rip + disp32] */
 };
 
 /* What the opcode of a conditional jump tells: the last four bits. */
@@ -45,6 +47,8 @@ enum instruction_length {
     INSN_CALL32_LENGTH = 5,
     INSN_RETURN_ZERO_LENGTH = 5,
     INSN_JCC32_LENGTH = 6,
+    INSN_CALL32_PADDED_LENGTH = 6, /* a prefix that does nothing, and call */
+    INSN_CALL_MEMORY_LENGTH = 6,
     INSN_CMP_RDX_LENGTH = 7,
     INSN_COMPARE_LENGTH = 7, /* both forms */
     INSN_NOP_LENGTH_MAX = 9, /* of the recommended ones */
@@ -54,11 +58,12 @@ enum instruction_kind {
     INSTRUCTION_NOP,            /* length 1..7 */
     INSTRUCTION_JUMP,           /* length 2 (rel8) or 5 (rel32) */
     INSTRUCTION_JUMP_IF,        /* length 2 (rel8) or 6 (rel32) */
-    INSTRUCTION_CALL,           /* length 5 */
+    INSTRUCTION_CALL,           /* length 5, or 6 (cs call: as long as one through memory) */
     INSTRUCTION_RETURN,         /* length 1..7: ret, padded with int3 */
     INSTRUCTION_RETURN_ZERO,    /* length 5: xor eax, eax instead of a call */
     INSTRUCTION_COMPARE,        /* length 7: cmp rax, imm32, sign-extended */
     INSTRUCTION_COMPARE_MEMORY, /* length 7: cmp rax, [rip + disp32] */
+    INSTRUCTION_CALL_MEMORY,    /* length 6: call [rip + disp32] */
     INSTRUCTION_KIND_COUNT
 };
 
@@ -66,14 +71,20 @@ struct instruction {
     enum instruction_kind kind;
     uint8_t length;    /* bytes, padding included */
     uint8_t condition; /* JUMP_IF: 0..15 as in the opcode (4 = e, 5 = ne, ...); else 0 */
-    uint64_t target;   /* JUMP, JUMP_IF, CALL, COMPARE_MEMORY: absolute address; COMPARE: the value
-                        * it compares with; else 0 */
+    uint64_t target; /* JUMP, JUMP_IF, CALL: absolute address; COMPARE_MEMORY, CALL_MEMORY: that of
+                      * the word they read; COMPARE: the value it compares with; else 0 */
 };
 
 /* True for the kinds that may go to their target; it may be any address, 0 too. */
 static inline bool instruction_has_target(enum instruction_kind kind)
 {
     return kind == INSTRUCTION_JUMP || kind == INSTRUCTION_JUMP_IF || kind == INSTRUCTION_CALL;
+}
+
+/* True for the kinds whose target is the address of a word that they read. */
+static inline bool instruction_reads_word(enum instruction_kind kind)
+{
+    return kind == INSTRUCTION_COMPARE_MEMORY || kind == INSTRUCTION_CALL_MEMORY;
 }
 
 enum { INSTRUCTION_TEXT_SIZE = 32 };

@@ -146,6 +146,7 @@ static enum patch_status batch_add(struct patch_batch *batch, uint64_t address,
     site->address = address;
     site->length = (uint8_t)length;
     site->is_last = is_last;
+    site->has_stand_in = false;
     bytes_copy(site->old_bytes, old_bytes, length);
     bytes_copy(site->new_bytes, new_bytes, length);
     return PATCH_OK;
@@ -162,6 +163,25 @@ enum patch_status patch_batch_add_last(struct patch_batch *batch, uint64_t addre
                                        size_t length)
 {
     return batch_add(batch, address, old_bytes, new_bytes, length, true);
+}
+
+enum patch_status patch_batch_add_stand_in(struct patch_batch *batch, uint64_t address,
+                                           const uint8_t *old_bytes, const uint8_t *new_bytes,
+                                           size_t length, uint64_t stand_in)
+{
+    int64_t displacement = (int64_t)(stand_in - (address + length));
+    enum patch_status status = batch_add(batch, address, old_bytes, new_bytes, length, false);
+
+    if (status == PATCH_OK && displacement != (int32_t)displacement) {
+        status = batch_refuse(batch, PATCH_ERR_RANGE, address, stand_in);
+    }
+    if (status == PATCH_OK) {
+        struct patch_site *site = &batch->sites[batch->count - 1];
+
+        site->has_stand_in = true;
+        site->displacement = (int32_t)displacement;
+    }
+    return status;
 }
 
 static bool site_before(const void *a, const void *b)
@@ -211,12 +231,28 @@ static void build_index(struct patch_batch *batch)
     index->shift = shift;
 }
 
+/* What the int3 of @site stands for where nobody decodes @bytes: a call of its stand-in.
+ * Returns PATCH_ERR_INSTRUCTION if @bytes are themselves an int3. */
+static enum patch_status stand_in_call(const struct patch_site *site, const uint8_t *bytes,
+                                       struct instruction *instruction)
+{
+    uint64_t next = site->address + site->length;
+
+    instruction->kind = INSTRUCTION_CALL;
+    instruction->length = site->length;
+    instruction->condition = 0;
+    instruction->target = next + (uint64_t)(int64_t)site->displacement;
+    return bytes[0] == INSN_INT3 ? PATCH_ERR_INSTRUCTION : PATCH_OK;
+}
+
 /* As instruction_decode(); of a site that is last, also PATCH_ERR_INSTRUCTION for anything but a
  * nop or a jump. */
 static enum patch_status site_decode(const struct patch_site *site, const uint8_t *bytes,
                                      struct instruction *instruction)
 {
-    enum patch_status status = instruction_decode(bytes, site->length, site->address, instruction);
+    enum patch_status status =
+        site->has_stand_in ? stand_in_call(site, bytes, instruction)
+                           : instruction_decode(bytes, site->length, site->address, instruction);
 
     if (status == PATCH_OK && site->is_last && instruction->kind != INSTRUCTION_NOP &&
         instruction->kind != INSTRUCTION_JUMP) {
@@ -230,7 +266,7 @@ static void site_note_new(struct patch_site *site, const struct instruction *ins
 {
     uint64_t next = site->address + site->length;
     enum instruction_kind kind = instruction->kind;
-    bool is_relative = instruction_has_target(kind) || kind == INSTRUCTION_COMPARE_MEMORY;
+    bool is_relative = instruction_has_target(kind) || instruction_reads_word(kind);
 
     site->kind = (uint8_t)kind;
     site->condition = instruction->condition;

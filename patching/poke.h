@@ -50,17 +50,18 @@ enum patch_flag {
 /* 32 bytes: two share a cache line, none straddles one. */
 struct patch_site {
     uint64_t address;
-    /* From the next instruction to where the new one goes when it jumps, or to what it compares
-     * with; of an INSTRUCTION_COMPARE the value itself; else 0. */
+    /* From the next instruction to where the new one goes when it jumps, to the word that it reads,
+     * or to the stand-in; of an INSTRUCTION_COMPARE the value itself; else 0. */
     int32_t displacement;
     uint8_t old_bytes[PATCH_SITE_LENGTH_MAX];
     uint8_t new_bytes[PATCH_SITE_LENGTH_MAX];
     uint8_t length;
-    uint8_t kind; /* enum instruction_kind of the new instruction */
+    uint8_t kind; /* enum instruction_kind of the new instruction; CALL where there is a stand-in */
     uint8_t condition;
     /* Set by a protocol that will write it whole, in its aligned quadword: */
     uint8_t is_quadword : 1;
-    uint8_t is_last : 1; /* see patch_batch_add_last() */
+    uint8_t is_last : 1;      /* see patch_batch_add_last() */
+    uint8_t has_stand_in : 1; /* see patch_batch_add_stand_in() */
 };
 _Static_assert(sizeof(struct patch_site) == 32, "two sites share a cache line");
 
@@ -117,6 +118,35 @@ PATCH_MUST_CHECK enum patch_status patch_batch_add(struct patch_batch *batch, ui
 PATCH_MUST_CHECK enum patch_status patch_batch_add_last(struct patch_batch *batch, uint64_t address,
                                                         const uint8_t *old_bytes,
                                                         const uint8_t *new_bytes, size_t length);
+
+/* The same for a site whose old and new bytes may be any ONE instruction of @length bytes each. The
+ * caller vouches for that; neither is decoded. As long as the new one cannot be fetched, the int3
+ * stands for a call of @stand_in: a function (text, within 2 GiB) that does what the new
+ * instruction does, keeps every register and flag that it keeps, and returns behind the site. For
+ * operations that are one instruction when inlined (`cli`, `invlpg [rdi]`): their out-of-line copy
+ * is the stand-in, and this room need not know how to emulate them.
+ *
+ *     patcher: call -> cli, padded              a CPU
+ *     int3 over the first byte                  the call, or int3: pushes the address behind the
+ *     sync                                        site, goes to @stand_in: cli; ret
+ *     tail; sync                                int3
+ *     first byte of the padded cli              int3, or cli
+ *     sync                                      cli
+ *
+ * The stand-in finds one word more on the stack than the instruction would, below the sp of the
+ * site: so no red zone. One that needs the stack as it was (`pushfq`) must be arranged for by the
+ * stand-in, which moves its return address. One whose effect lasts until the next instruction
+ * (`sti`) has had it with the stand-in's ret.
+ * As with every site: the stand-in may run although the batch then fails, and while others still
+ * run the old instruction; so it must stay where it is for as long as the site does.
+ * Returns as patch_batch_add(), and PATCH_ERR_RANGE for a stand-in out of reach; that sticks, too.
+ * Apply returns PATCH_ERR_INSTRUCTION for bytes that begin with int3, and PATCH_ERR_TARGET_IN_SITE
+ * as for a call. */
+PATCH_MUST_CHECK enum patch_status patch_batch_add_stand_in(struct patch_batch *batch,
+                                                            uint64_t address,
+                                                            const uint8_t *old_bytes,
+                                                            const uint8_t *new_bytes, size_t length,
+                                                            uint64_t stand_in);
 
 /* Changes the text. Takes the patch lock.
  * Context: platform_may_patch(); patch lock not held.

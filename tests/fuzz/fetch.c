@@ -165,23 +165,34 @@ static uint64_t flags_compared(uint64_t left, uint64_t right, uint64_t flags)
     return flags;
 }
 
+static uint64_t word_at(uint64_t address)
+{
+    uint64_t word;
+
+    memcpy(&word, (const void *)address, sizeof(word));
+    return word;
+}
+
 /* The flags behind @instruction. */
 static uint64_t flags_behind(const struct instruction *instruction, uint64_t ax, uint64_t flags)
 {
-    uint64_t word = instruction->target;
-
     if (instruction->kind == INSTRUCTION_COMPARE_MEMORY) {
-        memcpy(&word, (const void *)instruction->target, sizeof(word));
+        return flags_compared(ax, word_at(instruction->target), flags);
     }
-    return oracle_has_operand(instruction->kind) && !oracle_has_target(instruction->kind)
-               ? flags_compared(ax, word, flags)
-               : flags;
+    return instruction->kind == INSTRUCTION_COMPARE ? flags_compared(ax, instruction->target, flags)
+                                                    : flags;
 }
 
-/* A comparison with a word outside the arena faults in the handler as it does anywhere. */
+static bool reads_word(const struct instruction *instruction)
+{
+    return instruction->kind == INSTRUCTION_COMPARE_MEMORY ||
+           instruction->kind == INSTRUCTION_CALL_MEMORY;
+}
+
+/* A word outside the arena faults in the handler as it does anywhere. */
 static bool would_fault(const struct instruction *instruction)
 {
-    return instruction->kind == INSTRUCTION_COMPARE_MEMORY &&
+    return reads_word(instruction) &&
            instruction->target - ARENA_ADDRESS > ARENA_SIZE - sizeof(uint64_t);
 }
 
@@ -219,18 +230,22 @@ static void run_into(const struct fetched_site *site)
     }
     enum instruction_kind kind = instruction.kind;
     uint64_t to = kind == INSTRUCTION_RETURN ? stack[2] : next;
-    uint64_t pushed = kind == INSTRUCTION_CALL ? (uint64_t)&stack[1] : (uint64_t)&stack[2];
+    bool calls = kind == INSTRUCTION_CALL || kind == INSTRUCTION_CALL_MEMORY;
+    uint64_t pushed = calls ? (uint64_t)&stack[1] : (uint64_t)&stack[2];
 
     if (oracle_has_target(kind) &&
         (kind != INSTRUCTION_JUMP_IF || condition_holds(instruction.condition, flags))) {
         to = instruction.target;
+    }
+    if (kind == INSTRUCTION_CALL_MEMORY) {
+        to = word_at(instruction.target);
     }
     FUZZ_CHECK(registers.ip == to, "emulation goes to %#llx instead of %#llx",
                (unsigned long long)registers.ip, (unsigned long long)to);
     FUZZ_CHECK(registers.flags == flags_behind(&instruction, ax, flags), "wrong flags");
     FUZZ_CHECK(registers.sp == (kind == INSTRUCTION_RETURN ? (uint64_t)&stack[3] : pushed),
                "wrong stack");
-    FUZZ_CHECK(stack[1] == (kind == INSTRUCTION_CALL ? next : 2), "wrong return address");
+    FUZZ_CHECK(stack[1] == (calls ? next : 2), "wrong return address");
     FUZZ_CHECK(registers.ax == (kind == INSTRUCTION_RETURN_ZERO ? 0 : ax), "wrong result");
     emulated++;
 }

@@ -46,16 +46,17 @@ static void expect_same(const struct instruction *a, const struct instruction *b
 /* The status that the documentation demands of encoding @wanted at @address. */
 static enum patch_status expected_status(const struct instruction *wanted, uint64_t address)
 {
-    static const uint8_t lengths_of[8] = {
-        [INSTRUCTION_NOP] = 0xfe,     [INSTRUCTION_JUMP] = 0x24,
-        [INSTRUCTION_JUMP_IF] = 0x44, [INSTRUCTION_CALL] = 0x20,
-        [INSTRUCTION_RETURN] = 0xfe,  [INSTRUCTION_RETURN_ZERO] = 0x20,
-        [INSTRUCTION_COMPARE] = 0x80, [INSTRUCTION_COMPARE_MEMORY] = 0x80,
+    static const uint8_t lengths_of[9] = {
+        [INSTRUCTION_NOP] = 0xfe,         [INSTRUCTION_JUMP] = 0x24,
+        [INSTRUCTION_JUMP_IF] = 0x44,     [INSTRUCTION_CALL] = 0x60,
+        [INSTRUCTION_RETURN] = 0xfe,      [INSTRUCTION_RETURN_ZERO] = 0x20,
+        [INSTRUCTION_COMPARE] = 0x80,     [INSTRUCTION_COMPARE_MEMORY] = 0x80,
+        [INSTRUCTION_CALL_MEMORY] = 0x40,
     };
     uint64_t distance =
         wanted->target - (wanted->kind == INSTRUCTION_COMPARE ? 0 : address + wanted->length);
 
-    if ((unsigned)wanted->kind >= 8 ||
+    if ((unsigned)wanted->kind >= 9 ||
         (wanted->kind == INSTRUCTION_JUMP_IF ? wanted->condition > 15 : wanted->condition != 0)) {
         return PATCH_ERR_INSTRUCTION;
     }

@@ -48,7 +48,9 @@ void machine_fill(uint8_t *bytes)
         0x48, 0x3b, 0x05, 0,    1,    0,    0,    /* 78: cmp rax, [rip + 0x100], across */
         0xc3, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc,       /* 85: ret7, across */
         0xcc, 0x90, 0x90, 0x90, 0x90,             /* 92: nothing */
-        0x48, 0x81, 0xf8, 0,    0,    0,    0x80, /* 96: cmp rax, -0x80000000, and nothing */
+        0x48, 0x81, 0xf8, 0,    0,    0,    0x80, /* 96: cmp rax, -0x80000000 */
+        0x2e, 0xe8, 0x00, 0x02, 0,    0,          /* 103: call, padded, across */
+        0xff, 0x15, 0x40, 0x01, 0,    0,          /* 109: call [rip + 0x140], across; and nothing */
     };
 
     for (size_t i = 0; i < ARENA_FORMS_SIZE; i += sizeof(forms)) {

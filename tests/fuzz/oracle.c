@@ -23,7 +23,7 @@ bool oracle_has_target(enum instruction_kind kind)
 bool oracle_has_operand(enum instruction_kind kind)
 {
     return oracle_has_target(kind) || kind == INSTRUCTION_COMPARE ||
-           kind == INSTRUCTION_COMPARE_MEMORY;
+           kind == INSTRUCTION_COMPARE_MEMORY || kind == INSTRUCTION_CALL_MEMORY;
 }
 
 static bool decode(const uint8_t *bytes, size_t length, struct decoded *decoded)
@@ -122,7 +122,7 @@ static uint8_t condition_of(ZydisMnemonic mnemonic)
     return condition;
 }
 
-/* jmp, jcc and call with a relative target and no prefix. */
+/* jmp, jcc and call with a relative target and no prefix; or call behind one CS prefix. */
 static bool is_relative(const struct decoded *decoded, uint64_t address,
                         struct instruction *instruction)
 {
@@ -130,7 +130,9 @@ static bool is_relative(const struct decoded *decoded, uint64_t address,
     uint8_t condition = condition_of(zydis->mnemonic);
     ZyanU64 target = 0;
 
-    if (zydis->length != decoded->length || zydis->raw.prefix_count != 0 ||
+    bool is_padded = zydis->mnemonic == ZYDIS_MNEMONIC_CALL && zydis->length == 6;
+
+    if (zydis->length != decoded->length || !prefixes_are(decoded, is_padded, PREFIX_CS) ||
         decoded->operands[0].type != ZYDIS_OPERAND_TYPE_IMMEDIATE ||
         !decoded->operands[0].imm.is_relative) {
         return false;
@@ -148,6 +150,26 @@ static bool is_relative(const struct decoded *decoded, uint64_t address,
     FUZZ_CHECK(
         ZYAN_SUCCESS(ZydisCalcAbsoluteAddress(zydis, &decoded->operands[0], address, &target)),
         "Zydis knows no target");
+    instruction->target = target;
+    return true;
+}
+
+/* call [rip + disp32] without a prefix: near, through 64 bits. */
+static bool is_call_through_memory(const struct decoded *decoded, uint64_t address,
+                                   struct instruction *instruction)
+{
+    const ZydisDecodedInstruction *zydis = &decoded->zydis;
+    const ZydisDecodedOperand *word = &decoded->operands[0];
+    ZyanU64 target = 0;
+
+    if (zydis->mnemonic != ZYDIS_MNEMONIC_CALL || zydis->length != decoded->length ||
+        zydis->raw.prefix_count != 0 || zydis->meta.branch_type != ZYDIS_BRANCH_TYPE_NEAR ||
+        word->type != ZYDIS_OPERAND_TYPE_MEMORY || word->mem.base != ZYDIS_REGISTER_RIP) {
+        return false;
+    }
+    FUZZ_CHECK(ZYAN_SUCCESS(ZydisCalcAbsoluteAddress(zydis, word, address, &target)),
+               "Zydis knows no address");
+    instruction->kind = INSTRUCTION_CALL_MEMORY;
     instruction->target = target;
     return true;
 }
@@ -194,6 +216,7 @@ bool oracle_decode(const uint8_t *bytes, size_t length, uint64_t address,
     }
     *instruction = (struct instruction){.length = (uint8_t)length};
     if (is_relative(&decoded, address, instruction) ||
+        is_call_through_memory(&decoded, address, instruction) ||
         is_comparison(&decoded, address, instruction)) {
         return true;
     }

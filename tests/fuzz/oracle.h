@@ -12,6 +12,7 @@
 bool oracle_decode(const uint8_t *bytes, size_t length, uint64_t address,
                    struct instruction *instruction);
 
-/* True for jmp, jcc and call; the other one also for comparisons. */
+/* True for jmp, jcc and call of an address; the other one also for comparisons, and for calls of
+ * what a word holds. */
 bool oracle_has_target(enum instruction_kind kind);
 bool oracle_has_operand(enum instruction_kind kind);

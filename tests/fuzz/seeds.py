@@ -10,10 +10,11 @@ import struct
 # One documented encoding a form.
 FORMS = ["90", "6690", "0f1f00", "0f1f4000", "0f1f440000", "660f1f440000", "eb10", "e900010000",
          "7480", "0f8500000080", "e8ffffff7f", "c3", "c3cc", "c3cccccc", "c3cccccccccc",
-         "2e2e2e31c0", "0f1f8000000000", "4881f8efbeadde", "483b0500000080"]
-ALL_KINDS = 8  # of instructions
+         "2e2e2e31c0", "0f1f8000000000", "4881f8efbeadde", "483b0500000080",
+         "2ee800000080", "ff15ffffff7f"]
+ALL_KINDS = 9  # of instructions
 KINDS = range(-1, ALL_KINDS + 1)
-PLACES = 23  # sites in a block of the arena (fuzz_batch.c)
+PLACES = 25  # sites in a block of the arena (fuzz_batch.c)
 SITE_BYTES = 7  # of the longest
 
 # The numbers of the steps in fuzz_batch.c.
@@ -23,8 +24,8 @@ QWORD, NAIVE, PROTOCOLS = 2, 4, 5
 UNSAFE, STRICT = 1, 2
 TORN = 4  # of MACHINE: quadwords are not fetched whole
 CLOSE, IN_ARENA, ANYWHERE, TO_ZERO = range(4)
-NOP, JUMP, JUMP_IF, CALL, COMPARE, COMPARE_MEMORY = 0, 1, 2, 3, 6, 7
-WITH_OPERAND = (JUMP, JUMP_IF, CALL, COMPARE, COMPARE_MEMORY)
+NOP, JUMP, JUMP_IF, CALL, COMPARE, COMPARE_MEMORY, CALL_MEMORY = 0, 1, 2, 3, 6, 7, 8
+WITH_OPERAND = (JUMP, JUMP_IF, CALL, COMPARE, COMPARE_MEMORY, CALL_MEMORY)
 
 
 def instruction_seeds():
@@ -61,7 +62,7 @@ def last_sites():
     """Last sites before and behind others: nop5 and jmp, and sites of a whole block between."""
     def last(number, kind):
         return place(number, kind, IN_ARENA, 0, 0, LAST_PLACE)
-    block = b"".join(place(number, COMPARE if number % 23 > 17 else CALL)
+    block = b"".join(place(number, COMPARE if 17 < number < 23 else CALL)
                      for number in range(3, PLACES))
     return last(0, JUMP) + block + last(1, NOP) + last(PLACES, JUMP) + last(PLACES + 2, NOP)
 

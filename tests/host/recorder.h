@@ -81,6 +81,9 @@ void recorder_watch(uint64_t address, const uint8_t *old_bytes, const uint8_t *n
 /* The site watched at @address is a last one (poke.h). */
 void recorder_watch_as_last(uint64_t address);
 
+/* An int3 at the site watched at @address stands for a call of @stand_in (poke.h). */
+void recorder_watch_stand_in(uint64_t address, uint64_t stand_in);
+
 /* The next time stamp is so much later. */
 void recorder_time_pass(uint64_t ticks);
 

@@ -24,6 +24,10 @@ const struct site_form site_forms[] = {
     {INSTRUCTION_JUMP_IF, 6, 5, 0x01000100},
     {INSTRUCTION_JUMP_IF, 6, 15, -0x7654321},
     {INSTRUCTION_RETURN, 6, 0, 0},
+    {INSTRUCTION_CALL, 6, 0, 0x01020305},
+    {INSTRUCTION_CALL, 6, 0, -4097},
+    {INSTRUCTION_CALL_MEMORY, 6, 0, RECORDER_ARENA_SIZE / 2},
+    {INSTRUCTION_CALL_MEMORY, 6, 0, RECORDER_ARENA_SIZE / 2 + 0x102},
     {INSTRUCTION_NOP, 1, 0, 0},
     {INSTRUCTION_RETURN, 1, 0, 0},
     {INSTRUCTION_NOP, 3, 0, 0},
@@ -49,7 +53,8 @@ size_t site_form_count(void)
 static void encode(const struct site_form *form, uint64_t address, uint8_t *bytes)
 {
     bool is_relative = form->kind == INSTRUCTION_JUMP || form->kind == INSTRUCTION_JUMP_IF ||
-                       form->kind == INSTRUCTION_CALL || form->kind == INSTRUCTION_COMPARE_MEMORY;
+                       form->kind == INSTRUCTION_CALL || form->kind == INSTRUCTION_COMPARE_MEMORY ||
+                       form->kind == INSTRUCTION_CALL_MEMORY;
     struct instruction instruction = {
         .kind = form->kind,
         .length = form->length,
@@ -105,7 +110,8 @@ static struct site_form random_form(uint64_t *random)
     struct site_form form = site_forms[next_random(random) % site_form_count()];
 
     if (form.kind != INSTRUCTION_COMPARE && form.kind != INSTRUCTION_COMPARE_MEMORY &&
-        form.distance > -RECORDER_ARENA_SIZE && form.distance < RECORDER_ARENA_SIZE) {
+        form.kind != INSTRUCTION_CALL_MEMORY && form.distance > -RECORDER_ARENA_SIZE &&
+        form.distance < RECORDER_ARENA_SIZE) {
         form.distance = 0;
     }
     return form;

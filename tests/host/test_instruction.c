@@ -59,6 +59,21 @@ static void expect_comparison(const struct instruction *instruction, uint64_t ad
     assert_int_equal(target, instruction->target);
 }
 
+/* call [rip + displacement]: the address of the word is the target. */
+static void expect_call_through_memory(const struct instruction *instruction, uint64_t address)
+{
+    const ZydisDecodedOperand *word = &zydis_operands[0];
+    ZyanU64 target = 0;
+
+    assert_int_equal(word->type, ZYDIS_OPERAND_TYPE_MEMORY);
+    assert_int_equal(word->size, 64);
+    assert_int_equal(word->mem.base, ZYDIS_REGISTER_RIP);
+    assert_int_equal(word->mem.index, ZYDIS_REGISTER_NONE);
+    assert_int_equal(zydis_instruction.meta.branch_type, ZYDIS_BRANCH_TYPE_NEAR);
+    ZydisCalcAbsoluteAddress(&zydis_instruction, word, address, &target);
+    assert_int_equal(target, instruction->target);
+}
+
 static bool is_comparison(enum instruction_kind kind)
 {
     return kind == INSTRUCTION_COMPARE || kind == INSTRUCTION_COMPARE_MEMORY;
@@ -81,6 +96,7 @@ static void expect_same_meaning(const struct instruction *instruction, const uin
         [INSTRUCTION_RETURN_ZERO] = ZYDIS_MNEMONIC_XOR,
         [INSTRUCTION_COMPARE] = ZYDIS_MNEMONIC_CMP,
         [INSTRUCTION_COMPARE_MEMORY] = ZYDIS_MNEMONIC_CMP,
+        [INSTRUCTION_CALL_MEMORY] = ZYDIS_MNEMONIC_CALL,
     };
     bool is_return = instruction->kind == INSTRUCTION_RETURN;
     size_t length = zydis_decode(bytes, instruction->length);
@@ -91,6 +107,8 @@ static void expect_same_meaning(const struct instruction *instruction, const uin
                                                      : mnemonics[instruction->kind]);
     if (is_comparison(instruction->kind)) {
         expect_comparison(instruction, address);
+    } else if (instruction->kind == INSTRUCTION_CALL_MEMORY) {
+        expect_call_through_memory(instruction, address);
     } else if (instruction->target != 0) {
         assert_int_equal(zydis_target(address), instruction->target);
     }
@@ -115,6 +133,10 @@ static bool kind_has_length(enum instruction_kind kind, size_t length)
         return length == 2 || length == 5;
     case INSTRUCTION_JUMP_IF:
         return length == 2 || length == 6;
+    case INSTRUCTION_CALL:
+        return length == 5 || length == 6;
+    case INSTRUCTION_CALL_MEMORY:
+        return length == 6;
     case INSTRUCTION_COMPARE:
     case INSTRUCTION_COMPARE_MEMORY:
         return length == 7;
@@ -156,7 +178,7 @@ static void every_encoding_means_the_same_to_zydis(void **state)
             if (kind == INSTRUCTION_JUMP_IF) {
                 instruction.condition = run / (LENGTHS * ARRAY_COUNT(addresses)) % 16;
             }
-            if (has_target(kind) || is_comparison(kind)) {
+            if (has_target(kind) || is_comparison(kind) || kind == INSTRUCTION_CALL_MEMORY) {
                 uint64_t base = kind == INSTRUCTION_COMPARE ? 0 : address + length;
                 size_t distance = run / (16 * LENGTHS * ARRAY_COUNT(addresses)) % 5;
 
@@ -178,6 +200,7 @@ static void targets_out_of_reach_are_refused(void **state)
         {INSTRUCTION_JUMP, 2, INT8_MAX},    {INSTRUCTION_JUMP, 5, INT32_MAX},
         {INSTRUCTION_JUMP_IF, 2, INT8_MAX}, {INSTRUCTION_JUMP_IF, 6, INT32_MAX},
         {INSTRUCTION_CALL, 5, INT32_MAX},   {INSTRUCTION_COMPARE_MEMORY, 7, INT32_MAX},
+        {INSTRUCTION_CALL, 6, INT32_MAX},   {INSTRUCTION_CALL_MEMORY, 6, INT32_MAX},
     };
 
     for (size_t i = 0; i < ARRAY_COUNT(forms); i++) {
@@ -238,8 +261,8 @@ static void unknown_kinds_and_conditions_are_refused(void **state)
 static void decoder_accepts_only_what_it_knows(void **state)
 {
     (void)state;
-    static const uint8_t first[] = {0x0f, 0x2e, 0x31, 0x66, 0x90, 0xc3, 0xcc, 0xe8,
-                                    0xe9, 0xeb, 0x48, 0x81, 0xf8, 0x3b, 0x05};
+    static const uint8_t first[] = {0x0f, 0x2e, 0x31, 0x66, 0x90, 0xc3, 0xcc, 0xe8, 0xe9,
+                                    0xeb, 0x48, 0x81, 0xf8, 0x3b, 0x05, 0xff, 0x15};
     uint64_t random = 88172645463325252;
     unsigned accepted = 0;
 
@@ -294,6 +317,19 @@ static void near_misses_of_every_kind_are_refused(void **state)
         {7, {0x48, 0x3b, 0x0d}},                   /* cmp rcx, [rip + disp32] */
         {7, {0x48, 0x39, 0x05}},                   /* cmp [rip + disp32], rax */
         {6, {0x48, 0x3b, 0x05}},                   /* cmp rax, [rip + disp32], cut off */
+        {5, {0x2e, 0xe8}},                         /* cs call, cut off */
+        {7, {0x2e, 0x2e, 0xe8}},                   /* two prefixes */
+        {6, {0x2e, 0xe9}},                         /* cs jmp */
+        {6, {0x3e, 0xe8}},                         /* another prefix */
+        {6, {0x2e, 0x2e, 0x2e, 0x2e, 0x31, 0xc0}}, /* return 0, one prefix more */
+        {1, {0x2e}},                               /* a prefix alone */
+        {6, {0xff, 0x25}},                         /* jmp [rip + disp32] */
+        {6, {0xff, 0x1d}},                         /* far call [rip + disp32] */
+        {6, {0xff, 0x35}},                         /* push [rip + disp32] */
+        {2, {0xff, 0x15}},                         /* call [rip + disp32], cut off */
+        {2, {0xff, 0xd0}},                         /* call rax */
+        {7, {0x2e, 0xff, 0x15}},                   /* cs call [rip + disp32] */
+        {6, {0xff, 0x14, 0x25}},                   /* call [disp32], cut off */
         {1, {0x48}},                               /* a prefix alone */
         {1, {0xcc}},                               /* int3 */
         {1, {0xf4}},                               /* hlt */
@@ -348,6 +384,8 @@ static void text_is_what_an_assembler_would_write(void **state)
         {{INSTRUCTION_COMPARE, 7, 0, 0xffffffff80101234}, "cmp rax, 0xffffffff80101234"},
         {{INSTRUCTION_COMPARE, 7, 0, 0}, "cmp rax, 0x0"},
         {{INSTRUCTION_COMPARE_MEMORY, 7, 0, 0xffffffff80101234}, "cmp rax, [0xffffffff80101234]"},
+        {{INSTRUCTION_CALL, 6, 0, 0xffffffff80101234}, "call 0xffffffff80101234"},
+        {{INSTRUCTION_CALL_MEMORY, 6, 0, 0xffffffff80101234}, "call [0xffffffff80101234]"},
         {{INSTRUCTION_NOP, 7, 0, 0}, "nop7"},
         {{INSTRUCTION_KIND_COUNT, 7, 0, 0}, "?"},
     };

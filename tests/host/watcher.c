@@ -25,8 +25,9 @@ struct watched_byte {
 struct watched_site {
     uint64_t address;
     size_t length;
-    bool is_last;    /* see patch_batch_add_last() */
-    bool is_written; /* since the batch began */
+    bool is_last;      /* see patch_batch_add_last() */
+    uint64_t stand_in; /* see patch_batch_add_stand_in(); 0: none */
+    bool is_written;   /* since the batch began */
     uint8_t old_bytes[PATCH_SITE_LENGTH_MAX];
     uint8_t new_bytes[PATCH_SITE_LENGTH_MAX];
     struct watched_byte bytes[PATCH_SITE_LENGTH_MAX];
@@ -71,6 +72,7 @@ void recorder_watch(uint64_t address, const uint8_t *old_bytes, const uint8_t *n
     site->address = address;
     site->length = length;
     site->is_last = false;
+    site->stand_in = 0;
     site->is_written = false;
     memcpy(site->old_bytes, old_bytes, length);
     memcpy(site->new_bytes, new_bytes, length);
@@ -102,6 +104,14 @@ void recorder_watch_as_last(uint64_t address)
     assert_non_null(site);
     site->is_last = true;
     last_count++;
+}
+
+void recorder_watch_stand_in(uint64_t address, uint64_t stand_in)
+{
+    struct watched_site *site = find_site(address);
+
+    assert_non_null(site);
+    site->stand_in = stand_in;
 }
 
 static bool may_fetch(const struct watched_byte *byte, uint8_t value)
@@ -214,7 +224,27 @@ static void execute_comparison(const uint8_t *bytes, uint64_t next,
     registers->flags = recorder_compare(registers->ax, right, registers->flags);
 }
 
-/* What the registers must be behind the instruction, worked out from its bytes alone. */
+/* call, from both forms of its operand, padded or not. */
+static bool is_call(const uint8_t *bytes, size_t length)
+{
+    return bytes[0] == INSN_CALL32 || bytes[0] == INSN_GROUP5 ||
+           (bytes[0] == INSN_PREFIX_CS && length == INSN_CALL32_PADDED_LENGTH);
+}
+
+/* What the registers must be behind a call at the end of whose site the operand stands. */
+static void execute_call(const uint8_t *bytes, size_t length, uint64_t next,
+                         struct patch_registers *registers, const uint64_t *stack)
+{
+    registers->ip = next + (uint64_t)displacement(bytes + length - 4, 4);
+    if (bytes[0] == INSN_GROUP5) {
+        memcpy(&registers->ip, (const void *)registers->ip, sizeof(registers->ip));
+    }
+    registers->sp -= 8;
+    assert_int_equal(stack[-1], next);
+}
+
+/* What the registers must be behind the instruction, worked out from its bytes alone; behind the
+ * int3 of a site with a stand-in, which says nothing about them. */
 static void execute(const struct watched_site *site, struct patch_registers *registers,
                     uint64_t *stack)
 {
@@ -222,12 +252,17 @@ static void execute(const struct watched_site *site, struct patch_registers *reg
     uint64_t next = site->address + site->length;
 
     registers->ip = next;
-    if (bytes[0] == INSN_JMP8 || bytes[0] == INSN_JMP32 || bytes[0] == INSN_CALL32) {
-        registers->ip = next + (uint64_t)displacement(bytes + 1, site->length - 1);
-    }
-    if (bytes[0] == INSN_CALL32) {
+    if (site->stand_in != 0) {
+        registers->ip = site->stand_in;
         registers->sp -= 8;
         assert_int_equal(stack[-1], next);
+        return;
+    }
+    if (bytes[0] == INSN_JMP8 || bytes[0] == INSN_JMP32) {
+        registers->ip = next + (uint64_t)displacement(bytes + 1, site->length - 1);
+    }
+    if (is_call(bytes, site->length)) {
+        execute_call(bytes, site->length, next, registers, stack);
     }
     if ((bytes[0] & 0xf0) == INSN_JCC8 &&
         recorder_condition_holds(bytes[0] & 15, registers->flags)) {
@@ -241,7 +276,7 @@ static void execute(const struct watched_site *site, struct patch_registers *reg
         registers->ip = stack[0];
         registers->sp += 8;
     }
-    if (bytes[0] == INSN_PREFIX_CS) {
+    if (bytes[0] == INSN_PREFIX_CS && site->length == INSN_RETURN_ZERO_LENGTH) {
         registers->ax = 0;
     }
     if (bytes[0] == INSN_REX_W) {
