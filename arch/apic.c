@@ -10,6 +10,7 @@
 #include "arch/ipi.h"
 #include "arch/ipi_raw.h"
 #include "arch/paging.h"
+#include "arch/paravirt.h"
 #include "arch/percpu.h"
 #include "arch/stop_cpus.h"
 #include "arch/traps.h"
@@ -98,6 +99,9 @@ void apic_initialize(void)
         }
     }
     apic_raw_initialize(registers);
+    if (is_x2apic) {
+        paravirt_native_use_x2apic();
+    }
     pic_disable();
     traps_set_sync_entry(is_x2apic ? sync_entry_x2apic : sync_entry_xapic);
     trap_register_handler(VECTOR_ERROR, error_interrupt);
@@ -107,12 +111,12 @@ void apic_initialize(void)
     stop_cpus_initialize();
 }
 
-void apic_send_ipi(unsigned cpu, unsigned vector)
+void native_send_ipi(uint32_t cpu, uint32_t vector)
 {
     apic_raw_send(cpus[cpu]->apic_id, COMMAND_ASSERT | vector);
 }
 
-void apic_broadcast_ipi(unsigned vector)
+void native_broadcast_ipi(uint32_t vector)
 {
     unsigned self = cpu_index();
 
@@ -122,9 +126,19 @@ void apic_broadcast_ipi(unsigned vector)
     }
     for (unsigned i = 0; i < cpu_present_count(); i++) {
         if (i != self && cpu_is_online(cpus[i])) {
-            apic_send_ipi(i, vector);
+            native_send_ipi(i, vector);
         }
     }
+}
+
+void apic_send_ipi(unsigned cpu, unsigned vector)
+{
+    pv_send_ipi(cpu, vector);
+}
+
+void apic_broadcast_ipi(unsigned vector)
+{
+    pv_broadcast_ipi(vector);
 }
 
 void apic_interrupt_self(unsigned vector)
@@ -145,7 +159,7 @@ void apic_send_startup(uint32_t apic_id, uint64_t physical_page)
 
 void apic_end_of_interrupt(void)
 {
-    apic_raw_write(APIC_END_OF_INTERRUPT, 0);
+    pv_eoi(apic_end_of_interrupt_register);
 }
 
 void apic_timer_initialize(void)

@@ -7,6 +7,7 @@
 #include "arch/clock_sources.h"
 #include "arch/features.h"
 #include "arch/instructions.h"
+#include "arch/paravirt.h"
 #include "kernel/log.h"
 #include "patching/static_call.h"
 
@@ -70,9 +71,14 @@ void clock_initialize(void)
     wall_start_ns = rtc_read_seconds() * NS_PER_SECOND - clock_now_ns();
 }
 
-uint64_t clock_now_ns(void)
+uint64_t native_clock_read(void)
 {
     return clock_ticks_to_ns(static_call(clock_read)() - clock_scale.start_ticks);
+}
+
+uint64_t clock_now_ns(void)
+{
+    return pv_clock_read();
 }
 
 uint64_t clock_tsc_hz(void)

@@ -38,12 +38,13 @@ static inline void cpu_halt_wait(void)
     __asm__ volatile("sti; hlt" ::: "memory");
 }
 
-static inline void interrupts_enable(void)
+/* The interrupt flag, for .text.nopatch; all other code: arch/interrupts.h. */
+static inline void raw_interrupts_enable(void)
 {
     __asm__ volatile("sti" ::: "memory");
 }
 
-static inline void interrupts_disable(void)
+static inline void raw_interrupts_disable(void)
 {
     __asm__ volatile("cli" ::: "memory");
 }
@@ -56,24 +57,24 @@ static inline uint64_t flags_read(void)
     return flags;
 }
 
-static inline bool interrupts_enabled(void)
+static inline bool raw_interrupts_enabled(void)
 {
     return (flags_read() & FLAG_INTERRUPT) != 0;
 }
 
-/* Turns interrupts off. Returns the flags that interrupts_restore() takes. */
-static inline uint64_t interrupts_save(void)
+/* Turns interrupts off. Returns the flags that raw_interrupts_restore() takes. */
+static inline uint64_t raw_interrupts_save(void)
 {
     uint64_t flags = flags_read();
 
-    interrupts_disable();
+    raw_interrupts_disable();
     return flags;
 }
 
-static inline void interrupts_restore(uint64_t flags)
+static inline void raw_interrupts_restore(uint64_t flags)
 {
     if (flags & FLAG_INTERRUPT) {
-        interrupts_enable();
+        raw_interrupts_enable();
     }
 }
 

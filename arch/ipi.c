@@ -31,6 +31,7 @@
 #include "arch/apic.h"
 #include "arch/clock.h"
 #include "arch/instructions.h"
+#include "arch/interrupts.h"
 #include "arch/ipi_trace.h"
 #include "arch/nmi.h"
 #include "arch/traps.h"

@@ -51,7 +51,7 @@ void apic_raw_send(uint32_t apic_id, uint32_t command)
         write_msr(msr_of(APIC_COMMAND), (uint64_t)apic_id << 32 | command);
         return;
     }
-    flags = interrupts_save(); /* an interrupt between the two writes could send its own */
+    flags = raw_interrupts_save(); /* an interrupt between the two writes could send its own */
     while (apic_raw_read(APIC_COMMAND) & COMMAND_PENDING) {
         cpu_relax();
     }
@@ -59,5 +59,5 @@ void apic_raw_send(uint32_t apic_id, uint32_t command)
         apic_raw_write(APIC_COMMAND_HIGH, apic_id << 24);
     }
     apic_raw_write(APIC_COMMAND, command); /* uncached: after all earlier stores */
-    interrupts_restore(flags);
+    raw_interrupts_restore(flags);
 }

@@ -41,3 +41,6 @@ void apic_raw_write(enum apic_register which, uint32_t value);
 /* Sends what @command says to the CPU with @apic_id (ignored with a shorthand).
  * Ordering: all earlier stores are visible to the target before the interrupt. */
 void apic_raw_send(uint32_t apic_id, uint32_t command);
+
+/* Address of the xAPIC's end-of-interrupt register; of no meaning in x2APIC mode. */
+extern uint64_t apic_end_of_interrupt_register;

@@ -16,6 +16,7 @@
 
 #include "arch/backtrace.h"
 #include "arch/instructions.h"
+#include "arch/interrupts.h"
 #include "arch/traps.h"
 #include "kernel/string.h"
 

@@ -83,6 +83,20 @@ static uint64_t table_allocate(void)
     return frame | ENTRY_PRESENT | ENTRY_WRITE;
 }
 
+/* Global translations go only when CR4.PGE changes (Intel SDM volume 3, "Operations that Invalidate
+ * TLBs and Paging-Structure Caches"); an interrupt between the two writes does no harm. */
+void native_tlb_flush_local(void)
+{
+    uint64_t cr4 = read_cr4();
+
+    if (cr4 & CR4_PAGE_GLOBAL) {
+        write_cr4(cr4 & ~CR4_PAGE_GLOBAL);
+        write_cr4(cr4);
+    } else {
+        write_cr3(read_cr3());
+    }
+}
+
 void paging_initialize(const struct boot_facts *facts)
 {
     uint64_t direct = table_allocate();
@@ -99,7 +113,7 @@ void paging_initialize(const struct boot_facts *facts)
     kernel_root[level_index(STACK_REGION_BASE, LEVEL_ROOT)] = table_allocate();
     kernel_root[level_index(WINDOW_REGION_BASE, LEVEL_ROOT)] = table_allocate();
     kernel_root[level_index(DIRECT_MAP_BASE, LEVEL_ROOT)] = direct;
-    write_cr3(read_cr3()); /* the early direct map is not global */
+    pv_tlb_flush_local(); /* of the early direct map */
     text_window_initialize();
 }
 
@@ -158,7 +172,7 @@ uint64_t paging_unmap(uint64_t virtual_address)
     }
     old = *entry;
     *entry = 0;
-    invalidate_page(virtual_address);
+    pv_tlb_flush_page(virtual_address);
     return old & ENTRY_ADDRESS;
 }
 

@@ -3,6 +3,7 @@
 #include "arch/single_step.h"
 
 #include "arch/instructions.h"
+#include "arch/interrupts.h"
 #include "arch/percpu.h"
 #include "kernel/panic.h"
 

@@ -25,6 +25,7 @@
 #include "arch/stop_cpus.h"
 
 #include "arch/instructions.h"
+#include "arch/interrupts.h"
 #include "arch/ipi.h"
 #include "arch/percpu.h"
 #include "arch/traps.h"

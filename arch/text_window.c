@@ -21,7 +21,7 @@ static uint64_t touched[TABLE_ENTRIES / 64]; /* bit per slot */
 
 void text_window_open(void)
 {
-    uint64_t flags = interrupts_save();
+    uint64_t flags = raw_interrupts_save();
 
     if (is_open) {
         panic("text window: opened twice");
@@ -114,5 +114,5 @@ void text_window_close(void)
      * Instructions", Intel SDM volume 3): behind it this CPU fetches what was written. */
     write_cr3(virtual_to_physical(kernel_root));
     is_open = false;
-    interrupts_restore(saved_flags);
+    raw_interrupts_restore(saved_flags);
 }

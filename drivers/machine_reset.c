@@ -5,6 +5,7 @@
 
 #include "arch/clock.h"
 #include "arch/instructions.h"
+#include "arch/interrupts.h"
 
 #define KEYBOARD_PORT        0x64
 #define KEYBOARD_INPUT_FULL  0x02

@@ -33,7 +33,7 @@ static bool answers(void)
 /* Whether a wait of @ticks is too long for the caller. *@asked is when the UART last answered. */
 static bool gives_up(uint64_t ticks, uint64_t *asked)
 {
-    if (!detected || !has_moved || !interrupts_enabled()) {
+    if (!detected || !has_moved || !raw_interrupts_enabled()) {
         return stalled || ticks >= WAIT_TICKS;
     }
     if (ticks - *asked < ANSWER_TICKS) {

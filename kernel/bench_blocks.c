@@ -4,6 +4,7 @@
 
 #include "arch/clock.h"
 #include "arch/instructions.h"
+#include "arch/interrupts.h"
 #include "kernel/console.h"
 #include "kernel/shell.h"
 #include "kernel/table.h"

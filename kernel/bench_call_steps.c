@@ -3,7 +3,7 @@
  * Invariant: what is printed was executed and counted; a count that is not certain is none. Called
  * by: bench_call_measure.c, bench_ways.c. */
 #include "arch/instruction_shape.h"
-#include "arch/instructions.h"
+#include "arch/interrupts.h"
 #include "arch/single_step.h"
 #include "kernel/bench_calls.h"
 #include "patching/platform.h"

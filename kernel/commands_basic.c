@@ -5,6 +5,7 @@
 #include "arch/apic.h"
 #include "arch/clock.h"
 #include "arch/instructions.h"
+#include "arch/interrupts.h"
 #include "arch/nmi.h"
 #include "arch/percpu.h"
 #include "drivers/debug_exit.h"

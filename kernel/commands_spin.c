@@ -3,6 +3,7 @@
  * meanwhile can be seen. Invariant: one spinning thread a CPU at most; it ends by itself. */
 #include "arch/clock.h"
 #include "arch/instructions.h"
+#include "arch/interrupts.h"
 #include "kernel/console.h"
 #include "kernel/grace_period.h"
 #include "kernel/options.h"

@@ -14,6 +14,7 @@
 #include <stdarg.h>
 
 #include "arch/instructions.h"
+#include "arch/interrupts.h"
 #include "drivers/uart.h"
 #include "drivers/uart_raw.h"
 #include "kernel/format.h"

@@ -11,7 +11,7 @@
  *   waits for done[n] == generation <------ done[n] = generation  (release): results visible */
 #include "kernel/cross_call.h"
 
-#include "arch/instructions.h"
+#include "arch/interrupts.h"
 #include "arch/ipi.h"
 #include "arch/traps.h"
 #include "kernel/main.h"
@@ -112,4 +112,15 @@ void interrupt_handlers_wait(void)
 void cross_call_initialize(void)
 {
     trap_register_handler(VECTOR_CALL, call_interrupt);
+}
+
+static void flush_here(void *argument)
+{
+    (void)argument;
+    pv_tlb_flush_local();
+}
+
+void native_tlb_flush_all(void)
+{
+    on_each_cpu(flush_here, NULL);
 }

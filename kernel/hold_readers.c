@@ -11,6 +11,7 @@
 
 #include "arch/clock.h"
 #include "arch/instructions.h"
+#include "arch/interrupts.h"
 #include "arch/percpu.h"
 #include "kernel/string.h"
 #include "kernel/thread.h"

@@ -3,13 +3,13 @@
  * soon after one was taken, so that the idle loop looks at its run queue again. */
 #include "kernel/idle.h"
 
-#include "arch/instructions.h"
+#include "arch/interrupts.h"
 #include "kernel/command_line.h"
 #include "kernel/log.h"
 
 void idle_halt(void)
 {
-    cpu_halt_wait(); /* sti; hlt: a wake-up between the test and hlt is not lost */
+    pv_safe_halt(); /* a wake-up between the test and the halt is not lost */
 }
 
 /* Looks again at once: wakes faster, and keeps the CPU (under QEMU, a host CPU) busy. */

@@ -52,6 +52,7 @@ static void sites_initialize(void)
     struct patch_error error;
 
     require_table("static key", static_key_initialize(&error), &error);
+    require_table("paravirt op", paravirt_ops_initialize(&error), &error);
     require_table("static call", static_call_initialize(&error), &error);
     require_table("dynamic call", dynamic_call_initialize(&error), &error);
     require_table("lazy call", lazy_call_initialize(&error), &error);

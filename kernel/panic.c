@@ -82,7 +82,7 @@ static const char *current_thread_name(void)
 static void panic_enter(void)
 {
     uint32_t nobody = NOBODY;
-    interrupts_disable();
+    raw_interrupts_disable();
     if (__atomic_compare_exchange_n(&panicking_cpu, &nobody, cpu_index(), false, __ATOMIC_ACQ_REL,
                                     __ATOMIC_ACQUIRE)) {
         console_panic_enter();

@@ -6,7 +6,7 @@
 
 #include "arch/clock.h"
 #include "arch/features.h"
-#include "arch/instructions.h"
+#include "arch/interrupts.h"
 #include "arch/ipi.h"
 #include "arch/paging.h"
 #include "arch/percpu.h"

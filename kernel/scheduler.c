@@ -7,7 +7,7 @@
 #include "arch/apic.h"
 #include "arch/clock.h"
 #include "arch/context.h"
-#include "arch/instructions.h"
+#include "arch/interrupts.h"
 #include "arch/ipi.h"
 #include "arch/traps.h"
 #include "kernel/grace_period.h"

@@ -13,17 +13,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "arch/instructions.h"
+#include "arch/interrupts.h"
+#include "arch/interrupts.h"
 
 struct spinlock {
     const char *name;
     uint32_t next;    /* ticket that the next comer draws */
-    uint32_t serving; /* ticket of the owner */
+    uint32_t serving; /* ticket of the owner; op lock_unlock knows where this stands */
+    uint32_t halted;  /* CPUs that halted while they wait, or are about to */
 };
 
 #define SPINLOCK(lock_name)                                                                        \
     {                                                                                              \
-        .name = (lock_name), .next = 0, .serving = 0                                               \
+        .name = (lock_name), .next = 0, .serving = 0, .halted = 0                                  \
     }
 
 /* Minutes of PAUSEs: longer than any CPU waits for a sync before it names the silent one
@@ -37,54 +39,22 @@ _Noreturn void spinlock_report_stuck(const struct spinlock *lock);
 /* Panics with the lock's name: interrupts were on where they must be off, or the other way. */
 _Noreturn void spinlock_report_interrupts(const struct spinlock *lock);
 
-/* Draws a ticket and waits until it is served. For the two functions below.
- * Ordering: acquire; pairs with the release in spinlock_unlock(), without which this CPU could read
- * fields that the previous owner has not finished writing. */
-static inline void spinlock_wait(struct spinlock *lock)
-{
-    uint32_t ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_RELAXED);
-    uint64_t spins = 0;
-
-    while (__atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE) != ticket) {
-        cpu_relax();
-        if (++spins == SPINLOCK_SPINS_MAX) {
-            spinlock_report_stuck(lock);
-        }
-    }
-}
-
-/* Takes the lock. Context: interrupts off. Ordering: as spinlock_wait(). */
-static inline void spinlock_lock(struct spinlock *lock)
-{
-    if (interrupts_enabled()) {
-        spinlock_report_interrupts(lock);
-    }
-    spinlock_wait(lock);
-}
+/* Takes the lock: draws a ticket and waits until it is served.
+ * Context: interrupts off. Ordering: acquire; pairs with the release in spinlock_unlock(), without
+ * which this CPU could read fields that the previous owner has not finished writing. */
+void spinlock_lock(struct spinlock *lock);
 
 /* The same for a lock that is never taken with interrupts off. Context: preemption off, interrupts
  * on. */
-static inline void spinlock_lock_interruptible(struct spinlock *lock)
-{
-    if (!interrupts_enabled()) {
-        spinlock_report_interrupts(lock);
-    }
-    spinlock_wait(lock);
-}
+void spinlock_lock_interruptible(struct spinlock *lock);
+
+/* Interrupts off, then spinlock_lock(). Returns the flags for spinlock_unlock_restore(). */
+uint64_t spinlock_lock_save(struct spinlock *lock);
 
 /* Serves the next ticket. Ordering: release; pairs with the acquire in spinlock_lock(). */
 static inline void spinlock_unlock(struct spinlock *lock)
 {
-    __atomic_store_n(&lock->serving, lock->serving + 1, __ATOMIC_RELEASE);
-}
-
-/* Interrupts off, then spinlock_lock(). Returns the flags for spinlock_unlock_restore(). */
-static inline uint64_t spinlock_lock_save(struct spinlock *lock)
-{
-    uint64_t flags = interrupts_save();
-
-    spinlock_lock(lock);
-    return flags;
+    pv_lock_unlock(lock);
 }
 
 static inline void spinlock_unlock_restore(struct spinlock *lock, uint64_t flags)

@@ -5,6 +5,7 @@
 
 #include "arch/context.h"
 #include "arch/instructions.h"
+#include "arch/interrupts.h"
 #include "arch/paging.h"
 #include "kernel/format.h"
 #include "kernel/heap.h"

@@ -4,7 +4,7 @@
 #include "kernel/wait_queue.h"
 
 #include "arch/clock.h"
-#include "arch/instructions.h"
+#include "arch/interrupts.h"
 #include "kernel/panic.h"
 #include "kernel/thread.h"
 

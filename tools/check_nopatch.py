@@ -18,7 +18,7 @@ from elf import Elf
 # Where the unpatched world begins; each must be inside.
 ENTRIES = ("breakpoint_entry", "nmi_entry", "sync_entry_xapic", "sync_entry_x2apic",
            "patch_breakpoint_handle", "breakpoint_handle", "nmi_handle", "panic")
-SITE_SECTIONS = ("static_key_sites", "call_sites", "function_entries")
+SITE_SECTIONS = ("static_key_sites", "call_sites", "paravirt_sites", "function_entries")
 INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(.*?)\s*$")
 BRANCH = re.compile(r"^(?:(?:bnd|notrack|rep|repz|data16|cs|ds|rex\S*)\s+)*"
                     r"(l?call\w*|l?jmp\w*|j[a-z]+|loop\w*|xbegin)(?:,p[nt])?\b\s*(\S*)")

@@ -28,7 +28,8 @@ ROOMS = {
     "boot": ({"boot", "arch"}, KERNEL_LEAVES | {"patching/nopatch.h"}, set()),
     "arch": ({"arch"}, KERNEL_LEAVES | {"boot/boot_facts.h", "patching/breakpoint.h",
                                         "patching/dynamic_call.h", "patching/nopatch.h",
-                                        "patching/static_call.h", "patching/static_key.h"}, set()),
+                                        "patching/paravirt.h", "patching/static_call.h",
+                                        "patching/static_key.h"}, set()),
     "patching": ({"patching"}, set(), set()),
     # Drivers implement the interface that net/ defines, and use nothing else of it.
     "drivers": ({"drivers", "arch", "kernel", "patching"},
@@ -73,6 +74,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 # Bounds of the sections that patching/ itself fills; the linker script defines them.
 SECTION_BOUNDS = re.compile(
     r"^(static_(keys|key_sites|calls|call_choices)|call_sites|lazy_calls|function_entries|"
+    r"paravirt_sites|"
     r"dispatchers|dynamic_(calls|call_sites))"
     r"_(start|end)$")
 

@@ -46,7 +46,7 @@ fuzz_dynamic_call_LINK := -no-pie -lcmocka -Wl,-z,noexecstack $(foreach section,
 FUZZ_NET_CFLAGS := -Itests/host/net_overlay
 FUZZ_NET_FILES := $(filter-out net/net_poll.c net/housekeeping.c net/net_start.c net/dhcp.c \
     net/dhcp_client.c,\
-    $(wildcard net/*.c)) kernel/format.c patching/status.c
+    $(wildcard net/*.c)) kernel/format.c kernel/spinlock.c patching/status.c
 fuzz_packet_OBJECTS := $(patsubst %.c,$(FUZZ)/packet/%.o,$(FUZZ_NET_FILES) \
     $(addprefix tests/fuzz/,fuzz_packet.c packet_form.c) \
     $(addprefix tests/host/,net_fake_kernel.c net_fake_device.c \

@@ -33,7 +33,7 @@ net_dhcp_message_SOURCES := net/dhcp_message.c
 drivers_virtio_queue_SOURCES := drivers/virtio_queue.c tests/host/fake_virtio.c
 drivers_virtio_queue_lies_SOURCES := $(drivers_virtio_queue_SOURCES)
 drivers_virtio_net_SOURCES := drivers/virtio_net_rings.c drivers/virtio_queue.c \
-    tests/host/fake_pool.c
+    kernel/spinlock.c tests/host/fake_pool.c
 drivers_virtio_net_CFLAGS := -Itests/host/net_overlay
 
 PCI_BUS_AND_FAKE := drivers/pci_bus.c drivers/pci_bar.c drivers/pci_capability.c kernel/format.c \
@@ -46,7 +46,7 @@ drivers_e1000_transmit_SOURCES := drivers/e1000_ring.c tests/host/fake_pool.c
 
 # A whole driver, attached to a device whose registers react.
 NIC_FAKES := $(PCI_BUS_AND_FAKE) drivers/pci_drivers.c tests/host/fake_registers.c \
-    tests/host/fake_nic_kernel.c tests/host/fake_pool.c
+    tests/host/fake_nic_kernel.c tests/host/fake_pool.c kernel/spinlock.c
 drivers_virtio_pci_lies_SOURCES := $(addprefix drivers/virtio_,pci.c net.c net_control.c \
     net_interrupts.c net_rings.c queue.c) tests/host/fake_virtio_card.c $(NIC_FAKES)
 drivers_virtio_pci_lies_CFLAGS := -Itests/host/net_overlay

@@ -16,7 +16,7 @@ NET_HOST_FILES := net/arp.c net/arp_table.c net/counters.c net/dhcp.c net/dhcp_c
     net/ipv4_text.c net/net_address.c net/net_config.c net/net_device.c net/net_transmit.c \
     net/packet_pool.c net/program.c net/program_code.c net/program_generate.c net/program_list.c \
     net/program_reference.c net/programs_builtin.c net/receive.c net/udp.c net/wire.c \
-    kernel/format.c patching/status.c
+    kernel/format.c kernel/spinlock.c patching/status.c
 NET_HOST_HELPERS := $(addprefix $(NET_HOST)/tests/host/net_,fake_kernel.o fake_device.o \
     fake_dispatcher.o frames.o)
 

@@ -9,6 +9,7 @@
 
 #include "arch/clock.h"
 #include "arch/instructions.h"
+#include "arch/interrupts.h"
 #include "kernel/grace_period.h"
 #include "kernel/string.h"
 #include "kernel/thread.h"

@@ -4,6 +4,7 @@
  * patching itself and in every interrupt, go through the same thunks. */
 #include "arch/clock.h"
 #include "arch/instructions.h"
+#include "arch/interrupts.h"
 #include "arch/percpu.h"
 #include "kernel/patch_hold.h"
 #include "kernel/text_snapshot.h"

@@ -2,7 +2,7 @@
 /* The poke engine on the running kernel: costs, refusals, awkward places. What each refusal means
  * is proved byte by byte in tests/host; here the text is real and other CPUs are there. */
 #include "arch/features.h"
-#include "arch/instructions.h"
+#include "arch/interrupts.h"
 #include "arch/paging.h"
 #include "arch/percpu.h"
 #include "kernel/hold_sites.h"

@@ -4,6 +4,7 @@
  * Could miss what single instructions do to the flag: the function has few kinds of them. */
 #include "arch/instruction_shape.h"
 #include "arch/instructions.h"
+#include "arch/interrupts.h"
 #include "arch/single_step.h"
 #include "tests/kernel/test.h"
 

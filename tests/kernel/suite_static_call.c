@@ -16,7 +16,7 @@
  * real CPU. A race is RACE_NS long every day; static_call_updates=100000 on the kernel command line
  * makes it that many updates long. */
 #include "arch/clock.h"
-#include "arch/instructions.h"
+#include "arch/interrupts.h"
 #include "arch/percpu.h"
 #include "kernel/bench_keys.h"
 #include "kernel/command_line.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Static keys on the running kernel: branches, counts, races of users, transactions. */
 #include "arch/clock.h"
-#include "arch/instructions.h"
+#include "arch/interrupts.h"
 #include "arch/percpu.h"
 #include "kernel/bench_keys.h"
 #include "kernel/string.h"
