@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Sites in the recorder's arena, for the tests of batches. Invariant: a site made here shows its
  * old bytes and is watched. Called by: test_batch.c, test_batch_refused.c, test_batch_faults.c,
- * test_breakpoint.c, test_silent_cpus.c, test_last_sites.c. */
+ * test_breakpoint.c, test_silent_cpus.c, test_last_sites.c, test_stand_in.c. */
 #pragma once
 
 #include "patching/platform.h"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The mutants of comparisons, of sites that are last, and of keys with an owner (patching/): each
-breaks one thing that the test named beside it claims to detect.
+"""The mutants of comparisons, of calls of six bytes, of sites that are last or have a stand-in, and
+of keys with an owner (patching/): each breaks one thing that the test named beside it claims to
+detect.
 
 Invariant: the search text stands exactly once in the file. Read by: mutants.py.
 """
@@ -13,6 +14,10 @@ LAST_FAULTS = (LAST, "failing_write_is_put_back_until_a_last_site_is_new")
 COMPARISONS = "test_comparisons"
 IMMEDIATES = (COMPARISONS, "immediates_set_the_flags_of_the_cpu")
 WORDS = (COMPARISONS, "words_in_memory_set_the_flags_of_the_cpu")
+ENCODINGS = ("test_instruction", "every_encoding_means_the_same_to_zydis")
+THROUGH_WORD = ("test_breakpoint", "call_through_memory_goes_where_the_word_says")
+STAND_IN = "test_stand_in"
+STAND_IN_PAIRS = (STAND_IN, "every_pair_at_every_alignment_goes_through_its_stand_in")
 OWNED = ("test_static_key_changes", "key_with_an_owner_is_flipped_by_transactions_alone")
 OWN_CHANGE = ("test_static_key_changes", "change_that_is_last_comes_behind_the_others")
 
@@ -83,15 +88,69 @@ MUTANTS = [
     Mutant("immediate not sign-extended", "breakpoint.c",
            "uint64_t operand = (uint64_t)(int64_t)site->displacement;",
            "uint64_t operand = (uint32_t)site->displacement;", *IMMEDIATES),
-    Mutant("word looked for at the site", "breakpoint.c", "(const void *)(next + operand)",
-           "(const void *)(site->address + operand)", *WORDS),
+    Mutant("word looked for at the site", "breakpoint.c",
+           "registers->ax, bytes_load8((const void *)(next + operand))",
+           "registers->ax, bytes_load8((const void *)(site->address + operand))", *WORDS),
     Mutant("four bytes of the word compared", "breakpoint.c",
-           "bytes_load8((const void *)(next + operand))",
-           "bytes_load4((const void *)(next + operand))", *WORDS),
+           "registers->ax, bytes_load8((const void *)(next + operand))",
+           "registers->ax, bytes_load4((const void *)(next + operand))", *WORDS),
     Mutant("immediate that does not fit cut off", "instruction.c", "operand > reach ||",
            "(operand > reach && form->kind != INSTRUCTION_COMPARE) ||",
            "test_instruction", "values_that_are_no_sign_extended_imm32_are_refused"),
     Mutant("operand byte of a comparison not looked at", "instruction.c",
            "!bytes_equal(bytes, form->opcode, opcode_length - 1) ||", "",
            "test_instruction", "near_misses_of_every_kind_are_refused"),
+    # Calls of six bytes.
+    Mutant("padded call has five bytes", "instruction.c", "INSN_CALL32_PADDED_LENGTH,",
+           "INSN_CALL32_LENGTH,", *ENCODINGS),
+    Mutant("padded call counts from its end without the prefix", "instruction.c",
+           "0 : address + form->length;",
+           "0 : address + form->length - (form->opcode[0] == INSN_PREFIX_CS);", *ENCODINGS),
+    Mutant("call through memory is a jump", "instruction.c",
+           "{INSN_GROUP5, INSN_MODRM_CALL_RIP}", "{INSN_GROUP5, 0x25}", *ENCODINGS),
+    Mutant("call through memory goes to the word", "breakpoint.c",
+           "registers->ip = bytes_load8((const void *)(next + operand));",
+           "registers->ip = next + operand;", *THROUGH_WORD),
+    Mutant("word called through looked for at the site", "breakpoint.c",
+           "registers->ip = bytes_load8((const void *)(next + operand));",
+           "registers->ip = bytes_load8((const void *)(site->address + operand));", *THROUGH_WORD),
+    Mutant("four bytes of the word called", "breakpoint.c",
+           "registers->ip = bytes_load8((const void *)(next + operand));",
+           "registers->ip = bytes_load4((const void *)(next + operand));", *THROUGH_WORD),
+    Mutant("call through memory pushes nothing", "breakpoint.c",
+           "if (kind == INSTRUCTION_CALL || kind == INSTRUCTION_CALL_MEMORY) {",
+           "if (kind == INSTRUCTION_CALL) {", *THROUGH_WORD),
+    Mutant("return address pushed before the word is read", "breakpoint.c",
+           "registers->ip = bytes_load8((const void *)(next + operand));",
+           "*((uint64_t *)registers->sp - 1) = next;\n"
+           "registers->ip = bytes_load8((const void *)(next + operand));",
+           "test_breakpoint", "call_through_the_word_that_it_overwrites_goes_where_that_said"),
+    # Sites with a stand-in.
+    Mutant("stand-in not called", "poke.c", "instruction->kind = INSTRUCTION_CALL;",
+           "instruction->kind = INSTRUCTION_NOP;", *STAND_IN_PAIRS),
+    Mutant("stand-in jumped to", "poke.c", "instruction->kind = INSTRUCTION_CALL;",
+           "instruction->kind = INSTRUCTION_JUMP;", *STAND_IN_PAIRS),
+    Mutant("stand-in returns to behind five bytes", "breakpoint.c",
+           "*(uint64_t *)registers->sp = next;", "*(uint64_t *)registers->sp = site->address + 5;",
+           *STAND_IN_PAIRS),
+    Mutant("stand-in counted from the site", "poke.c", "(stand_in - (address + length))",
+           "(stand_in - address)", *STAND_IN_PAIRS),
+    Mutant("stand-in of the site before", "poke.c",
+           "&batch->sites[batch->count - 1];\n\n        site->has_stand_in",
+           "&batch->sites[batch->count > 1 ? batch->count - 2 : 0];\n\n        site->has_stand_in",
+           STAND_IN, "sites_of_a_batch_keep_their_stand_ins_when_it_is_sorted"),
+    Mutant("stand-in out of reach cut off", "poke.c", "displacement != (int32_t)displacement",
+           "false", STAND_IN, "stand_in_out_of_reach_is_refused"),
+    Mutant("stand-in may lie inside a site", "poke.c",
+           "if (!instruction_has_target((enum instruction_kind)site->kind)) {",
+           "if (site->has_stand_in || "
+           "!instruction_has_target((enum instruction_kind)site->kind)) {",
+           STAND_IN, "stand_in_inside_a_site_of_the_batch_is_refused"),
+    Mutant("once a stand-in, always a stand-in", "poke.c", "    site->has_stand_in = false;\n", "",
+           STAND_IN, "next_batch_decodes_its_sites_again"),
+    Mutant("int3 taken for an instruction", "poke.c", "bytes[0] == INSN_INT3 ?", "false ?",
+           STAND_IN, "int3_is_refused_as_old_and_as_new_instruction"),
+    Mutant("site with a stand-in may be last", "poke.c", "status == PATCH_OK && site->is_last &&",
+           "status == PATCH_OK && site->is_last && !site->has_stand_in &&",
+           STAND_IN, "site_with_a_stand_in_cannot_be_last"),
 ]

@@ -279,6 +279,77 @@ static void handler_nests(void **state)
     assert_int_equal(recorder.relaxes, 0);
 }
 
+/* A batch in flight whose only site is to become call [rip + @distance]. */
+static struct test_site arm_call_through_memory(size_t offset, int32_t distance)
+{
+    const struct site_form nop = {INSTRUCTION_NOP, INSN_CALL_MEMORY_LENGTH, 0, 0};
+    const struct site_form call = {INSTRUCTION_CALL_MEMORY, INSN_CALL_MEMORY_LENGTH, 0, distance};
+    struct test_site site;
+    unsigned rounds;
+
+    recorder_reset();
+    patch_batch_initialize(&batch, "through a word");
+    site = site_make(offset, &nop, &call);
+    site_add(&batch, &site);
+    platform_lock();
+    assert_int_equal(patch_batch_plan_locked(&batch, &rounds), PATCH_OK);
+    patch_breakpoint_arm(&batch);
+    return site;
+}
+
+static void disarm(void)
+{
+    patch_breakpoint_disarm();
+    platform_unlock();
+}
+
+/* Words ahead and behind, aligned and not, of which all eight bytes count; read anew each time. */
+static void call_through_memory_goes_where_the_word_says(void **state)
+{
+    (void)state;
+    static const int32_t distances[] = {0x1000, 0x1001, 0x3ffd, -0x1000, -0x0fff};
+    uint64_t random = 21;
+
+    for (size_t i = 0; i < ARRAY_COUNT(distances); i++) {
+        struct test_site site = arm_call_through_memory(0x8000 + 3 * i, distances[i]);
+        uint64_t next = site.address + INSN_CALL_MEMORY_LENGTH;
+        uint64_t stack[4] = {1, 2, 3, 4};
+
+        for (unsigned run = 0; run < 100; run++) {
+            struct patch_registers registers = {
+                .sp = (uint64_t)&stack[2], .flags = run * 0x11u, .ax = run};
+            uint64_t target = next_random(&random);
+
+            memcpy((void *)(next + (uint64_t)(int64_t)distances[i]), &target, sizeof(target));
+            assert_true(recorder_trap(1, site.address, &registers));
+            assert_int_equal(registers.ip, target);
+            assert_ptr_equal(registers.sp, &stack[1]);
+            assert_int_equal(registers.flags, run * 0x11u);
+            assert_int_equal(registers.ax, run);
+            assert_int_equal(stack[1], next);
+            assert_true(stack[0] == 1 && stack[2] == 3 && stack[3] == 4);
+        }
+        disarm();
+    }
+}
+
+/* Intel SDM, volume 2, "CALL": the operand is read, then the return address is pushed. */
+static void call_through_the_word_that_it_overwrites_goes_where_that_said(void **state)
+{
+    (void)state;
+    struct test_site site = arm_call_through_memory(0x8000, 0x1002);
+    uint64_t next = site.address + INSN_CALL_MEMORY_LENGTH;
+    uint64_t target = 0x123456789abcdef0, pushed;
+    struct patch_registers registers = {.sp = next + 0x1002 + sizeof(target)};
+
+    memcpy((void *)(next + 0x1002), &target, sizeof(target));
+    assert_true(recorder_trap(1, site.address, &registers));
+    memcpy(&pushed, (void *)(next + 0x1002), sizeof(pushed));
+    assert_int_equal(registers.ip, target);
+    assert_int_equal(pushed, next);
+    disarm();
+}
+
 static void references_of_two_cpus_share_no_cache_line(void **state)
 {
     (void)state;
@@ -327,6 +398,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup(batch_returns_only_after_every_cpu_left_the_handler, setup),
     cmocka_unit_test_setup(cpu_that_comes_up_during_a_batch_is_served, setup),
     cmocka_unit_test_setup(handler_nests, setup),
+    cmocka_unit_test_setup(call_through_memory_goes_where_the_word_says, setup),
+    cmocka_unit_test_setup(call_through_the_word_that_it_overwrites_goes_where_that_said, setup),
     cmocka_unit_test_setup(references_of_two_cpus_share_no_cache_line, setup),
     cmocka_unit_test_setup(handler_times_are_counted_merged_and_reset, setup),
     cmocka_unit_test_setup(sites_far_apart_are_found, setup),
