@@ -58,6 +58,7 @@ host_sections = $(if $(filter $(HOST_KEYS) $(HOST_DYNAMIC_SITES) test_static_key
     $(if $(filter $(HOST_PASSED),$(1)),$(HOST_CALL_SECTIONS)) \
     $(if $(filter $(HOST_XDP_CALLS),$(1)),$(call section_bounds,dispatchers)) \
     $(if $(findstring lazy_call,$(1)),$(call section_bounds,lazy_calls)) \
+    $(if $(findstring paravirt,$(1)),$(call section_bounds,paravirt_sites)) \
     $(if $(filter test_static_call_table,$(1)),$(call section_bounds,static_call_choices))
 
 .PHONY: check mutants host-mutants patching-mutant

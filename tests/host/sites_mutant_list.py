@@ -17,6 +17,7 @@ WORDS = (COMPARISONS, "words_in_memory_set_the_flags_of_the_cpu")
 ENCODINGS = ("test_instruction", "every_encoding_means_the_same_to_zydis")
 THROUGH_WORD = ("test_breakpoint", "call_through_memory_goes_where_the_word_says")
 STAND_IN = "test_stand_in"
+LIVE_OPS = ("test_live_paravirt", "ops_are_done_once_and_whole_through_all_changes")
 STAND_IN_PAIRS = (STAND_IN, "every_pair_at_every_alignment_goes_through_its_stand_in")
 OWNED = ("test_static_key_changes", "key_with_an_owner_is_flipped_by_transactions_alone")
 OWN_CHANGE = ("test_static_key_changes", "change_that_is_last_comes_behind_the_others")
@@ -153,4 +154,14 @@ MUTANTS = [
     Mutant("site with a stand-in may be last", "poke.c", "status == PATCH_OK && site->is_last &&",
            "status == PATCH_OK && site->is_last && !site->has_stand_in &&",
            STAND_IN, "site_with_a_stand_in_cannot_be_last"),
+    Mutant("op left out where int3 stands", "poke.c", "instruction->kind = INSTRUCTION_CALL;",
+           "instruction->kind = INSTRUCTION_NOP;", *LIVE_OPS),
+    Mutant("stand-in called one byte late", "poke.c", "(stand_in - (address + length))",
+           "(stand_in + 1 - (address + length))", *LIVE_OPS),
+    Mutant("op called through its old slot", "paravirt.c",
+           "__atomic_store_n(op->slot, way->function, __ATOMIC_RELEASE);", "", *LIVE_OPS),
+    Mutant("last site of an op left behind", "paravirt.c",
+           "site < paravirt_sites_end;\n         site++) {\n        uint8_t old_bytes",
+           "site + 1 < paravirt_sites_end;\n         site++) {\n        uint8_t old_bytes",
+           *LIVE_OPS),
 ]
