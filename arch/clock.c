@@ -4,6 +4,7 @@
 
 #include "arch/clock.h"
 
+#include "arch/clock_floor.h"
 #include "arch/clock_sources.h"
 #include "arch/features.h"
 #include "arch/instructions.h"
@@ -73,7 +74,8 @@ void clock_initialize(void)
 
 uint64_t native_clock_read(void)
 {
-    return clock_ticks_to_ns(static_call(clock_read)() - clock_scale.start_ticks);
+    return clock_floor_apply(
+        clock_ticks_to_ns(static_call(clock_read)() - clock_scale.start_ticks));
 }
 
 uint64_t clock_now_ns(void)

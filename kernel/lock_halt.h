@@ -3,15 +3,26 @@
  * another one kicks it. Used by: the kvm backend (HLT, hypercall), tests (a word in memory).
  *
  * Invariant: a CPU halts only after it has announced lock and ticket, found the ticket not served
- * yet, and found halting allowed; whoever serves a ticket looks for an announcement behind its
- * store. One of the two sees the other:
+ * yet, and found halting allowed; whoever serves a ticket, or forbids halting, looks for an
+ * announcement behind its store. One of the two sees the other:
  *
  *     waiter                                    owner
  *     announce {lock, ticket}; lock->halted++   lock->serving++     (both full barriers)
  *     serving != ticket?                        lock->halted != 0?
  *     halt                                      kick who announced {lock, serving}
  *
- * A kick that comes before the halt must not be lost: the machine's halt returns at once then. */
+ *     waiter                                    who forbids
+ *     announce; lock->halted++                  allowed = false     (both full barriers)
+ *     allowed?                                  anybody announced?
+ *     halt                                      kick each, wait until nobody is announced
+ *
+ * A kick that comes before the halt must not be lost: the machine's halt returns at once then. A
+ * kick too many is harmless: whoever returns from a halt looks at the lock again.
+ *
+ * Only who waits with interrupts off halts; nothing but its lock's owner may need such a CPU, as
+ * if it were spinning (an NMI wakes it, and it looks again). With interrupts on one waits only for
+ * the sync's lock (arch/ipi.c), where two patchers meet: it spins, so that no handler can come
+ * between the announcement and the halt, use up the kick, or announce a lock of its own. */
 #pragma once
 
 #include <stdbool.h>
@@ -21,22 +32,29 @@ struct spinlock;
 
 enum { LOCK_HALT_SPINS = 1 << 10 }; /* PAUSEs before it halts: longer than most locks are held */
 
-/* lock_slow: waits until @ticket is served, at first spinning. halt(interrupts) halts this CPU
- * until a kick, an interrupt it may take, or for no reason at all; it returns at once if a kick has
- * come since it last returned; @interrupts: whether they are on. Context: preemption off. */
-void lock_halt_wait(struct spinlock *lock, uint32_t ticket, void (*halt)(bool interrupts));
+/* PAUSEs before a CPU halts, LOCK_HALT_SPINS; atomic, at least 1. Tests make it short. */
+extern uint32_t lock_halt_spins;
 
-/* lock_unlock: serves the next ticket and kicks (op lock_kick) the CPU that halted for it. */
-void lock_halt_unlock(struct spinlock *lock);
+/* lock_slow: waits until @ticket is served, at first spinning, then halting in between. halt()
+ * halts this CPU, interrupts off, until a kick or for no reason at all; it returns at once if a
+ * kick has come since it last returned. Context: preemption off, any lock_unlock while halting is
+ * forbidden. */
+void lock_halt_wait(struct spinlock *lock, uint32_t ticket, void (*halt)(void));
+
+/* lock_unlock, as a way of that op: the lock in rdi, keeps all registers. Serves the next ticket
+ * and kicks (op lock_kick) the CPU that halted for it. */
+void lock_halt_unlock(void);
 
 /* Forbids halting and returns when no CPU halts, or is about to: whoever waits spins from then on.
- * Context: thread, interrupts on, no spinlock held. Ordering: full. */
-void lock_halt_forbid(void);
+ * Context: thread, interrupts on, no spinlock held. Ordering: full.
+ * Returns false if a CPU did not wake, halting being allowed as before; it has been logged. */
+bool lock_halt_forbid(void);
 
-/* Allows it again. Every CPU's unlock must be one that kicks by now. */
+/* Allows it again. Every CPU's unlock must be one that kicks by now, and no other one half done. */
 void lock_halt_allow(void);
 
-/* How often a CPU halted, and how often one was kicked, since boot. Context: any. */
+/* How often a CPU halted for a lock, and how often it kicked another one that did, since boot.
+ * Context: any. */
 struct lock_halt_counts {
     uint64_t halts, kicks;
 };
