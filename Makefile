@@ -126,7 +126,7 @@ $(BUILD)/symbols.o: $(BUILD)/symbols.asm
 	@$(NASM) $(ASFLAGS) $< -o $@
 
 # The image exists only if it passes its checks. tests/mutants/run.py leaves them out.
-IMAGE_CHECKS := tools/check_nopatch.py tools/check_image.py
+IMAGE_CHECKS := tools/check_nopatch.py tools/check_image.py tools/check_raw.py
 $(ELF): $(BUILD)/livetext.pass1 $(BUILD)/symbols.o $(IMAGE_CHECKS)
 	@echo "  LD    $@"
 	@$(LD) $(LDFLAGS) $(LINKED) $(BUILD)/symbols.o -o $@
@@ -218,6 +218,7 @@ lint: setup
 	@tools/sum_tests.py format='clang-format --dry-run -Werror $(FORMATTED)' \
 	    style=tools/check_style.py rooms='tools/check_rooms.py --objects $(BUILD)/patching' \
 	    nopatch='tools/check_nopatch.py $(ELF)' image='tools/check_image.py $(ELF)' \
+	    raw='tools/check_raw.py $(ELF)' \
 	    cppcheck='$(CPPCHECK) -I. $(ROOMS) tools' shellcheck='shellcheck $(SCRIPTS)'
 
 format:

@@ -143,7 +143,7 @@ void apic_broadcast_ipi(unsigned vector)
 
 void apic_interrupt_self(unsigned vector)
 {
-    apic_raw_send(0, COMMAND_SELF | COMMAND_ASSERT | vector);
+    pv_send_ipi(cpu_index(), vector);
 }
 
 void apic_send_init(uint32_t apic_id)

@@ -38,7 +38,7 @@ static inline void cpu_halt_wait(void)
     __asm__ volatile("sti; hlt" ::: "memory");
 }
 
-/* The interrupt flag, for .text.nopatch; all other code: arch/interrupts.h. */
+/* The interrupt flag, for .text.nopatch; all other code: arch/interrupts.h (tools/check_raw.py). */
 static inline void raw_interrupts_enable(void)
 {
     __asm__ volatile("sti" ::: "memory");
@@ -164,11 +164,6 @@ static inline void cpuid(uint32_t leaf, uint32_t subleaf, struct cpuid_result *r
                      : "=a"(result->eax), "=b"(result->ebx), "=c"(result->ecx), "=d"(result->edx)
                      : "a"(leaf), "c"(subleaf)
                      : "memory");
-}
-
-static inline void invalidate_page(uint64_t virtual_address)
-{
-    __asm__ volatile("invlpg (%0)" ::"r"(virtual_address) : "memory");
 }
 
 static inline void out8(uint16_t port, uint8_t value)

@@ -29,7 +29,6 @@ enum apic_register {
 #define COMMAND_STARTUP (6u << 8)
 #define COMMAND_PENDING (1u << 12)
 #define COMMAND_ASSERT  (1u << 14)
-#define COMMAND_SELF    (1u << 18) /* shorthand: this CPU */
 #define COMMAND_OTHERS  (3u << 18) /* shorthand: all but this CPU */
 
 /* Chooses the access: MMIO at @registers, or MSRs if NULL. apic_initialize() only. */

@@ -14,7 +14,6 @@
 #include <stdint.h>
 
 #include "arch/interrupts.h"
-#include "arch/interrupts.h"
 
 struct spinlock {
     const char *name;
