@@ -94,6 +94,7 @@ RULES = (
         "clock_compare_sample": "compares the CPUs' counters themselves",
         "measure_against sample_take": "measures the counter's frequency",
         "apic_timer_arm_ns": "a deadline is a value of this counter",
+        "clock_floor_release": "how long the clock stands still, which it cannot tell",
         "ipi_trace_add": "a stamp: only differences of stamps are used",
         "bench_*": "measures: a clock's own cost would be part of the result",
         "runner_thread": "measures, for the benches",
