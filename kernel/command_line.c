@@ -24,6 +24,8 @@ static const char *const known_names[] = {
     "protocol",
     "idle",
     "mitigation",
+    "pv",
+    "pv_form",
     "sync_timeout_ms",
     "grace_timeout_ms",
     "dispatch",

@@ -23,6 +23,7 @@
 #include "kernel/log.h"
 #include "kernel/page_allocator.h"
 #include "kernel/panic.h"
+#include "kernel/paravirt_switch.h"
 #include "kernel/patch_worker.h"
 #include "kernel/protocol_danger.h"
 #include "kernel/shell.h"
@@ -143,6 +144,7 @@ static void first_thread(void *argument)
     nics_attach();
     patch_worker_start();
     choice_worker_start();
+    paravirt_switch_initialize();
     net_initialize(command_line_get("ip"), command_line_get("gw"));
     shell_run();
 }

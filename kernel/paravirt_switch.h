@@ -44,7 +44,7 @@ struct paravirt_backend {
     void (*leave)(enum paravirt_op_id op);
 };
 
-enum { PARAVIRT_BACKENDS_MAX = 8, PARAVIRT_REFUSAL_TEXT = 160 };
+enum { PARAVIRT_BACKENDS_MAX = 8, PARAVIRT_REFUSAL_TEXT = 320 };
 
 /* Why nothing was switched. */
 struct paravirt_refusal {
@@ -60,22 +60,30 @@ extern paravirt_function *paravirt_below[PARAVIRT_OP_COUNT];
 const struct paravirt_backend *paravirt_backend_find(const char *name);
 const struct paravirt_backend *paravirt_backend_at(unsigned index); /* NULL at the end */
 
-/* For tests: adds a backend, or takes one away that no op uses (else returns false). */
+/* Why @op cannot go @backend's way on this machine; NULL: it can. Context: thread. */
+const char *paravirt_backend_obstacle(const struct paravirt_backend *backend,
+                                      enum paravirt_op_id op);
+
+/* For tests: adds a backend, or takes one away that no op uses (else returns false). Not while
+ * another thread looks at the list. Context: thread. */
 bool paravirt_backend_add(const struct paravirt_backend *backend);
 bool paravirt_backend_remove(const struct paravirt_backend *backend);
 
-/* What an op has: its base backend, and whether the layer stands over it. Context: any. */
+/* What an op has: its base backend, and the layer that stands over it (NULL: none). Context: any.
+ */
 const struct paravirt_backend *paravirt_backend_of(enum paravirt_op_id op);
+const struct paravirt_backend *paravirt_layer_of(enum paravirt_op_id op);
 bool paravirt_is_counted(enum paravirt_op_id op);
 
 /* All ops to @backend, in one batch; those that it has no way for, or not on this machine, go
- * native. Refused if it has no way at all here. A layer is put over what each op has.
+ * native, and the layer is taken off. Refused if it has no way at all here, or one for a part of a
+ * group only. A layer is put over what each op has, and over no other layer.
  * Context: platform_may_patch(), no spinlock held. Changes are made one after the other (the change
  * lock).
  * Returns false, nothing switched, and says why in @refusal. */
 bool paravirt_switch_all(const struct paravirt_backend *backend, struct paravirt_refusal *refusal);
 
-/* One op, or the whole group that @name names, to @backend; refused, too, if the backend has no way
+/* One op, or the whole group that @name names, likewise; refused, too, if the backend has no way
  * for it here, or the op belongs to a group. */
 bool paravirt_switch_op(const char *name, const struct paravirt_backend *backend,
                         struct paravirt_refusal *refusal);
@@ -86,6 +94,14 @@ bool paravirt_switch_uncounted(struct paravirt_refusal *refusal);
 /* All ops to @form, in one batch. */
 bool paravirt_switch_form(enum paravirt_form form, struct paravirt_refusal *refusal);
 enum paravirt_form paravirt_form(void);
+
+/* The names of the forms, by enum paravirt_form; ended by NULL. */
+extern const char *const paravirt_form_names[PARAVIRT_FORM_COUNT + 1];
+
+/* Under which name the batch of a switch to @backend, or to @form, leaves its record: "pv backend
+ * kvm", "pv form inline". Nothing to change leaves none. Context: any. */
+const char *paravirt_switch_who(const struct paravirt_backend *backend);
+const char *paravirt_form_who(enum paravirt_form form);
 
 /* Takes pv= and pv_form= from the command line; without pv=, kvm where CPUID says so.
  * Context: boot, first thread, all CPUs online. */

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+/* Before and behind a batch of paravirt ops; see paravirt_switch.h for what could go wrong.
+ * Invariants: a backend has been entered for every op that has it, or that somebody may be inside;
+ * halting for a lock is allowed only while every CPU's unlock kicks; the clock's floor is in force
+ * while the source changes. Called by: paravirt_switch.c, under the change lock. */
+#include "kernel/paravirt_hazards.h"
+
+#include "kernel/log.h"
+#include "patching/platform.h"
+
+/* ---- backends that prepare the machine ---- */
+
+static bool is_in_use(const struct paravirt_backend *backend, enum paravirt_op_id op,
+                      const struct paravirt_states *in)
+{
+    return in->ops[op].base == backend || in->ops[op].layer == backend;
+}
+
+static bool backend_enter(struct paravirt_registered *entry, enum paravirt_op_id op,
+                          struct paravirt_refusal *refusal)
+{
+    const struct paravirt_backend *backend = entry->backend;
+    const char *reason = backend->enter != NULL ? backend->enter(op) : NULL;
+
+    if (reason != NULL) {
+        return paravirt_refuse(refusal, "backend %s: op %s: %s", backend->name,
+                               paravirt_ops[op].name, reason);
+    }
+    entry->entered |= 1u << op;
+    return true;
+}
+
+/* Enters what @wanted needs and is not entered yet. */
+static bool backends_enter(const struct paravirt_states *wanted, struct paravirt_refusal *refusal)
+{
+    struct paravirt_registered *entry;
+    bool is_done = true;
+
+    for (unsigned i = 0; (entry = paravirt_registered_at(i)) != NULL; i++) {
+        for (enum paravirt_op_id op = 0; op < PARAVIRT_OP_COUNT && is_done; op++) {
+            if (is_in_use(entry->backend, op, wanted) && (entry->entered & 1u << op) == 0) {
+                is_done = backend_enter(entry, op, refusal);
+            }
+        }
+    }
+    return is_done;
+}
+
+/* Ops for which @entry was entered and is not needed any more, as bits. */
+static uint32_t ops_unused(const struct paravirt_registered *entry,
+                           const struct paravirt_states *now)
+{
+    uint32_t unused = entry->entered;
+
+    for (enum paravirt_op_id op = 0; op < PARAVIRT_OP_COUNT; op++) {
+        if (is_in_use(entry->backend, op, now)) {
+            unused &= ~(1u << op);
+        }
+    }
+    return unused;
+}
+
+/* Whether leaving those takes a grace period: nobody may be inside when the machine is put back. */
+static bool backends_need_grace(const struct paravirt_states *now)
+{
+    struct paravirt_registered *entry;
+    bool any = false;
+
+    for (unsigned i = 0; (entry = paravirt_registered_at(i)) != NULL; i++) {
+        any = any || (entry->backend->leave != NULL && ops_unused(entry, now) != 0);
+    }
+    return any;
+}
+
+static void backends_leave(const struct paravirt_states *now)
+{
+    struct paravirt_registered *entry;
+
+    for (unsigned i = 0; (entry = paravirt_registered_at(i)) != NULL; i++) {
+        uint32_t unused = ops_unused(entry, now);
+
+        for (enum paravirt_op_id op = 0; op < PARAVIRT_OP_COUNT; op++) {
+            if ((unused & 1u << op) != 0 && entry->backend->leave != NULL) {
+                entry->backend->leave(op);
+            }
+        }
+        entry->entered &= ~unused;
+    }
+}
+
+/* ---- all of it ---- */
+
+bool paravirt_hazards_begin(const struct paravirt_states *now, const struct paravirt_states *wanted,
+                            struct paravirt_refusal *refusal)
+{
+    (void)now;
+    return backends_enter(wanted, refusal);
+}
+
+void paravirt_hazards_end(const struct paravirt_states *now)
+{
+    if (backends_need_grace(now) && !platform_synchronize()) {
+        log_warning("paravirt ops: a thread stays inside a way that was taken away: what that way "
+                    "needs is kept until the next switch");
+        return;
+    }
+    backends_leave(now);
+}
