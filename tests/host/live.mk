@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # The live programs under the sanitizers: `make live-sanitized` builds them a second and a third
 # time, in $(BUILD)/host-asan (address and undefined behaviour) and $(BUILD)/host-tsan (threads),
-# and runs each with all of its flips; but a tenth or less of the updates of static calls, dispatchers,
-# dynamic calls and paravirt ops in the second. Included by host.mk.
+# and runs each with all of its flips; but a tenth or less of the updates of static calls,
+# dispatchers, dynamic calls and paravirt ops in the second. Included by host.mk.
 # Invariant: any report of a sanitizer ends its program with a status that is not 0.
 
 LIVE_TESTS := $(HOST_LIVE_TESTS)

@@ -19,6 +19,7 @@ enum {
     OLD_WORD = LIVE_ENTERED - 1,
     NEW_WORD = LIVE_ENTERED + 1,
     PLACES_MAX = 1 << PATCH_SITE_LENGTH_MAX,
+    ILLEGAL = 0x06, /* push es: no instruction in 64-bit mode */
 };
 
 /* Sites stand in the middle; a mixture of a small positive and a small negative distance is one of
@@ -47,6 +48,13 @@ const struct live_form live_forms[] = {
      6,
      {{INSTRUCTION_JUMP_IF, EQUAL, AHEAD}, {INSTRUCTION_JUMP_IF, NOT_EQUAL, BEHIND}}},
     {"nop6 - je", 6, {{INSTRUCTION_NOP, 0, 0}, {INSTRUCTION_JUMP_IF, EQUAL, BEHIND}}},
+    {"nop6 - call6", 6, {{INSTRUCTION_NOP, 0, 0}, {INSTRUCTION_CALL, 0, BEHIND}}},
+    {"call memory - call6",
+     6,
+     {{INSTRUCTION_CALL_MEMORY, 0, AHEAD}, {INSTRUCTION_CALL, 0, BEHIND}}},
+    {"call memory - call memory",
+     6,
+     {{INSTRUCTION_CALL_MEMORY, 0, AHEAD}, {INSTRUCTION_CALL_MEMORY, 0, BEHIND}}},
     {"nop6 - ret", 6, {{INSTRUCTION_NOP, 0, 0}, {INSTRUCTION_RETURN, 0, 0}}},
     {"nop2 - jmp", 2, {{INSTRUCTION_NOP, 0, 0}, {INSTRUCTION_JUMP, 0, SHORT}}},
     {"nop2 - je", 2, {{INSTRUCTION_NOP, 0, 0}, {INSTRUCTION_JUMP_IF, EQUAL, SHORT}}},
@@ -80,7 +88,7 @@ struct piece {
 /* All the pieces of one site. */
 struct plan {
     unsigned count;
-    struct piece pieces[PLACES_MAX + 3]; /* function, pads, words */
+    struct piece pieces[PLACES_MAX + 5]; /* function, pads, words, and pads that these lead to */
 };
 
 const char *live_placement_name(enum live_placement placement)
@@ -161,6 +169,11 @@ static bool is_comparison(unsigned kind)
     return kind == INSTRUCTION_COMPARE || kind == INSTRUCTION_COMPARE_MEMORY;
 }
 
+static bool reads_word(unsigned kind)
+{
+    return kind == INSTRUCTION_COMPARE_MEMORY || kind == INSTRUCTION_CALL_MEMORY;
+}
+
 static bool has_comparison(const struct live_form *form)
 {
     return is_comparison(form->instructions[0].kind) || is_comparison(form->instructions[1].kind);
@@ -176,7 +189,7 @@ static bool encode(const struct live_form *form, unsigned state, uint64_t addres
         .target = (uint64_t)(int64_t)from->distance,
     };
 
-    if (has_target(from->kind) || from->kind == INSTRUCTION_COMPARE_MEMORY) {
+    if (has_target(from->kind) || reads_word(from->kind)) {
         instruction.target += address + form->length;
     }
 
@@ -232,7 +245,8 @@ static void plan_function(struct plan *plan, struct live_site *site, const struc
     piece->length = (uint8_t)(code + rest_length - piece->code);
 }
 
-/* A word that a comparison of @site is to find. */
+/* A word that a comparison of @site is to find, or the address of a pad that it is to call. Whoever
+ * goes to that word instead, by a mixture that is a direct call, finds an illegal instruction. */
 static void plan_word(struct plan *plan, const struct live_site *site, const struct live_form *form,
                       unsigned state)
 {
@@ -240,12 +254,17 @@ static void plan_word(struct plan *plan, const struct live_site *site, const str
     const struct live_instruction *instruction = &form->instructions[state];
     uint64_t word = state == 0 ? OLD_WORD : NEW_WORD;
 
-    if (instruction->kind == INSTRUCTION_COMPARE_MEMORY) {
-        piece->address = site->address + site->length + (uint64_t)(int64_t)instruction->distance;
-        piece->length = sizeof(word);
-        memcpy(piece->code, &word, sizeof(word));
-        plan->count++;
+    if (!reads_word(instruction->kind)) {
+        return;
     }
+    piece->address = site->address + site->length + (uint64_t)(int64_t)instruction->distance;
+    piece->length = sizeof(word);
+    plan->count++;
+    if (instruction->kind == INSTRUCTION_CALL_MEMORY) {
+        word = ((piece->address + 0x100) & ~0xffull) | ILLEGAL;
+        plan_pad(plan, word, state == 0 ? LIVE_OLD_TARGET : LIVE_NEW_TARGET);
+    }
+    memcpy(piece->code, &word, sizeof(word));
 }
 
 /* The pads of old and new instruction, and of whatever the other mixtures of their bytes are. */
@@ -297,6 +316,7 @@ static uint32_t expected_result(const struct live_form *form, unsigned state)
     case INSTRUCTION_JUMP_IF:
         return LIVE_ENTERED + (instruction->condition == EQUAL ? targets[state] : LIVE_FELL);
     case INSTRUCTION_CALL:
+    case INSTRUCTION_CALL_MEMORY:
         return LIVE_ENTERED + targets[state] + LIVE_FELL;
     case INSTRUCTION_RETURN:
         return LIVE_ENTERED;
@@ -321,9 +341,9 @@ static bool plan_make(struct plan *plan, struct live_site *site, const struct li
         site->results[state] = expected_result(form, state);
     }
     plan_function(plan, site, form);
-    plan_pads(plan, site);
     plan_word(plan, site, form, 0);
     plan_word(plan, site, form, 1);
+    plan_pads(plan, site);
     for (unsigned i = 0; i < plan->count; i++) {
         if (!piece_fits(plan, i)) {
             return false;

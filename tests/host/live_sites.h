@@ -20,9 +20,9 @@
  * The targets of old and new instruction are pads that add LIVE_OLD_TARGET or LIVE_NEW_TARGET. At
  * every other place to which a mixture of their bytes may jump stands a pad that returns
  * LIVE_MIXED, and at the address of each word that is compared with stands one whose flags are told
- * from those of the other. What a mixture does instead is an illegal instruction, or leaves the
- * arena: the program ends, unless it handles SIGILL and SIGSEGV. A few mixtures are nops of the
- * right length, and do no harm. */
+ * from those of the other, or of each that is called through, the address of such a pad. What a
+ * mixture does instead is an illegal instruction, or leaves the arena: the program ends, unless it
+ * handles SIGILL and SIGSEGV. A few mixtures are nops of the right length, and do no harm. */
 #pragma once
 
 #include "patching/poke.h"
