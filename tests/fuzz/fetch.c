@@ -23,6 +23,8 @@ struct fetched_site {
     bool is_touched;                     /* written since the last sync */
     bool is_replaced;                    /* as a whole, by one store */
     bool is_last;
+    bool has_stand_in;
+    uint64_t stand_in;
 };
 
 static struct fetched_site sites[PATCH_BATCH_MAX];
@@ -59,20 +61,21 @@ static void see_current(struct fetched_site *site)
     site->is_touched = site->is_replaced = false;
 }
 
-void fetch_watch(uint64_t address, const uint8_t *old_bytes, const uint8_t *new_bytes,
-                 size_t length, bool is_last)
+void fetch_watch(const struct model_site *watched)
 {
     struct fetched_site *site = &sites[site_count++];
 
-    site->address = address;
-    site->length = (uint8_t)length;
-    site->is_last = is_last;
-    last_count += is_last;
-    memcpy(site->old_bytes, old_bytes, length);
-    memcpy(site->new_bytes, new_bytes, length);
+    site->address = watched->address;
+    site->length = watched->length;
+    site->is_last = watched->is_last;
+    site->has_stand_in = watched->has_stand_in;
+    site->stand_in = watched->stand_in;
+    last_count += site->is_last;
+    memcpy(site->old_bytes, watched->old_bytes, site->length);
+    memcpy(site->new_bytes, watched->new_bytes, site->length);
     see_current(site);
-    for (size_t i = 0; i < length; i++) {
-        owner[address - ARENA_ADDRESS + i] = (uint16_t)site_count;
+    for (size_t i = 0; i < site->length; i++) {
+        owner[site->address - ARENA_ADDRESS + i] = (uint16_t)site_count;
     }
 }
 
@@ -196,6 +199,18 @@ static bool would_fault(const struct instruction *instruction)
            instruction->target - ARENA_ADDRESS > ARENA_SIZE - sizeof(uint64_t);
 }
 
+/* What the int3 of @site stands for. */
+static struct instruction meaning_of(const struct fetched_site *site)
+{
+    struct instruction instruction = {.kind = INSTRUCTION_CALL, .target = site->stand_in};
+    const uint8_t *bytes = site->is_last ? site->old_bytes : site->new_bytes;
+
+    FUZZ_CHECK(site->has_stand_in ||
+                   oracle_decode(bytes, site->length, site->address, &instruction),
+               "in flight, but no instruction");
+    return instruction;
+}
+
 /* A CPU runs into the int3 of @site, or into one it fetched before that went away. */
 static void run_into(const struct fetched_site *site)
 {
@@ -205,14 +220,12 @@ static void run_into(const struct fetched_site *site)
     uint64_t next = site->address + site->length;
     bool int3_stands = *(const uint8_t *)site->address == INT3;
     uint64_t retried = patch_traps_retried(cpu);
-    struct instruction instruction;
 
     if (any_mixture_goes || !(site->seen[0] & SEEN_INT3)) {
         return;
     }
-    FUZZ_CHECK(oracle_decode(site->is_last ? site->old_bytes : site->new_bytes, site->length,
-                             site->address, &instruction),
-               "in flight, but no instruction");
+    struct instruction instruction = meaning_of(site);
+
     if (would_fault(&instruction)) {
         return;
     }

@@ -3,21 +3,20 @@
  * each byte as it was at any time since it last did, in any mixture; of an aligned quadword written
  * by one store it gets all or nothing. Invariant checked: whatever it may fetch is the whole old
  * instruction, the whole new one, or begins with int3, and an int3 is resolved by the handler as
- * the new instruction (read by Zydis; at a last site the old one) demands. Once it may execute the
- * new instruction of a last site, it may not execute the old one of another. Called by: machine.c,
- * fuzz_batch.c. */
+ * the new instruction (read by Zydis; at a last site the old one; a call of the stand-in where
+ * there is one) demands. Once it may execute the new instruction of a last site, it may not execute
+ * the old one of another. Called by: machine.c, fuzz_batch.c. */
 #pragma once
 
-#include "patching/poke.h"
+#include "tests/fuzz/model.h"
 
 #include <stdbool.h>
 
 /* Forgets all sites. */
 void fetch_reset(bool is_naive);
 
-/* From now on this site, in the arena, is in flight; @is_last: see patch_batch_add_last(). */
-void fetch_watch(uint64_t address, const uint8_t *old_bytes, const uint8_t *new_bytes,
-                 size_t length, bool is_last);
+/* From now on @site, in the arena, is in flight. */
+void fetch_watch(const struct model_site *site);
 
 /* Writes one byte, and checks; @is_parked: no CPU fetches meanwhile. */
 void fetch_note_byte(uint64_t address, uint8_t value, bool is_parked);

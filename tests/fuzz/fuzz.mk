@@ -23,12 +23,13 @@ FUZZ_BATCH_EXPLORED := $(FUZZ_EXPLORED) -fno-sanitize-coverage=trace-cmp
 FUZZ_TARGETS := fuzz_instruction fuzz_batch fuzz_packet fuzz_dispatcher fuzz_dynamic_call
 # Users of batches, with tables of their own that a linker fills, and dispatchers.
 FUZZ_BATCH_USERS := $(addprefix patching/,function_trace% static_key% static_call% indirect_thunk% \
-    lazy_% dispatcher% dynamic_% image_text% generated_text% trial.%)
+    lazy_% dispatcher% dynamic_% image_text% generated_text% paravirt% trial.%)
 fuzz_instruction_OBJECTS := $(addprefix $(FUZZ)/,fuzz_instruction.o oracle.o) \
     $(FUZZ)/patching/instruction.o
 fuzz_dispatcher_OBJECTS := $(addprefix $(FUZZ)/,fuzz_dispatcher.o dispatcher_listing.o) \
     $(addprefix $(FUZZ)/patching/,dispatcher_image.o instruction.o)
-fuzz_batch_OBJECTS := $(addprefix $(FUZZ)/,fuzz_batch.o oracle.o machine.o fetch.o model.o) \
+fuzz_batch_OBJECTS := $(addprefix $(FUZZ)/,fuzz_batch.o oracle.o machine.o fetch.o model.o \
+    outcome.o) \
     $(patsubst patching/%.c,$(FUZZ)/batch/%.o,\
         $(filter-out $(FUZZ_BATCH_USERS),$(wildcard patching/*.c)))
 # Compiled dynamic calls over the recorder of tests/host, through the link-time pass; all of

@@ -12,6 +12,7 @@
 #include "tests/fuzz/machine.h"
 #include "tests/fuzz/model.h"
 #include "tests/fuzz/oracle.h"
+#include "tests/fuzz/outcome.h"
 
 #include "patching/breakpoint.h"
 
@@ -37,7 +38,7 @@ static unsigned default_protocol, default_flags;
 static bool has_many; /* thousands of sites once in a program: they take long */
 static uint32_t work; /* sites planned and applied so far */
 
-static uint8_t before[ARENA_SIZE], expected[ARENA_SIZE];
+static uint8_t before[ARENA_SIZE];
 static jmp_buf end_of_machine;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -55,16 +56,28 @@ static void initialize(void)
     is_spent = false;
 }
 
-static void add_as(bool is_last, uint64_t address, const uint8_t *old_bytes,
-                   const uint8_t *new_bytes, size_t length)
+static enum patch_status call_add(enum model_way way, uint64_t address, const uint8_t *old_bytes,
+                                  const uint8_t *new_bytes, size_t length, uint64_t stand_in)
+{
+    switch (way) {
+    case MODEL_ADD_LAST:
+        return patch_batch_add_last(&batch, address, old_bytes, new_bytes, length);
+    case MODEL_ADD_STAND_IN:
+        return patch_batch_add_stand_in(&batch, address, old_bytes, new_bytes, length, stand_in);
+    default:
+        return patch_batch_add(&batch, address, old_bytes, new_bytes, length);
+    }
+}
+
+static void add_as(enum model_way way, uint64_t address, const uint8_t *old_bytes,
+                   const uint8_t *new_bytes, size_t length, uint64_t stand_in)
 {
     if (is_spent) {
         initialize();
     }
-    enum patch_status wanted = model_add(&model, address, old_bytes, new_bytes, length, is_last);
-    enum patch_status status =
-        is_last ? patch_batch_add_last(&batch, address, old_bytes, new_bytes, length)
-                : patch_batch_add(&batch, address, old_bytes, new_bytes, length);
+    enum patch_status wanted =
+        model_add(&model, way, address, old_bytes, new_bytes, length, stand_in);
+    enum patch_status status = call_add(way, address, old_bytes, new_bytes, length, stand_in);
 
     FUZZ_CHECK(status == wanted, "add returns %u instead of %u", status, wanted);
 }
@@ -97,26 +110,56 @@ static void take_instruction(struct input *input, uint64_t address, size_t lengt
     }
 }
 
-/* A site as machine_fill() has made it, or as earlier batches have left it. */
-static void add_place_as(struct input *input, bool is_last)
+/* The address of a site that machine_fill() has made, and @place, which it is a copy of. */
+static uint64_t take_place(struct input *input, const struct place **place)
 {
     size_t number = input_take(input, 2) % (ARENA_FORMS_SIZE / ARENA_BLOCK_SIZE * PLACE_KINDS);
-    const struct place *place = &places[number % PLACE_KINDS];
-    uint64_t address = ARENA_ADDRESS + number / PLACE_KINDS * ARENA_BLOCK_SIZE + place->offset;
+
+    *place = &places[number % PLACE_KINDS];
+    return ARENA_ADDRESS + number / PLACE_KINDS * ARENA_BLOCK_SIZE + (*place)->offset;
+}
+
+/* Such a site, or what earlier batches have left there. */
+static void add_place_as(struct input *input, enum model_way way)
+{
+    const struct place *place;
+    uint64_t address = take_place(input, &place);
     uint8_t bytes[PATCH_SITE_LENGTH_MAX];
 
     take_instruction(input, address, place->length, bytes);
-    add_as(is_last, address, (const uint8_t *)address, bytes, place->length);
+    add_as(way, address, (const uint8_t *)address, bytes, place->length, 0);
 }
 
 static void add_place(struct input *input)
 {
-    add_place_as(input, false);
+    add_place_as(input, MODEL_ADD);
 }
 
 static void add_last_place(struct input *input)
 {
-    add_place_as(input, true);
+    add_place_as(input, MODEL_ADD_LAST);
+}
+
+/* Such a site, to become any bytes, with a stand-in anywhere. */
+static void add_stand_in_place(struct input *input)
+{
+    const struct place *place;
+    uint64_t address = take_place(input, &place);
+    unsigned way = (unsigned)input_take(input, 1) % 4;
+    uint64_t stand_in = address + place->length;
+    uint8_t bytes[PATCH_SITE_LENGTH_MAX];
+
+    input_take_bytes(input, bytes, place->length);
+    if (way == 0) { /* close by */
+        stand_in += (uint64_t)(int64_t)(int8_t)input_take(input, 1);
+    } else if (way == 1) { /* in the arena */
+        stand_in = ARENA_ADDRESS + input_take(input, 2) % ARENA_SIZE;
+    } else if (way == 2) { /* within reach */
+        stand_in += (uint64_t)(int64_t)(int32_t)input_take(input, 4);
+    } else {
+        stand_in = input_take(input, 8);
+    }
+    add_as(MODEL_ADD_STAND_IN, address, (const uint8_t *)address, bytes, place->length, stand_in);
 }
 
 /* A site that is not to change. */
@@ -125,7 +168,7 @@ static void add_unchanged(struct input *input)
     const struct place *place = &places[input_take(input, 1) % PLACE_KINDS];
     const uint8_t *text = arena + place->offset;
 
-    add_as(false, (uint64_t)text, text, text, place->length);
+    add_as(MODEL_ADD, (uint64_t)text, text, text, place->length, 0);
 }
 
 /* Whatever the input says. */
@@ -143,8 +186,8 @@ static void add_raw(struct input *input)
     } else if (!(way & 2)) {
         memcpy(old_bytes, new_bytes, sizeof(old_bytes));
     }
-    add_as(false, address, old_bytes, new_bytes,
-           length < 250 ? length : SIZE_MAX - (250u - length));
+    add_as(MODEL_ADD, address, old_bytes, new_bytes,
+           length < 250 ? length : SIZE_MAX - (250u - length), 0);
 }
 
 /* One-byte sites among the nops; now and then as many as a batch takes, and a few more. */
@@ -163,7 +206,7 @@ static void add_many(struct input *input)
     for (unsigned i = count; i-- > 0;) { /* downwards: unsorted */
         const uint8_t *text = (const uint8_t *)start + i;
 
-        add_as(false, start + i, text, *text == nop ? &ret : &nop, 1);
+        add_as(MODEL_ADD, start + i, text, *text == nop ? &ret : &nop, 1, 0);
     }
 }
 
@@ -219,20 +262,6 @@ static void lock(void)
     machine.may_patch = may_patch;
 }
 
-/* The batch has been refused: for a reason that exists, before anything was touched. */
-static void check_refused(enum patch_status status, uint32_t faults)
-{
-    FUZZ_CHECK((unsigned)status < PATCH_STATUS_COUNT && faults >> status & 1,
-               "refused with %u, faults %#x", status, faults);
-    FUZZ_CHECK(batch.error.status == status, "error %u, returned %u", batch.error.status, status);
-    FUZZ_CHECK(machine.writes == 0 && machine.rounds == 0, "refused after %u writes, %u rounds",
-               machine.writes, machine.rounds);
-    if (status != PATCH_ERR_CONTEXT) {
-        model_check_error(&model, &batch.error);
-    }
-    model.refused = status;
-}
-
 /* False if the batch may not be used any more, or the program has worked enough. */
 static bool may_go_on(void)
 {
@@ -261,7 +290,8 @@ static void plan(void)
                    machine.rounds == 0 && patch_record_newest() == newest,
                "a plan left traces");
     if (status != PATCH_OK) {
-        check_refused(status, faults);
+        outcome_check_refused(&batch, &model, status, faults);
+        model.refused = status;
         return;
     }
     FUZZ_CHECK(faults == 0, "planned although %#x", faults);
@@ -272,68 +302,6 @@ static void plan(void)
     for (uint32_t i = 1; i < batch.count; i++) {
         FUZZ_CHECK(batch.sites[i - 1].address < batch.sites[i].address, "sites not sorted");
     }
-}
-
-static void check_record(enum patch_status status, uint64_t newest)
-{
-    struct patch_record record;
-    /* What was never written is not refreshed: stop, and a CPU did not come. */
-    unsigned refreshed = machine.needs_refresh && machine.bytes > 0 ? batch.record.sites : 0;
-
-    FUZZ_CHECK(patch_record_newest() == newest + 1 && patch_record_get(newest + 1, &record) &&
-                   memcmp(&record, &batch.record, sizeof(record)) == 0,
-               "no record, or another one");
-    FUZZ_CHECK(record.status == status, "record says %u instead of %u", record.status, status);
-    FUZZ_CHECK(record.rounds == machine.rounds && record.ipis == machine.ipis,
-               "record: %u rounds, %u IPIs, but %u, %u", record.rounds, record.ipis, machine.rounds,
-               machine.ipis);
-    FUZZ_CHECK(record.ipis == record.rounds * (machine.cpus - 1), "%u IPIs", record.ipis);
-    FUZZ_CHECK(record.bytes + refreshed == machine.bytes, "record: %u bytes, but %u", record.bytes,
-               machine.bytes - refreshed);
-    FUZZ_CHECK(record.traps == fetch_emulated(), "record: %llu traps, but %u",
-               (unsigned long long)record.traps, fetch_emulated());
-}
-
-/* The batch had nothing wrong with it: text is new, or something was made to fail, and is old. */
-static void check_applied(enum patch_status status, struct model_cost cost)
-{
-    bool went_wrong = machine.failed_writes > 0 || machine.failed_rounds > 0;
-
-    memcpy(expected, before, ARENA_SIZE);
-    FUZZ_CHECK(batch.error.status == status, "error %u, returned %u", batch.error.status, status);
-    if (went_wrong) {
-        FUZZ_CHECK((status == PATCH_ERR_WRITE && machine.failed_writes > 0) ||
-                       (status == PATCH_ERR_SILENT_CPU && machine.failed_rounds > 0 &&
-                        batch.error.cpu == machine.silent_cpu),
-                   "status %u after %u failed writes, %u failed rounds", status,
-                   machine.failed_writes, machine.failed_rounds);
-    } else {
-        model_apply(&model, expected);
-        FUZZ_CHECK(status == PATCH_OK, "refused with %u for no reason", status);
-        FUZZ_CHECK(batch.record.rounds == cost.rounds, "%u rounds instead of %u",
-                   batch.record.rounds, cost.rounds);
-        FUZZ_CHECK(batch.record.bytes == cost.bytes, "%u bytes instead of %u", batch.record.bytes,
-                   cost.bytes);
-    }
-    FUZZ_CHECK(batch.record.sites == cost.sites && batch.record.quadwords == cost.quadwords,
-               "%u sites, %u quadwords, instead of %u, %u", batch.record.sites,
-               batch.record.quadwords, cost.sites, cost.quadwords);
-    FUZZ_CHECK(memcmp(arena, expected, ARENA_SIZE) == 0, "text is not %s",
-               went_wrong ? "as it was" : "new");
-}
-
-/* The machine may stop only if putting back fails, or is too late behind a last site, or the
- * refresh fails, or a CPU is silent too late. */
-static void check_stopped(void)
-{
-    bool may_be_fatal =
-        machine.failed_writes > 1 || machine.failed_rounds > 0 ||
-        (machine.failed_writes > 0 && (machine.needs_refresh || model_has_last(&model)));
-
-    FUZZ_CHECK(machine.end != END_FATAL || may_be_fatal, "fatal for no reason");
-    FUZZ_CHECK(machine.end != END_FATAL_SILENT_CPU ||
-                   (machine.failed_rounds > 0 && model.protocol != PATCH_PROTOCOL_STOP),
-               "stopped for no silent CPU");
 }
 
 static enum patch_status call_apply(bool locked)
@@ -369,8 +337,7 @@ static bool apply(bool locked)
         const struct model_site *site = &model.sites[i];
 
         if (model_site_changes(site)) {
-            fetch_watch(site->address, site->old_bytes, site->new_bytes, site->length,
-                        site->is_last);
+            fetch_watch(site);
         }
     }
     cost = faults == 0 ? model_cost(&model) : (struct model_cost){0};
@@ -378,11 +345,11 @@ static bool apply(bool locked)
     if (setjmp(end_of_machine) == 0) {
         status = call_apply(locked);
         if (is_recorded) {
-            check_record(status, newest);
+            outcome_check_record(&batch, status, newest);
         }
         fetch_run_into_all(); /* whoever fetched an int3 in time may trap now */
     } else {
-        check_stopped();
+        outcome_check_stopped(&model);
     }
     machine.on_end = NULL;
     machine_finish();
@@ -391,10 +358,11 @@ static bool apply(bool locked)
         return false;
     }
     if (faults != 0) {
-        check_refused(status, faults);
+        outcome_check_refused(&batch, &model, status, faults);
+        model.refused = status;
         FUZZ_CHECK(memcmp(arena, before, ARENA_SIZE) == 0, "refused, but text changed");
     } else {
-        check_applied(status, cost);
+        outcome_check_applied(&batch, &model, status, cost, before);
     }
     return true;
 }
@@ -460,9 +428,11 @@ static bool run_step(struct input *input)
         INITIALIZE = STEPS,
         PLAN,
         APPLY,
-        APPLY_LOCKED
+        APPLY_LOCKED,
+        STAND_IN,
+        STEP_COUNT
     };
-    unsigned step = (unsigned)input_take(input, 1) % (APPLY_LOCKED + 1);
+    unsigned step = (unsigned)input_take(input, 1) % STEP_COUNT;
 
     if (step < STEPS) {
         steps[step](input);
@@ -470,6 +440,8 @@ static bool run_step(struct input *input)
         initialize();
     } else if (step == PLAN) {
         plan();
+    } else if (step == STAND_IN) {
+        add_stand_in_place(input);
     } else {
         return apply(step == APPLY_LOCKED);
     }

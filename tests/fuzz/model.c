@@ -15,14 +15,21 @@ enum { QUADWORD = sizeof(uint64_t) };
 /* Who owns each byte of the arena: index of a site + 1; the last one added if there are several. */
 static uint16_t owner[ARENA_SIZE];
 
-enum patch_status model_add(struct model *model, uint64_t address, const uint8_t *old_bytes,
-                            const uint8_t *new_bytes, size_t length, bool is_last)
+enum patch_status model_add(struct model *model, enum model_way way, uint64_t address,
+                            const uint8_t *old_bytes, const uint8_t *new_bytes, size_t length,
+                            uint64_t stand_in)
 {
+    uint64_t distance = stand_in - (address + length);
+
     if (model->refused == PATCH_OK && (length < 1 || length > 7)) {
         model->refused = PATCH_ERR_LENGTH;
     }
     if (model->refused == PATCH_OK && model->count == 4096) {
         model->refused = PATCH_ERR_FULL;
+    }
+    if (model->refused == PATCH_OK && way == MODEL_ADD_STAND_IN &&
+        distance + 0x80000000u >= 0x100000000u) {
+        model->refused = PATCH_ERR_RANGE;
     }
     if (model->refused == PATCH_OK) {
         struct model_site *site = &model->sites[model->count++];
@@ -30,7 +37,9 @@ enum patch_status model_add(struct model *model, uint64_t address, const uint8_t
         model->is_empty = false;
         site->address = address;
         site->length = (uint8_t)length;
-        site->is_last = is_last;
+        site->is_last = way == MODEL_ADD_LAST;
+        site->has_stand_in = way == MODEL_ADD_STAND_IN;
+        site->stand_in = stand_in;
         memcpy(site->old_bytes, old_bytes, length);
         memcpy(site->new_bytes, new_bytes, length);
     }
@@ -75,11 +84,15 @@ static bool takes_quadword(const struct model *model, const struct model_site *s
            !crosses_quadword(site) && (site->is_last || !model_has_last(model));
 }
 
-/* One documented instruction; of a last site a nop or an unconditional jump. */
+/* One documented instruction; of a last site a nop or an unconditional jump. With a stand-in
+ * anything but int3. */
 static bool may_stand(const struct model_site *site, const uint8_t *bytes)
 {
     struct instruction instruction;
 
+    if (site->has_stand_in) {
+        return bytes[0] != 0xcc;
+    }
     return oracle_decode(bytes, site->length, site->address, &instruction) &&
            (!site->is_last || instruction.kind == INSTRUCTION_NOP ||
             instruction.kind == INSTRUCTION_JUMP);
@@ -129,11 +142,15 @@ static uint32_t collision_faults(const struct model *model)
     return faults;
 }
 
-/* True if the new instruction of @site goes to @target. */
+/* True if the new instruction of @site, or what its int3 stands for, goes to @target. */
 static bool goes_to(const struct model_site *site, uint64_t *target)
 {
     struct instruction instruction;
 
+    if (site->has_stand_in) {
+        *target = site->stand_in;
+        return true;
+    }
     if (!oracle_decode(site->new_bytes, site->length, site->address, &instruction) ||
         !oracle_has_target(instruction.kind)) {
         return false;
@@ -248,6 +265,7 @@ static bool error_is_true(const struct model *model, const struct patch_error *e
                                          : any_site_has(model, error->address, error->status));
     case PATCH_ERR_LENGTH:
     case PATCH_ERR_FULL:
+    case PATCH_ERR_RANGE:
         return true; /* of a site that never came into the batch */
     default:
         return error->address == 0 && error->other == 0;

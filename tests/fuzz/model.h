@@ -12,6 +12,8 @@ struct model_site {
     uint64_t address;
     uint8_t length;
     bool is_last;
+    bool has_stand_in;
+    uint64_t stand_in;
     uint8_t old_bytes[PATCH_SITE_LENGTH_MAX];
     uint8_t new_bytes[PATCH_SITE_LENGTH_MAX];
 };
@@ -30,9 +32,13 @@ struct model_cost {
     unsigned sites, quadwords, bytes, rounds;
 };
 
-/* What patch_batch_add(), or add_last(), must return; takes the site if that is PATCH_OK. */
-enum patch_status model_add(struct model *model, uint64_t address, const uint8_t *old_bytes,
-                            const uint8_t *new_bytes, size_t length, bool is_last);
+/* By which of the functions of poke.h a site is added. */
+enum model_way { MODEL_ADD, MODEL_ADD_LAST, MODEL_ADD_STAND_IN };
+
+/* What that must return; takes the site if that is PATCH_OK. @stand_in: of that way alone. */
+enum patch_status model_add(struct model *model, enum model_way way, uint64_t address,
+                            const uint8_t *old_bytes, const uint8_t *new_bytes, size_t length,
+                            uint64_t stand_in);
 
 /* Everything that is wrong with the batch as the machine now stands: 1 << status each. 0: nothing,
  * it must be accepted. */

@@ -19,7 +19,7 @@ SITE_BYTES = 7  # of the longest
 
 # The numbers of the steps in fuzz_batch.c.
 (PLACE, LAST_PLACE, UNCHANGED, RAW, MANY, PROTOCOL, FLAGS, DEFAULT, MACHINE, PATCHABLE, PLANT, TRAP,
- FAIL_WRITE, SILENT, INITIALIZE, PLAN, APPLY, APPLY_LOCKED) = range(18)
+ FAIL_WRITE, SILENT, INITIALIZE, PLAN, APPLY, APPLY_LOCKED, STAND_IN) = range(19)
 QWORD, NAIVE, PROTOCOLS = 2, 4, 5
 UNSAFE, STRICT = 1, 2
 TORN = 4  # of MACHINE: quadwords are not fetched whole
@@ -67,6 +67,26 @@ def last_sites():
     return last(0, JUMP) + block + last(1, NOP) + last(PLACES, JUMP) + last(PLACES + 2, NOP)
 
 
+# The lengths of the sites of a block, and some instructions that the engine does not know.
+LENGTHS = (5, 2, 5, 2, 2, 6, 5, 3, 6, 1, 5, 3, 1, 4, 6, 5, 1, 2, 7, 7, 7, 7, 7, 6, 6)
+OPAQUE = ("fa", "9c", "0f013f", "ff470c", "c70700000000")
+
+
+def stand_in(number, opaque, way=IN_ARENA, target=0x2FF0):
+    """A site that is to become one of OPAQUE, padded, with a stand-in at the arena's end."""
+    text = bytes.fromhex(opaque)
+    text = text.rjust(LENGTHS[number % PLACES], b"\x2e")[:LENGTHS[number % PLACES]]
+    tail = {CLOSE: "<b", IN_ARENA: "<H", ANYWHERE: "<i", TO_ZERO: "<Q"}[way]
+    return struct.pack("<BHB", STAND_IN, number, way) + text + struct.pack(tail, target)
+
+
+def stand_ins():
+    """Sites of all lengths with a stand-in, between others."""
+    return b"".join(stand_in(number, OPAQUE[number % len(OPAQUE)], IN_ARENA, 0x2000 + number)
+                    if number % 3 else place(number, CALL, IN_ARENA, 0x2800)
+                    for number in reversed(range(2 * PLACES)))
+
+
 def batch_seeds():
     """Yields programs of fuzz_batch."""
     for protocol in range(PROTOCOLS):
@@ -75,6 +95,11 @@ def batch_seeds():
         yield start + last_sites() + bytes([PLAN, APPLY])
         for number in range(1, 70, 3):
             yield start + last_sites() + bytes([FAIL_WRITE, number, 0, 1, APPLY])
+        yield start + stand_ins() + bytes([PLAN, APPLY])
+        for number in range(1, 150, 7):
+            yield start + stand_ins() + bytes([FAIL_WRITE, number, number % 3, 1, APPLY])
+        for number in (1, 2, 3):
+            yield start + stand_ins() + bytes([SILENT, number, 1, 2, APPLY, TRAP, 0, 0])
         for number in (1, 2, 3):
             yield start + last_sites() + bytes([SILENT, number, 255, 2, APPLY])
         yield start + place(3, CALL) + place(0, CALL) + bytes([UNCHANGED, 4, APPLY_LOCKED])
@@ -89,6 +114,16 @@ def batch_seeds():
         for kind in range(ALL_KINDS):  # one after the other, each over the one before
             start += place(0, kind) + place(2, kind) + bytes([APPLY_LOCKED])
         yield start
+    for distance in (-7, -6, -5, -1, 0, 1, 6, 127, -128):  # itself, and its neighbours
+        yield stand_in(5, "fa", CLOSE, distance) + stand_in(6, "fa") + bytes([APPLY])
+    for distance in (2 ** 31 - 1, -2 ** 31):
+        yield stand_in(5, "fa", ANYWHERE, distance) + bytes([APPLY])
+    for address in (0, 0x70000010 + 2 ** 31 + 6 + 16, 2 ** 63, 2 ** 64 - 1):
+        yield stand_in(5, "fa", TO_ZERO, address) + place(0, CALL) + bytes([APPLY])
+    yield stand_in(5, "cc0000000000") + bytes([APPLY])
+    yield stand_in(5, "fa") + bytes([APPLY]) + place(5, NOP) + bytes([APPLY])
+    yield (stand_in(5, "fa") + bytes([APPLY]) + stand_in(5, "9c") + bytes([PLAN, APPLY_LOCKED])
+           + bytes([PLANT, 16, 0, 1, 0xCC]) + stand_in(5, "fa") + bytes([APPLY]))
     yield bytes([MANY, 255, 7, APPLY])
     yield bytes([MANY, 31, MANY, 31, APPLY])
     yield bytes([PROTOCOL, QWORD, FLAGS, STRICT]) + sites() + bytes([APPLY])
