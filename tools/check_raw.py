@@ -20,7 +20,8 @@ from collections import namedtuple
 from elf import Elf
 
 # What nobody may do by himself, the ops to use instead, and who may, why. A name that ends in * is
-# a prefix. Names of one entry: a function, and those it is inlined into; one must hold it.
+# a prefix, one that ends in a slash the room of its source. Names of one entry: a function, and
+# those it is inlined into; one must hold it.
 Rule = namedtuple("Rule", "what pattern ops allowed")
 
 # Ways themselves: what a site shows, or calls.
@@ -94,6 +95,8 @@ RULES = (
         "clock_compare_sample": "compares the CPUs' counters themselves",
         "measure_against sample_take": "measures the counter's frequency",
         "apic_timer_arm_ns": "a deadline is a value of this counter",
+        "tests/kernel/": "a test's own measure, or bound; that of a clock, too",
+        "counted_* ticks_since count_call": "times each op; the clock is one of them",
         "clock_floor_release": "how long the clock stands still, which it cannot tell",
         "ipi_trace_add": "a stamp: only differences of stamps are used",
         "bench_*": "measures: a clock's own cost would be part of the result",
@@ -107,6 +110,7 @@ RULES = (
 LOCK_FILES = re.compile(r"kernel/(spinlock|lock_halt)\w*\.[ch]$|tests/")
 LOCK_FIELD = re.compile(r"(->|\.)serving\b")
 
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 LABEL = re.compile(r"^[0-9a-f]+ <(.+)>:$")
 INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(?:(?:cs|ds|data16|rep\w*|rex\S*) )*(.*?)\s*$")
 SLOT = re.compile(r".*<pv_ops(?:\+0x([0-9a-f]+))?>$")
@@ -130,10 +134,18 @@ def disassemble(path, start, end):
     return found
 
 
-def names_match(names, function):
-    """Whether one of `names`, of an entry, stands for `function`."""
-    return any(function == name or name.endswith("*") and function.startswith(name[:-1])
-               for name in names.split())
+def source_of(elf, address):
+    """Returns the path of the source that the outermost function at `address` comes from."""
+    return subprocess.run(["addr2line", "-i", "-e", elf.path, hex(address)], check=True,
+                          capture_output=True, text=True).stdout.splitlines()[-1]
+
+
+def allowing(elf, rule, function, address):
+    """Returns the entries of a rule that allow it to `function`."""
+    entries = [names for names in rule.allowed for name in names.split()
+               if function == name or name.endswith("*") and function.startswith(name[:-1])]
+    return entries or [room for room in rule.allowed if room.endswith("/") and
+                       f"/{room}" in f"/{source_of(elf, address)}"]
 
 
 def check_rule(elf, rule, code):
@@ -142,13 +154,13 @@ def check_rule(elf, rule, code):
     for function, address, text in code:
         if not pattern.match(text):
             continue
-        entries = [names for names in rule.allowed if names_match(names, function)]
+        entries = allowing(elf, rule, function, address)
         used.update(entries)
         if not entries:
             faults.append(f"{elf.symbol_at(address)} {rule.what} ({text}): use op {rule.ops}, or "
                           "name the function in tools/check_raw.py, with the reason")
     faults += [f"{names}: does not do it any more ({rule.what}): take it off the list"
-               for names in rule.allowed if names not in used and "*" not in names]
+               for names in rule.allowed if names not in used and not re.search("[*/]", names)]
     return faults
 
 
@@ -190,7 +202,7 @@ def check(path, rules=RULES):
 
 
 def main():
-    faults = check(sys.argv[1]) + check_sources(pathlib.Path(__file__).resolve().parent.parent)
+    faults = check(sys.argv[1]) + check_sources(ROOT)
     for fault in faults:
         print(f"check_raw: {fault}", file=sys.stderr)
     sys.exit(1 if faults else 0)

@@ -19,6 +19,7 @@ class Elf:
     """One file, read whole: `segments` (PT_LOAD only), `sections`, `symbols` (name -> address)."""
 
     def __init__(self, path):
+        self.path = path
         with open(path, "rb") as file:
             self.data = file.read()
         if self.data[:6] != b"\x7fELF\x02\x01":

@@ -52,10 +52,12 @@ HARMLESS = ("mov rax, cr3", "mov rax, cr4", "rdmsr", "pushfq\nmov eax, cs", "cal
 @pytest.fixture
 def build(tmp_path):
     """Returns a function that assembles and links KERNEL with that code and those sites."""
-    def build_kernel(code, sites=""):
-        (tmp_path / "k.asm").write_text("default rel\n" + KERNEL.format(code=code, sites=sites))
+    def build_kernel(code, sites="", source="k.asm"):
+        (tmp_path / source).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / source).write_text(KERNEL.format(code=code, sites=sites))
         elf = tmp_path / "k.elf"
-        subprocess.run(["nasm", "-f", "elf64", "k.asm", "-o", "k.o"], cwd=tmp_path, check=True)
+        subprocess.run(["nasm", "-f", "elf64", "-g", "-F", "dwarf", source, "-o", "k.o"],
+                       cwd=tmp_path, check=True)
         subprocess.run(["ld", "-static", "-nostdlib", "-e", "boot_start", "k.o", "-o", elf],
                        cwd=tmp_path, check=True)
         return str(elf)
@@ -90,6 +92,14 @@ def test_a_neighbour_of_it_is_harmless(build, code):
 def test_a_piece_of_a_function_counts_as_the_function(build):
     assert complaints(build("halt_for_ever.part.0: cli\nhlt")) == []
     assert len(complaints(build("halt_for_everyone: cli\nhlt"))) == 2
+
+
+@pytest.mark.parametrize("source, is_named", [
+    ("tests/kernel/suite.asm", False), ("tests/kernels/suite.asm", True), ("kernel/idle.asm", True)])
+def test_a_test_may_read_the_counter(build, source, is_named):
+    elf = build("some_loop: rdtsc", source=source)
+    assert len(complaints(elf)) == is_named
+    assert len(complaints(build("some_loop: cli", source=source))) == 1
 
 
 def test_who_does_it_no_more_is_to_be_taken_off_the_list(build):
