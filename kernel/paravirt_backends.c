@@ -22,6 +22,7 @@ const struct paravirt_backend paravirt_backend_native = {
 /* One entry stays empty: the end. */
 static struct paravirt_registered registry[PARAVIRT_BACKENDS_MAX + 1] = {
     REGISTERED(native),
+    REGISTERED(counted),
 };
 
 struct paravirt_registered *paravirt_registered_at(unsigned index)
