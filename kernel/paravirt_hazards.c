@@ -5,6 +5,8 @@
  * while the source changes. Called by: paravirt_switch.c, under the change lock. */
 #include "kernel/paravirt_hazards.h"
 
+#include "kernel/clock_change.h"
+#include "kernel/lock_halt.h"
 #include "kernel/log.h"
 #include "patching/platform.h"
 
@@ -88,21 +90,73 @@ static void backends_leave(const struct paravirt_states *now)
     }
 }
 
+/* ---- locks and clock ---- */
+
+/* under the change lock: */
+static bool halting_is_allowed;
+static bool clock_is_changing;
+
+static bool base_changes(enum paravirt_op_id op, const struct paravirt_states *now,
+                         const struct paravirt_states *wanted)
+{
+    return now->ops[op].base != wanted->ops[op].base;
+}
+
+/* A layer forwards to the same base: it neither changes who kicks nor the source. */
+static bool locks_begin(const struct paravirt_states *now, const struct paravirt_states *wanted,
+                        struct paravirt_refusal *refusal)
+{
+    if (!halting_is_allowed || !base_changes(PARAVIRT_lock_unlock, now, wanted)) {
+        return true;
+    }
+    halting_is_allowed = !lock_halt_forbid();
+    return !halting_is_allowed ||
+           paravirt_refuse(refusal, "op lock_kick: a CPU that halted for a lock does not wake");
+}
+
+static bool clock_begin(const struct paravirt_states *now, const struct paravirt_states *wanted,
+                        struct paravirt_refusal *refusal)
+{
+    if (clock_is_changing || !base_changes(PARAVIRT_clock_read, now, wanted)) {
+        return true;
+    }
+    clock_is_changing = clock_change_begin();
+    return clock_is_changing ||
+           paravirt_refuse(refusal, "op clock_read: a thread stays inside a read of the clock");
+}
+
+static bool may_allow_halting(const struct paravirt_states *now)
+{
+    return !halting_is_allowed && now->ops[PARAVIRT_lock_unlock].base->kicks;
+}
+
 /* ---- all of it ---- */
 
 bool paravirt_hazards_begin(const struct paravirt_states *now, const struct paravirt_states *wanted,
                             struct paravirt_refusal *refusal)
 {
-    (void)now;
-    return backends_enter(wanted, refusal);
+    return backends_enter(wanted, refusal) && locks_begin(now, wanted, refusal) &&
+           clock_begin(now, wanted, refusal);
 }
 
+/* The grace period: an unlock that does not kick may be half done, a read of the old source, or of
+ * memory that the old backend shares with the host. */
 void paravirt_hazards_end(const struct paravirt_states *now)
 {
-    if (backends_need_grace(now) && !platform_synchronize()) {
+    bool needs_grace = backends_need_grace(now) || may_allow_halting(now) || clock_is_changing;
+
+    if (needs_grace && !platform_synchronize()) {
         log_warning("paravirt ops: a thread stays inside a way that was taken away: what that way "
                     "needs is kept until the next switch");
         return;
     }
     backends_leave(now);
+    if (clock_is_changing) {
+        clock_change_end();
+        clock_is_changing = false;
+    }
+    if (may_allow_halting(now)) {
+        lock_halt_allow();
+        halting_is_allowed = true;
+    }
 }
