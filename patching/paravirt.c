@@ -220,28 +220,75 @@ enum patch_status paravirt_plan(struct paravirt_op *op, const struct paravirt_wa
 
 /* ---- boot ---- */
 
-/* Writes one site, from the indirect call that the compiler left to the form of its op. */
-static enum patch_status site_write(struct write_window *window, const struct paravirt_op *op,
-                                    const struct paravirt_site *site)
+/* Whether another entry of the table lies on a byte of @site: stands there twice, or overlaps. */
+static enum patch_status check_alone(const struct paravirt_site *site)
+{
+    for (const struct paravirt_site *other = paravirt_sites_start; other < site; other++) {
+        uint64_t distance = other->address > site->address ? other->address - site->address
+                                                           : site->address - other->address;
+
+        if (distance < PARAVIRT_SITE_LENGTH) {
+            return distance == 0 ? PATCH_ERR_DUPLICATE : PATCH_ERR_OVERLAP;
+        }
+    }
+    return PATCH_OK;
+}
+
+/* Whether the linked instruction at @site is the indirect call that the table says, and can become
+ * what its op is to be. */
+static enum patch_status check_site(const struct paravirt_op *op, const struct paravirt_site *site)
 {
     uint8_t bytes[PARAVIRT_SITE_LENGTH];
-    enum patch_status status;
 
     if (!platform_text_is_patchable((const void *)site->address, PARAVIRT_SITE_LENGTH)) {
         return PATCH_ERR_NOT_TEXT;
     }
-    if (paravirt_site_shows(op, site) != PARAVIRT_INDIRECT) {
-        return PATCH_ERR_INSTRUCTION;
+    enum patch_status status = check_alone(site);
+
+    if (status == PATCH_OK && paravirt_site_shows(op, site) != PARAVIRT_INDIRECT) {
+        status = PATCH_ERR_INSTRUCTION;
     }
-    status = paravirt_site_encode(op, site->address, op->form, op->way, bytes);
-    if (status == PATCH_OK &&
-        !write_window_write(window, site->address, bytes, PARAVIRT_SITE_LENGTH)) {
-        status = PATCH_ERR_WRITE;
-    }
-    return status;
+    return status != PATCH_OK ? status
+                              : paravirt_site_encode(op, site->address, op->form, op->way, bytes);
 }
 
-static enum patch_status write_initial_state(struct paravirt_op *ops, uint32_t count,
+/* Gives every op its slot and form, and checks that it works through that slot. */
+static enum patch_status attach_ops(struct paravirt_op *ops, uint32_t count,
+                                    paravirt_function **slots, enum paravirt_form form,
+                                    struct patch_error *error)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct paravirt_op *op = &ops[i];
+
+        if (op->way == NULL || op->way->function == NULL || slots[i] != op->way->function) {
+            return patch_error_set(error, PATCH_ERR_NO_TARGET, op->name, 0);
+        }
+        op->slot = &slots[i];
+        op->form = form;
+        op->site_count = 0;
+    }
+    return form < PARAVIRT_FORM_COUNT ? PATCH_OK
+                                      : patch_error_set(error, PATCH_ERR_INSTRUCTION, NULL, 0);
+}
+
+static enum patch_status attach_sites(struct paravirt_op *ops, uint32_t count,
+                                      struct patch_error *error)
+{
+    for (const struct paravirt_site *site = paravirt_sites_start; site < paravirt_sites_end;
+         site++) {
+        struct paravirt_op *op = site->op < count ? &ops[site->op] : NULL;
+        enum patch_status status = op != NULL ? check_site(op, site) : PATCH_ERR_INSTRUCTION;
+
+        if (status != PATCH_OK) {
+            return patch_error_set(error, status, op != NULL ? op->name : NULL, site->address);
+        }
+        op->site_count++;
+    }
+    return PATCH_OK;
+}
+
+/* As linked, all sites are indirect calls: gives each the form of its op. */
+static enum patch_status write_initial_state(const struct paravirt_op *ops,
                                              struct patch_error *error)
 {
     struct write_window window = {0};
@@ -249,13 +296,16 @@ static enum patch_status write_initial_state(struct paravirt_op *ops, uint32_t c
 
     for (const struct paravirt_site *site = paravirt_sites_start;
          site < paravirt_sites_end && status == PATCH_OK; site++) {
-        struct paravirt_op *op = site->op < count ? &ops[site->op] : NULL;
+        const struct paravirt_op *op = &ops[site->op];
+        uint8_t bytes[PARAVIRT_SITE_LENGTH];
 
-        status = op == NULL ? PATCH_ERR_INSTRUCTION : site_write(&window, op, site);
+        status = paravirt_site_encode(op, site->address, op->form, op->way, bytes);
+        if (status == PATCH_OK && op->form != PARAVIRT_INDIRECT &&
+            !write_window_write(&window, site->address, bytes, PARAVIRT_SITE_LENGTH)) {
+            status = PATCH_ERR_WRITE;
+        }
         if (status != PATCH_OK) {
-            patch_error_set(error, status, op == NULL ? "of no op" : op->name, site->address);
-        } else {
-            op->site_count++;
+            patch_error_set(error, status, op->name, site->address);
         }
     }
     write_window_close(&window);
@@ -266,17 +316,19 @@ enum patch_status paravirt_initialize(struct paravirt_op *ops, uint32_t count,
                                       paravirt_function **slots, enum paravirt_form form,
                                       struct patch_error *error)
 {
-    struct platform_round round = {0};
-    enum patch_status status;
+    enum patch_status status = attach_ops(ops, count, slots, form, error);
 
-    for (uint32_t i = 0; i < count; i++) {
-        ops[i].slot = &slots[i];
-        ops[i].form = form;
-        ops[i].site_count = 0;
+    table = NULL;
+    if (status == PATCH_OK) {
+        status = attach_sites(ops, count, error);
     }
-    status = write_initial_state(ops, count, error);
-    if (!platform_sync_cores(&round)) { /* before interrupts come back on (facts: bug 7) */
-        platform_fatal_silent_cpu(round.silent_cpu);
+    if (status == PATCH_OK) {
+        struct platform_round round = {0};
+
+        status = write_initial_state(ops, error);
+        if (!platform_sync_cores(&round)) { /* before interrupts come back on (facts: bug 7) */
+            platform_fatal_silent_cpu(round.silent_cpu);
+        }
     }
     table = status == PATCH_OK ? ops : NULL;
     return status;

@@ -27,7 +27,7 @@
  *     status = patch_transaction("pv backend kvm", changes, 2, &error);
  *
  * API: PARAVIRT_SITE, PARAVIRT_THUNK, paravirt_initialize, paravirt_change_to,
- * paravirt_form_change_to, paravirt_plan, paravirt_site_shows, paravirt_sites_of.
+ * paravirt_form_change_to, paravirt_plan, paravirt_site_encode, paravirt_site_shows.
  *
  * Traps for the reader: when a change has returned, every CPU calls the new way, but some may still
  * be INSIDE the old one (platform_synchronize() waits for them). Ops that work together (taking and
@@ -97,8 +97,9 @@ extern const struct paravirt_site paravirt_sites_start[], paravirt_sites_end[];
     ".quad 771b, %c[op]\n\t"                                                                       \
     ".popsection\n\t"
 
-/* Defines paravirt_thunk_NAME: calls the C function @name and keeps every register but rax: the way
- * of an op that keeps registers and returns nothing (rax kept, too) or a value in rax. */
+/* PARAVIRT_THUNK(name) and PARAVIRT_THUNK_STACKED(name) define paravirt_thunk_NAME, which calls the
+ * C function @name (visible to the linker) with its arguments: a way for ops that keep registers.
+ */
 #define PARAVIRT_THUNK_SAVE                                                                        \
     "push %rcx\n\tpush %rdx\n\tpush %rsi\n\tpush %rdi\n\t"                                         \
     "push %r8\n\tpush %r9\n\tpush %r10\n\tpush %r11\n\t"
@@ -132,9 +133,11 @@ extern const struct paravirt_site paravirt_sites_start[], paravirt_sites_end[];
 /* Attaches the sites to @ops, lets every op go the way its entry names and makes its sites
  * @form. Before, every op works, through its slot, which must hold the function of that way.
  * Context: once, early boot: one CPU, interrupts off from before the call until after it.
- * Returns PATCH_ERR_INSTRUCTION (a site is not what the table says, or names no op; an instruction
- * of more than six bytes), PATCH_ERR_RANGE, PATCH_ERR_NOT_TEXT or PATCH_ERR_WRITE; @error (may be
- * NULL) names the culprit. */
+ * Returns PATCH_ERR_NO_TARGET (an op without a way, or whose slot holds something else),
+ * PATCH_ERR_INSTRUCTION (a site is not what the table says, or names no op; an instruction that
+ * does not fit; an unknown form), PATCH_ERR_RANGE, PATCH_ERR_NOT_TEXT, PATCH_ERR_DUPLICATE or
+ * PATCH_ERR_OVERLAP (two sites on one byte): nothing was written; or PATCH_ERR_WRITE: the sites
+ * before the one that failed are. No op can change then. @error (may be NULL) names the culprit. */
 PATCH_MUST_CHECK enum patch_status paravirt_initialize(struct paravirt_op *ops, uint32_t count,
                                                        paravirt_function **slots,
                                                        enum paravirt_form form,
@@ -170,6 +173,6 @@ enum paravirt_form paravirt_site_shows(const struct paravirt_op *op,
 /* Whether a way is one instruction that fits into a site. */
 static inline bool paravirt_way_is_instruction(const struct paravirt_way *way)
 {
-    return way->instruction != NULL &&
-           (size_t)(way->instruction_end - way->instruction) <= PARAVIRT_SITE_LENGTH;
+    return way->instruction != NULL && way->instruction_end > way->instruction &&
+           way->instruction_end - way->instruction <= PARAVIRT_SITE_LENGTH;
 }

@@ -21,6 +21,9 @@ section_bounds = $(foreach section,$(1),-Wl,--defsym=$(section)_start=__start_$(
 HOST_KEY_SECTIONS := $(call section_bounds,static_key_sites static_keys)
 HOST_CALL_SECTIONS := -Wl,-z,noexecstack $(call section_bounds,static_calls call_sites)
 HOST_DYNAMIC_SECTIONS := $(call section_bounds,dynamic_calls dynamic_call_sites)
+# With the kernel's own table of paravirt ops, and its native ways.
+HOST_PARAVIRT_SOURCES := tests/host/paravirts.c arch/paravirt_native.c
+HOST_PARAVIRT_OBJECTS = $(HOST)/paravirts.o $(HOST)/arch/paravirt_native.o
 
 HOST_PATCHING := $(patsubst patching/%.c,$(HOST)/patching/%.o,$(wildcard patching/*.c))
 HOST_PATCHING_ASM := $(patsubst patching/%,$(HOST)/patching/%.o,$(wildcard patching/*.asm))
@@ -51,7 +54,8 @@ host_platform = $(if $(filter $(HOST_LIVE_TESTS),$(1)),$(HOST_LIVE),$(HOST_RECOR
         $(HOST)/choice_world.o) \
     $(if $(filter test_dispatcher_image%,$(1)),$(HOST)/dispatcher_listing.o) \
     $(if $(filter test_indirect_thunk% test_dispatcher_image_calls test_dynamic_call_entry,$(1)),\
-        $(HOST)/thunk_call.o)
+        $(HOST)/thunk_call.o) \
+    $(if $(filter test_paravirt%,$(1)),$(HOST_PARAVIRT_OBJECTS))
 host_sections = $(if $(filter $(HOST_KEYS) $(HOST_DYNAMIC_SITES) test_static_key% test_live,$(1)),\
     $(HOST_KEY_SECTIONS)) \
     $(if $(filter $(HOST_DYNAMIC_SITES),$(1)),$(HOST_DYNAMIC_SECTIONS)) \
@@ -61,7 +65,7 @@ host_sections = $(if $(filter $(HOST_KEYS) $(HOST_DYNAMIC_SITES) test_static_key
     $(if $(findstring paravirt,$(1)),$(call section_bounds,paravirt_sites)) \
     $(if $(filter test_static_call_table,$(1)),$(call section_bounds,static_call_choices))
 
-.PHONY: check mutants host-mutants patching-mutant
+.PHONY: check mutants host-mutants patching-mutant header-mutant
 check: $(HOST_TESTS:%=$(HOST)/%)
 	@$(PYTHON) tests/host/run_tests.py $^
 
@@ -77,14 +81,29 @@ patching-mutant:
 	    -o $(basename $(MUTANT)).o
 	@$(CC) $(HOST_CFLAGS) -no-pie $(call host_sections,$(TEST)) \
 	    $(call host_object,$(TEST),$(HOST)) $(basename $(MUTANT)).o \
-	    $(call host_platform,$(TEST)) $(HOST)/libpatching.a \
-	    -lcmocka -lZydis -o $(basename $(MUTANT))
+	    $(filter-out $(HOST)/$(ORIGINAL:.c=.o),$(call host_platform,$(TEST))) \
+	    $(HOST)/libpatching.a -lcmocka -lZydis -o $(basename $(MUTANT))
+
+# The same with a mutated header, which stands in the place of $(ORIGINAL) for the test and for the
+# sources that it shares with others.
+header-mutant:
+	@mkdir -p $(basename $(MUTANT))_include/$(dir $(ORIGINAL))
+	@cp $(MUTANT) $(basename $(MUTANT))_include/$(ORIGINAL)
+	@$(CC) -I$(basename $(MUTANT))_include $(HOST_CFLAGS) -w -no-pie \
+	    $(call host_sections,$(TEST)) tests/host/$(TEST).c \
+	    $(if $(filter test_paravirt%,$(TEST)),$(HOST_PARAVIRT_SOURCES)) \
+	    $(filter-out $(HOST_PARAVIRT_OBJECTS),$(call host_platform,$(TEST))) \
+	    $(HOST)/libpatching.a -lcmocka -lZydis -o $(basename $(MUTANT))
 
 $(HOST)/%.o: tests/host/%.c tests/host/host.mk
 	@mkdir -p $(@D)
 	@$(CC) $(HOST_CFLAGS) -MMD -MP -c $< -o $@
 
 $(HOST)/patching/%.o: patching/%.c tests/host/host.mk
+	@mkdir -p $(@D)
+	@$(CC) $(HOST_CFLAGS) -MMD -MP -c $< -o $@
+
+$(HOST)/arch/%.o: arch/%.c tests/host/host.mk
 	@mkdir -p $(@D)
 	@$(CC) $(HOST_CFLAGS) -MMD -MP -c $< -o $@
 
@@ -124,7 +143,7 @@ $(HOST)/$(1): $(call host_object,$(1),$(HOST)) $(call host_platform,$(1)) $(HOST
 endef
 $(foreach test,$(HOST_TESTS),$(eval $(call host_program,$(test))))
 
--include $(wildcard $(HOST)/*.d $(HOST)/patching/*.d)
+-include $(wildcard $(HOST)/*.d $(HOST)/arch/*.d $(HOST)/patching/*.d)
 
 include tests/host/net_tests.mk
 include tests/host/kernel_tests.mk

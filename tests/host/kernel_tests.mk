@@ -88,7 +88,8 @@ host-mutants: $(addprefix $(HOST)/net_,address dhcp_client dhcp_message)
 
 .PHONY: mutant kernel-mutant
 mutant: $(if $(filter $(TEST),$(NET_HOST_TESTS)),net-mutant,\
-    $(if $(filter $(TEST),$(KERNEL_HOST_TESTS)),kernel-mutant,patching-mutant))
+    $(if $(filter $(TEST),$(KERNEL_HOST_TESTS)),kernel-mutant,\
+    $(if $(filter %.h,$(MUTANT)),header-mutant,patching-mutant)))
 kernel-mutant:
 	@$(CC) $($(TEST)_CFLAGS) $(KERNEL_HOST_CFLAGS) -w -c $(MUTANT) -o $(basename $(MUTANT)).o
 	@$(CC) $(KERNEL_HOST_CFLAGS) $(basename $(MUTANT)).o \
