@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* CPUs that halt on a word in memory; see fake_halt.h. Invariant: halt() makes no call through an
- * op and takes no lock: it runs inside the taking of one, interrupts off. */
+/* CPUs that halt on a word in memory; see fake_halt.h. Invariant: halt() takes no lock: it runs
+ * inside the taking of one, interrupts off. */
 #include "tests/kernel/fake_halt.h"
 
 #include "arch/clock.h"
@@ -46,8 +46,8 @@ static void note_lost(const struct fake_cpu *own)
 static void fake_halt(void)
 {
     struct fake_cpu *own = &fake_cpus[cpu_index()];
-    uint64_t limit = clock_ns_to_ticks(test_patience_ns(LOST_AFTER_NS));
-    uint64_t served_since = 0;
+    uint64_t limit_ns = test_patience_ns(LOST_AFTER_NS);
+    uint64_t served_since_ns = 0;
 
     for (uint64_t looks = 1; !take_kick(own); looks++) {
         cpu_relax();
@@ -55,9 +55,9 @@ static void fake_halt(void)
             __atomic_load_n(&own->lock->serving, __ATOMIC_RELAXED) != own->ticket) {
             continue;
         }
-        if (served_since == 0) {
-            served_since = read_tsc();
-        } else if (read_tsc() - served_since > limit) {
+        if (served_since_ns == 0) {
+            served_since_ns = clock_now_ns();
+        } else if (clock_now_ns() - served_since_ns > limit_ns) {
             note_lost(own);
             return;
         }
