@@ -67,6 +67,8 @@ struct cpu {
     uint32_t preempt_count;   /* of the running thread: kernel/thread.h */
     uint32_t interrupt_depth; /* handlers of maskable interrupts in progress */
     uint32_t nmi_depth;       /* 1 inside the NMI handler; entry.asm */
+    /* by this CPU and its hypervisor: bit 0: the interrupt in service ends with its clearing */
+    uint32_t kvm_end_of_interrupt;
     struct thread *current;
 
     /* by any CPU, atomically: */
@@ -99,6 +101,7 @@ struct cpu {
 #define CPU_STACK_TOP_OFFSET         16
 #define CPU_PREEMPT_COUNT_OFFSET     24
 #define CPU_NMI_DEPTH_OFFSET         32
+#define CPU_KVM_EOI_OFFSET           36 /* kvm.c only */
 #define CPU_SYNC_ACKNOWLEDGED_OFFSET 64
 #define CPU_SYNC_RECEIVED_OFFSET     128
 
@@ -109,6 +112,7 @@ _Static_assert(offsetof(struct cpu, apic_id) == CPU_APIC_ID_OFFSET, "percpu.inc"
 _Static_assert(offsetof(struct cpu, stack_top) == CPU_STACK_TOP_OFFSET, "percpu.inc");
 _Static_assert(offsetof(struct cpu, preempt_count) == CPU_PREEMPT_COUNT_OFFSET, "percpu.inc");
 _Static_assert(offsetof(struct cpu, nmi_depth) == CPU_NMI_DEPTH_OFFSET, "percpu.inc");
+_Static_assert(offsetof(struct cpu, kvm_end_of_interrupt) == CPU_KVM_EOI_OFFSET, "kvm.c");
 _Static_assert(offsetof(struct cpu, sync_acknowledged) == CPU_SYNC_ACKNOWLEDGED_OFFSET,
                "percpu.inc");
 _Static_assert(offsetof(struct cpu, counters.ipis_received[IPI_SYNC]) == CPU_SYNC_RECEIVED_OFFSET,

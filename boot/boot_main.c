@@ -5,6 +5,7 @@
 
 #include "arch/clock.h"
 #include "arch/features.h"
+#include "arch/kvm.h"
 #include "arch/percpu.h"
 #include "arch/traps.h"
 #include "boot/boot_facts.h"
@@ -25,6 +26,7 @@ void boot_main(uint32_t magic, uint64_t information)
     traps_initialize();
     traps_load();
     features_initialize();
+    kvm_initialize();
     features_enable_cpu();
     if (magic == MULTIBOOT1_LOADED) {
         multiboot1_read(information, &facts);
