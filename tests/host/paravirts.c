@@ -242,12 +242,16 @@ void paravirts_expect(const struct paravirt_op *op, enum paravirt_form form,
 
 void paravirts_take(struct paravirt_op *op, enum paravirt_form form, const struct paravirt_way *way)
 {
-    struct patch_change to_way = paravirt_change_to(op, way);
-    struct patch_change to_form = paravirt_form_change_to(op, form);
+    struct patch_change changes[] = {
+        paravirt_form_change_to(op, PARAVIRT_DIRECT), /* for ways that cannot be inlined */
+        paravirt_change_to(op, way),
+        paravirt_form_change_to(op, form),
+    };
 
     paravirts_begin();
     recorder.ignores_unwatched = true;
-    assert_int_equal(patch_transaction("taken there", &to_way, 1, NULL), PATCH_OK);
-    assert_int_equal(patch_transaction("taken there", &to_form, 1, NULL), PATCH_OK);
+    for (size_t i = 0; i < ARRAY_COUNT(changes); i++) {
+        assert_int_equal(patch_transaction("taken there", &changes[i], 1, NULL), PATCH_OK);
+    }
     paravirts_begin();
 }
