@@ -35,9 +35,11 @@ UNWANTED = {
 RULES = (
     Rule("turns interrupts on or off", r"(cli|sti)$", "irq_disable, irq_enable, irq_restore", {
         **WAYS, **UNWANTED,
+        "check_flag_set": "a test of the ops that do",
     }),
     Rule("reads the flags", r"pushfq?$", "irq_save", {
         **WAYS,
+        "check_flag_is_set": "a test of the op that does",
         "single_step_call": "sets the trap flag",
         "single_step_end": "clears the trap flag",
         "step_note": "a test that looks at the trap flag",
@@ -82,6 +84,7 @@ RULES = (
     Rule("ends an interrupt", r".*<apic_end_of_interrupt_register>", "eoi", {
         **WAYS,
         "apic_end_of_interrupt": "the operand of the op",
+        "check_eoi_here": "a test of the op",
     }),
     Rule("goes around a site", r"(call|j\w+).*<(paravirt_thunk_)?native_", "pv_NAME()", {
         **WAYS,

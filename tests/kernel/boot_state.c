@@ -4,6 +4,7 @@
 
 #include "arch/clock.h"
 #include "kernel/console.h"
+#include "kernel/paravirt_switch.h"
 #include "kernel/text_snapshot.h"
 #include "kernel/trace_rings.h"
 #include "net/program.h"
@@ -30,6 +31,10 @@ static struct boot_state {
         struct dynamic_targets targets;
         enum dynamic_compare compare;
     } dynamic[DYNAMIC_CALLS_MAX];
+    struct paravirt_before {
+        const struct paravirt_backend *base, *layer;
+    } paravirt[PARAVIRT_OP_COUNT];
+    enum paravirt_form paravirt_form;
 } user;
 
 static bool is_done(const char *what, enum patch_status status)
@@ -159,6 +164,48 @@ static void dynamic_calls_leave(void)
     }
 }
 
+static bool is_switched(bool switched, const struct paravirt_refusal *refusal)
+{
+    if (!switched) {
+        console_print("test: paravirt ops cannot be changed for the tests or back: %s\n",
+                      refusal->text);
+    }
+    return switched;
+}
+
+/* Native and inline, as the snapshot has them. */
+static bool paravirt_enter(void)
+{
+    struct paravirt_refusal refusal;
+
+    user.paravirt_form = paravirt_form();
+    for (enum paravirt_op_id op = 0; op < PARAVIRT_OP_COUNT; op++) {
+        user.paravirt[op] =
+            (struct paravirt_before){paravirt_backend_of(op), paravirt_layer_of(op)};
+    }
+    return is_switched(paravirt_switch_all(paravirt_backend_find("native"), &refusal), &refusal) &&
+           is_switched(paravirt_switch_form(PARAVIRT_INLINE, &refusal), &refusal);
+}
+
+static void paravirt_leave(void)
+{
+    struct paravirt_refusal refusal;
+
+    for (enum paravirt_op_id op = 0; op < PARAVIRT_OP_COUNT; op++) {
+        const char *group = paravirt_ops[op].group;
+        const char *name = group != NULL ? group : paravirt_ops[op].name;
+        const struct paravirt_before *before = &user.paravirt[op];
+
+        if (paravirt_backend_of(op) != before->base) {
+            is_switched(paravirt_switch_op(name, before->base, &refusal), &refusal);
+        }
+        if (before->layer != NULL && paravirt_layer_of(op) != before->layer) {
+            is_switched(paravirt_switch_op(name, before->layer, &refusal), &refusal);
+        }
+    }
+    is_switched(paravirt_switch_form(user.paravirt_form, &refusal), &refusal);
+}
+
 /* Sites of lazy calls: found again behind the tests, when they are executed. */
 static bool lazy_calls_forget(void)
 {
@@ -254,7 +301,7 @@ bool boot_state_enter(void)
         !rings_put_aside()) {
         return false;
     }
-    if (!patching_enter()) {
+    if (!paravirt_enter() || !patching_enter()) {
         trace_rings_put_back();
         return false;
     }
@@ -267,6 +314,7 @@ void boot_state_leave(void)
     changes_make("test ends", user.redo, user.count);
     forms_set(false);
     dynamic_calls_leave();
+    paravirt_leave();
     is_done("the mitigation", mitigation_set(user.mitigation, NULL));
     is_done("the protocol", patch_protocol_set_default(user.protocol, user.protocol_flags));
 }

@@ -10,6 +10,7 @@
 #include "kernel/choice_worker.h"
 #include "kernel/heap.h"
 #include "kernel/page_allocator.h"
+#include "kernel/paravirt_switch.h"
 #include "kernel/string.h"
 #include "kernel/text_snapshot.h"
 #include "kernel/thread.h"
@@ -146,6 +147,10 @@ static void patching_is_at_rest(struct test *test)
     }
     EXPECT_EQUAL(test, patch_protocol_default(), PATCH_PROTOCOL_INT3_BATCH);
     EXPECT_EQUAL(test, mitigation_current(), MITIGATION_RETPOLINE);
+    EXPECT_EQUAL(test, paravirt_form(), PARAVIRT_INLINE);
+    for (enum paravirt_op_id op = 0; op < PARAVIRT_OP_COUNT; op++) {
+        EXPECT(test, paravirt_ops[op].way == paravirt_native_ways[op]);
+    }
 }
 
 /* The case that the runner adds to every suite. */

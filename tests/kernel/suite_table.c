@@ -11,6 +11,7 @@ extern const struct test_suite suite_lazy_call, suite_single_step, suite_static_
     suite_net_traffic, suite_dispatcher, suite_dispatcher_auto, suite_program, suite_dynamic_users;
 extern const struct test_suite suite_dynamic_call, suite_dynamic_callee, suite_dynamic_learning,
     suite_dynamic_worker, suite_dynamic_torture;
+extern const struct test_suite suite_paravirt;
 
 /* clang-format off */
 const struct test_suite *const test_suites[] = {
@@ -23,6 +24,7 @@ const struct test_suite *const test_suites[] = {
     &suite_breakpoint,
     &suite_static_key,
     &suite_static_call,
+    &suite_paravirt,
     &suite_dynamic_call,
     &suite_dynamic_callee,
     &suite_hold,
