@@ -61,8 +61,9 @@ const struct paravirt_way *paravirt_native_ways[PARAVIRT_OP_COUNT] = {PARAVIRT_T
 #define SIGNATURE_NOTHING(types) "void (void)"
 #define SIGNATURE_TAKES(types)   "void " #types
 #define SIGNATURE_TAKES2(types)  "void " #types
-#define SIGNATURE_RETURNS(types) #types " (void)"
-#define SIGNATURE_STACKED(types) #types " (void), on the stack"
+#define SIGNATURE_RETURNS(types) SIGNATURE_TYPE types " (void)"
+#define SIGNATURE_STACKED(types) SIGNATURE_TYPE types " (void), on the stack"
+#define SIGNATURE_TYPE(type)     #type
 #define OP_ENTRY(op_name, op_group, keeping, shape, types, kind, native, op_summary)               \
     [PARAVIRT_##op_name] = {.name = #op_name,                                                      \
                             .group = (op_group)[0] != '\0' ? (op_group) : NULL,                    \

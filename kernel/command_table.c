@@ -8,8 +8,8 @@
 extern const struct shell_command command_help, command_ver, command_cpus, command_mem,
     command_threads, command_log, command_cmdline, command_ipi, command_keys, command_key,
     command_sites, command_plan, command_pokes, command_protocol, command_calls, command_call,
-    command_mitigation, command_dispatch, command_dyncall, command_trace, command_net, command_nic,
-    command_ping, command_pkt, command_prog, command_spin, command_test, command_bench,
+    command_mitigation, command_pv, command_dispatch, command_dyncall, command_trace, command_net,
+    command_nic, command_ping, command_pkt, command_prog, command_spin, command_test, command_bench,
     command_exit, command_panic, command_reboot;
 
 /* clang-format off */
@@ -31,6 +31,7 @@ const struct shell_command *const shell_commands[] = {
     &command_calls,
     &command_call,
     &command_mitigation,
+    &command_pv,
     &command_dispatch,
     &command_dyncall,
     &command_trace,

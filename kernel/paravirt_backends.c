@@ -13,11 +13,10 @@ const struct paravirt_backend paravirt_backend_native = {
     .summary = "the instructions and functions of the machine itself",
 };
 
-#define WHO_OF_TEST "pv backend (test)" /* records outlive the backends that tests add */
-
 #define REGISTERED(backend_name)                                                                   \
     {                                                                                              \
-        .backend = &paravirt_backend_##backend_name, .who = "pv backend " #backend_name            \
+        .backend = &paravirt_backend_##backend_name, .who = "pv backend " #backend_name,           \
+        .op_who = "pv op " #backend_name                                                           \
     }
 /* One entry stays empty: the end. */
 static struct paravirt_registered registry[PARAVIRT_BACKENDS_MAX + 1] = {
@@ -50,14 +49,35 @@ const struct paravirt_backend *paravirt_backend_find(const char *name)
     return NULL;
 }
 
-const char *paravirt_switch_who(const struct paravirt_backend *backend)
+void paravirt_backend_names(const char *names[PARAVIRT_BACKENDS_MAX + 1])
 {
+    for (unsigned i = 0; i <= PARAVIRT_BACKENDS_MAX; i++) {
+        names[i] = registry[i].backend != NULL ? registry[i].backend->name : NULL;
+    }
+}
+
+/* Records keep the names of batches longer than tests keep their backends: those have one. */
+static const struct paravirt_registered *registered(const struct paravirt_backend *backend)
+{
+    static const struct paravirt_registered of_test = {.who = "pv backend (test)",
+                                                       .op_who = "pv op (test)"};
+
     for (unsigned i = 0; paravirt_backend_at(i) != NULL; i++) {
         if (registry[i].backend == backend && registry[i].who != NULL) {
-            return registry[i].who;
+            return &registry[i];
         }
     }
-    return WHO_OF_TEST;
+    return &of_test;
+}
+
+const char *paravirt_switch_who(const struct paravirt_backend *backend)
+{
+    return registered(backend)->who;
+}
+
+const char *paravirt_switch_op_who(const struct paravirt_backend *backend)
+{
+    return registered(backend)->op_who;
 }
 
 /* ---- what tests add ---- */

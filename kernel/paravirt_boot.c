@@ -31,13 +31,11 @@ static void backend_use(const struct paravirt_backend *backend)
 /* A layer is put over what stands there without pv=. */
 static void backend_from_command_line(void)
 {
-    const char *names[PARAVIRT_BACKENDS_MAX + 1] = {NULL};
+    const char *names[PARAVIRT_BACKENDS_MAX + 1];
     uint64_t choice = PARAVIRT_BACKENDS_MAX;
     const struct paravirt_backend *backend;
 
-    for (unsigned i = 0; (backend = paravirt_backend_at(i)) != NULL; i++) {
-        names[i] = backend->name;
-    }
+    paravirt_backend_names(names);
     command_line_get_choice("pv", names, &choice);
     backend = paravirt_backend_at((unsigned)choice);
     if (backend == NULL || backend->is_layer) {

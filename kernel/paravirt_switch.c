@@ -5,11 +5,10 @@
 #include "kernel/paravirt_switch.h"
 
 #include "kernel/format.h"
-#include "kernel/nearest_word.h"
 #include "kernel/paravirt_backends.h"
 #include "kernel/paravirt_hazards.h"
+#include "kernel/paravirt_wanted.h"
 #include "kernel/patch_error_text.h"
-#include "kernel/string.h"
 #include "patching/platform.h"
 
 /* under the change lock; atomic, for readers without it: */
@@ -48,7 +47,7 @@ bool paravirt_is_counted(enum paravirt_op_id op)
 
 const char *paravirt_form_who(enum paravirt_form form)
 {
-    return form_whos[form];
+    return form < PARAVIRT_FORM_COUNT ? form_whos[form] : "pv form";
 }
 
 bool paravirt_refuse(struct paravirt_refusal *refusal, const char *format, ...)
@@ -62,6 +61,12 @@ bool paravirt_refuse(struct paravirt_refusal *refusal, const char *format, ...)
 }
 
 /* ---- the batch ---- */
+
+/* For its record. */
+struct asked {
+    const char *who;
+    uint64_t caller; /* of the public function */
+};
 
 static bool is_same(const struct paravirt_state *left, const struct paravirt_state *right)
 {
@@ -87,7 +92,7 @@ static void layers_prepare(const struct paravirt_states *wanted)
     }
 }
 
-static bool changes_run(const char *who, struct patch_change *changes, size_t count,
+static bool changes_run(const struct asked *asked, struct patch_change *changes, size_t count,
                         struct paravirt_refusal *refusal)
 {
     char text[PATCH_ERROR_TEXT_MAX];
@@ -95,7 +100,9 @@ static bool changes_run(const char *who, struct patch_change *changes, size_t co
     enum patch_status status = PATCH_OK;
 
     if (count > 0) {
-        status = patch_transaction(who, changes, count, error);
+        platform_lock();
+        status = patch_transaction_locked(asked->who, asked->caller, changes, count, error);
+        platform_unlock();
     }
     if (status == PATCH_OK) {
         return true;
@@ -105,7 +112,7 @@ static bool changes_run(const char *who, struct patch_change *changes, size_t co
 }
 
 /* Changes text and slots of all ops whose state is not yet the wanted one. */
-static bool text_change(const char *who, const struct paravirt_states *wanted,
+static bool text_change(const struct asked *asked, const struct paravirt_states *wanted,
                         struct paravirt_refusal *refusal)
 {
     struct patch_change changes[PARAVIRT_OP_COUNT];
@@ -117,7 +124,7 @@ static bool text_change(const char *who, const struct paravirt_states *wanted,
                 paravirt_change_to(&paravirt_ops[op], state_way(&wanted->ops[op], op));
         }
     }
-    return changes_run(who, changes, count, refusal);
+    return changes_run(asked, changes, count, refusal);
 }
 
 static void states_write(const struct paravirt_states *wanted)
@@ -129,14 +136,14 @@ static void states_write(const struct paravirt_states *wanted)
 }
 
 /* Makes the wanted states true, all or none. Context: change lock held. */
-static bool states_change(const char *who, const struct paravirt_states *wanted,
+static bool states_change(const struct asked *asked, const struct paravirt_states *wanted,
                           struct paravirt_refusal *refusal)
 {
     bool is_done = paravirt_hazards_begin(&states, wanted, refusal);
 
     if (is_done) {
         layers_prepare(wanted);
-        is_done = text_change(who, wanted, refusal);
+        is_done = text_change(asked, wanted, refusal);
     }
     if (is_done) {
         states_write(wanted);
@@ -145,107 +152,14 @@ static bool states_change(const char *who, const struct paravirt_states *wanted,
     return is_done;
 }
 
-/* ---- what to change ---- */
+/* ---- the switches ----
+ *
+ * Never inlined: their return addresses say who asked. */
 
-/* Gives @op the backend in @wanted. */
-static bool state_set(struct paravirt_states *wanted, enum paravirt_op_id op,
-                      const struct paravirt_backend *backend, struct paravirt_refusal *refusal)
-{
-    struct paravirt_state *state = &wanted->ops[op];
-
-    if (!backend->is_layer) {
-        *state = (struct paravirt_state){.base = backend};
-        return true;
+#define ASKED(name)                                                                                \
+    {                                                                                              \
+        .who = (name), .caller = (uint64_t)__builtin_return_address(0)                             \
     }
-    if (state->layer != NULL && state->layer != backend) {
-        return paravirt_refuse(refusal, "backend %s: op %s: %s stands over it already",
-                               backend->name, paravirt_ops[op].name, state->layer->name);
-    }
-    state->layer = backend;
-    return true;
-}
-
-/* All ops to @backend in @wanted, native those that cannot. */
-static bool states_set_all(struct paravirt_states *wanted, const struct paravirt_backend *backend,
-                           struct paravirt_refusal *refusal)
-{
-    const char *first_obstacle = NULL;
-    bool any = false;
-
-    for (enum paravirt_op_id op = 0; op < PARAVIRT_OP_COUNT; op++) {
-        const char *obstacle = paravirt_backend_tied_obstacle(backend, op, NULL);
-
-        if (obstacle == NULL) {
-            any = true;
-            if (!state_set(wanted, op, backend, refusal)) {
-                return false;
-            }
-        } else if (!backend->is_layer) {
-            wanted->ops[op] = (struct paravirt_state){.base = &paravirt_backend_native};
-        }
-        if (obstacle != NULL && backend->ways[op] != NULL && first_obstacle == NULL) {
-            first_obstacle = obstacle;
-        }
-    }
-    if (!any) {
-        return paravirt_refuse(refusal, "backend %s: %s", backend->name,
-                               first_obstacle != NULL ? first_obstacle
-                                                      : "it has no way for any op");
-    }
-    return true;
-}
-
-/* Which op or group is meant: @first is one op of it. */
-static bool op_find(const char *name, const struct paravirt_backend *backend,
-                    enum paravirt_op_id *first, struct paravirt_refusal *refusal)
-{
-    struct nearest_word nearest = {.word = name};
-
-    for (*first = 0; *first < PARAVIRT_OP_COUNT; (*first)++) {
-        const struct paravirt_op *op = &paravirt_ops[*first];
-
-        if (op->group != NULL && strcmp(op->group, name) == 0) {
-            return true;
-        }
-        if (strcmp(op->name, name) == 0) {
-            return op->group == NULL ||
-                   paravirt_refuse(refusal,
-                                   "op %s changes only together with its group: pv op %s %s", name,
-                                   op->group, backend->name);
-        }
-        nearest_word_consider(&nearest, op->group != NULL ? op->group : op->name);
-    }
-    if (nearest.best != NULL) {
-        return paravirt_refuse(refusal, "unknown op '%s': did you mean '%s'?", name, nearest.best);
-    }
-    return paravirt_refuse(refusal, "unknown op '%s'; pv lists them", name);
-}
-
-/* One op or group to @backend in @wanted. */
-static bool states_set_op(struct paravirt_states *wanted, const char *name,
-                          const struct paravirt_backend *backend, struct paravirt_refusal *refusal)
-{
-    enum paravirt_op_id first;
-    enum paravirt_op_id culprit;
-    const char *obstacle;
-
-    if (!op_find(name, backend, &first, refusal)) {
-        return false;
-    }
-    obstacle = paravirt_backend_tied_obstacle(backend, first, &culprit);
-    if (obstacle != NULL) {
-        return paravirt_refuse(refusal, "backend %s: op %s: %s", backend->name,
-                               paravirt_ops[culprit].name, obstacle);
-    }
-    for (enum paravirt_op_id op = 0; op < PARAVIRT_OP_COUNT; op++) {
-        if (paravirt_ops_are_tied(first, op) && !state_set(wanted, op, backend, refusal)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* ---- the switches ---- */
 
 /* Takes the change lock, if this context may. */
 static bool switch_begin(struct paravirt_refusal *refusal)
@@ -259,21 +173,9 @@ static bool switch_begin(struct paravirt_refusal *refusal)
     return true;
 }
 
-static bool backend_check(const struct paravirt_backend *backend, struct paravirt_refusal *refusal)
-{
-    enum paravirt_op_id missing = paravirt_backend_missing_op(backend);
-
-    if (missing == PARAVIRT_OP_COUNT) {
-        return true;
-    }
-    return paravirt_refuse(refusal,
-                           "backend %s: it has no way for op %s, but for others of group %s",
-                           backend->name, paravirt_ops[missing].name, paravirt_ops[missing].group);
-}
-
 /* @name: of an op or a group; NULL: all. */
-static bool switch_to(const char *name, const struct paravirt_backend *backend,
-                      struct paravirt_refusal *refusal)
+static bool switch_to(const struct asked *asked, const char *name,
+                      const struct paravirt_backend *backend, struct paravirt_refusal *refusal)
 {
     struct paravirt_states wanted;
     bool is_done;
@@ -282,27 +184,33 @@ static bool switch_to(const char *name, const struct paravirt_backend *backend,
         return false;
     }
     wanted = states;
-    is_done = backend_check(backend, refusal) &&
-              (name == NULL ? states_set_all(&wanted, backend, refusal)
-                            : states_set_op(&wanted, name, backend, refusal)) &&
-              states_change(paravirt_switch_who(backend), &wanted, refusal);
+    is_done = (name == NULL ? paravirt_wanted_all(&wanted, backend, refusal)
+                            : paravirt_wanted_op(&wanted, name, backend, refusal)) &&
+              states_change(asked, &wanted, refusal);
     platform_change_unlock();
     return is_done;
 }
 
-bool paravirt_switch_all(const struct paravirt_backend *backend, struct paravirt_refusal *refusal)
+__attribute__((noinline)) bool paravirt_switch_all(const struct paravirt_backend *backend,
+                                                   struct paravirt_refusal *refusal)
 {
-    return switch_to(NULL, backend, refusal);
+    const struct asked asked = ASKED(paravirt_switch_who(backend));
+
+    return switch_to(&asked, NULL, backend, refusal);
 }
 
-bool paravirt_switch_op(const char *name, const struct paravirt_backend *backend,
-                        struct paravirt_refusal *refusal)
+__attribute__((noinline)) bool paravirt_switch_op(const char *name,
+                                                  const struct paravirt_backend *backend,
+                                                  struct paravirt_refusal *refusal)
 {
-    return switch_to(name, backend, refusal);
+    const struct asked asked = ASKED(paravirt_switch_op_who(backend));
+
+    return switch_to(&asked, name, backend, refusal);
 }
 
-bool paravirt_switch_uncounted(struct paravirt_refusal *refusal)
+__attribute__((noinline)) bool paravirt_switch_uncounted(struct paravirt_refusal *refusal)
 {
+    const struct asked asked = ASKED("pv uncounted");
     struct paravirt_states wanted;
     bool is_done;
 
@@ -313,13 +221,15 @@ bool paravirt_switch_uncounted(struct paravirt_refusal *refusal)
     for (enum paravirt_op_id op = 0; op < PARAVIRT_OP_COUNT; op++) {
         wanted.ops[op].layer = NULL;
     }
-    is_done = states_change("pv uncounted", &wanted, refusal);
+    is_done = states_change(&asked, &wanted, refusal);
     platform_change_unlock();
     return is_done;
 }
 
-bool paravirt_switch_form(enum paravirt_form form, struct paravirt_refusal *refusal)
+__attribute__((noinline)) bool paravirt_switch_form(enum paravirt_form form,
+                                                    struct paravirt_refusal *refusal)
 {
+    const struct asked asked = ASKED(paravirt_form_who(form));
     struct patch_change changes[PARAVIRT_OP_COUNT];
     bool is_done;
 
@@ -333,7 +243,7 @@ bool paravirt_switch_form(enum paravirt_form form, struct paravirt_refusal *refu
     for (enum paravirt_op_id op = 0; op < PARAVIRT_OP_COUNT; op++) {
         changes[op] = paravirt_form_change_to(&paravirt_ops[op], form);
     }
-    is_done = changes_run(form_whos[form], changes, PARAVIRT_OP_COUNT, refusal);
+    is_done = changes_run(&asked, changes, PARAVIRT_OP_COUNT, refusal);
     platform_change_unlock();
     return is_done;
 }

@@ -56,9 +56,13 @@ struct paravirt_refusal {
  * sites are; read by its ways (below_NAME()). */
 extern paravirt_function *paravirt_below[PARAVIRT_OP_COUNT];
 
-/* native, kvm, counted; and what tests add. By name: NULL if there is none. Context: any. */
+/* native, which is the first, kvm, counted; and what tests add. By name: NULL if there is none.
+ * Context: any. */
 const struct paravirt_backend *paravirt_backend_find(const char *name);
 const struct paravirt_backend *paravirt_backend_at(unsigned index); /* NULL at the end */
+
+/* Their names, ended by NULL, in that order. */
+void paravirt_backend_names(const char *names[PARAVIRT_BACKENDS_MAX + 1]);
 
 /* Why @op cannot go @backend's way on this machine; NULL: it can. Context: thread. */
 const char *paravirt_backend_obstacle(const struct paravirt_backend *backend,
@@ -98,9 +102,10 @@ enum paravirt_form paravirt_form(void);
 /* The names of the forms, by enum paravirt_form; ended by NULL. */
 extern const char *const paravirt_form_names[PARAVIRT_FORM_COUNT + 1];
 
-/* Under which name the batch of a switch to @backend, or to @form, leaves its record: "pv backend
- * kvm", "pv form inline". Nothing to change leaves none. Context: any. */
+/* Under which name the batch of a switch leaves its record: "pv backend kvm", "pv op kvm", "pv form
+ * inline". Nothing to change leaves none. Context: any. */
 const char *paravirt_switch_who(const struct paravirt_backend *backend);
+const char *paravirt_switch_op_who(const struct paravirt_backend *backend);
 const char *paravirt_form_who(enum paravirt_form form);
 
 /* Takes pv= and pv_form= from the command line; without pv=, kvm where CPUID says so.

@@ -5,6 +5,13 @@
 
 #include "kernel/shell.h"
 
+/* commands_pv_list.c: what the ops are now, and what the backends offer.
+ *
+ *     pv [-j]             one row an op, and their sum
+ *     pv backends [-j]    one row a backend; one for each of its ops */
+enum command_result pv_list_run(int argc, char **argv);
+enum command_result pv_backends_run(int argc, char **argv);
+
 /* commands_pv_stats.c: what the layer `counted` has counted.
  *
  *     pv stats [OP] [-j] [--clear]    calls and times of ops; of one op, by CPU

@@ -30,6 +30,7 @@ FIELDS = {
                     "summary limits"),
     "mitigation -j": ("mitigation", "name current thunks sites rounds ipis summary"),
     "mitigation --thunks -j": ("mitigation.thunk", "name address bytes instruction target"),
+    "pv form inline -j": ("pv.change", "what ops"),
     "dispatch -j": ("dispatch", "name entries references shape auto image_bytes sampled_hits "
                     "sampled_misses updates grace_periods refused fallback generation"),
     "dyncall -j": ("dyncall", "name slots sites form state why hits misses nulls epochs changes "

@@ -11,7 +11,7 @@ import pytest
 from machine import ALL_OK, ROOT, SOME_FAILED, Machine, loader_options
 
 COMMANDS = ("help ver cpus mem threads log cmdline ipi keys key sites plan pokes protocol calls"
-            " call mitigation dispatch dyncall trace net nic ping pkt prog test bench spin exit"
+            " call mitigation pv dispatch dyncall trace net nic ping pkt prog test bench spin exit"
             " panic reboot").split()
 UP, DOWN, LEFT, HOME, END = "\x1b[A", "\x1b[B", "\x1b[D", "\x1b[H", "\x1b[F"
 CTRL_C, BACKSPACE, TAB = "\x03", "\x7f", "\t"
@@ -84,6 +84,20 @@ def test_help_prints_every_detail(shell, command):
     ("mitigation lfenc", "'lfenc' is not one of retpoline lfence none; did you mean 'lfence'?"),
     ("mitigation none lfence", "lfence"),
     ("mitigation --thunk", "--thunk"),
+    ("pv fork", "did you mean 'form'?"),
+    ("pv more less", "'more' is not one of"),
+    ("pv -x", "-x"),
+    ("pv backends native", "native"),
+    ("pv backend", "pv backend: argument missing"),
+    ("pv backend nativ", "did you mean 'native'?"),
+    ("pv backend native kvm", "kvm"),
+    ("pv op", "pv op: argument missing"),
+    ("pv op eoi", "pv op: argument missing"),
+    ("pv op eio native", "unknown op 'eio': did you mean 'eoi'?"),
+    ("pv op eoi magic", "'magic' is not one of native"),
+    ("pv op lock_slow native", "changes only together with its group: pv op lock native"),
+    ("pv form", "pv form: argument missing"),
+    ("pv form inlined", "did you mean 'inline'?"),
     ("dispatch nosuch", "'nosuch'; `dispatch` lists them"),
     ("dispatch bnch", "did you mean 'bench'?"),
     ("dispatch bench shape", "needs the name of one"),
