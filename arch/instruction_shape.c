@@ -131,7 +131,9 @@ static unsigned operands_of(uint8_t opcode)
     case 0x90 ... 0x99: /* xchg, nop, pause, sign extensions */
     case 0x9c:          /* pushf */
     case 0xc9:          /* leave */
-    case 0xfa ... 0xfd: /* cli sti cld std */
+    case 0xfa:          /* cli cld std */
+    case 0xfc:
+    case 0xfd:
         return OPERAND_KNOWN;
     case 0x63:          /* movsxd */
     case 0x84 ... 0x8b: /* test, xchg, mov */
@@ -214,6 +216,8 @@ static bool group_take(struct reader *reader, uint8_t opcode, struct instruction
     bool is_byte = !(opcode & 1);
 
     switch (opcode) {
+    case 0x8f: /* pop */
+        return operation == 0;
     case 0xc6: /* mov */
     case 0xc7:
         bytes_skip(reader, is_byte ? 1 : immediate_length(reader));
@@ -249,8 +253,10 @@ static bool two_byte_take(struct reader *reader, struct instruction_shape *shape
     switch (opcode) {
     case 0x80 ... 0x8f: /* jcc */
         return direct_take(reader, 4, shape);
-    case 0x01: /* of its many: rdtscp */
-        return byte_take(reader) == 0xf9;
+    case 0x01: { /* of its many: rdtscp, invlpg */
+        uint8_t modrm = modrm_take(reader);
+        return modrm == 0xf9 || (modrm >> 6 != MODRM_REGISTER && modrm_register(modrm) == 7);
+    }
     case 0xae: { /* of its many: lfence mfence sfence */
         uint8_t modrm = byte_take(reader);
         return modrm == 0xe8 || modrm == 0xf0 || modrm == 0xf8;
@@ -277,6 +283,10 @@ static bool opcode_take(struct reader *reader, uint8_t opcode, struct instructio
     case 0xb8 ... 0xbf: /* mov: the only immediate of 8 bytes */
         bytes_skip(reader, reader->rex & REX_W ? 8 : immediate_length(reader));
         return true;
+    case 0xfb: /* sti */
+        shape->holds_off_traps = true;
+        return true;
+    case 0x8f:
     case 0xc6:
     case 0xc7:
     case 0xf6:

@@ -19,6 +19,7 @@ enum instruction_flow {
 struct instruction_shape {
     uint8_t length;
     enum instruction_flow flow;
+    bool holds_off_traps; /* sti: until behind the next instruction, on some machines */
     int32_t displacement; /* DIRECT: from its end to its target */
 };
 

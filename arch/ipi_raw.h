@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Register access of the local APIC. Invariant: .text.nopatch and lock-free, so that a panic can
- * still stop the other CPUs. For apic.c, ipi.c and nmi.c only. */
+ * still stop the other CPUs. For apic.c, ipi.c and nmi.c; of the benches
+ * one needs the address below. */
 #pragma once
 
 #include <stdbool.h>

@@ -29,6 +29,7 @@ enum command_result bench_ipi_run(struct shell_session *session, int argc, char 
 enum command_result bench_poke_run(struct shell_session *session, int argc, char **argv);
 enum command_result bench_lazy_run(struct shell_session *session, int argc, char **argv);
 enum command_result bench_net_run(struct shell_session *session, int argc, char **argv);
+enum command_result bench_pv_run(struct shell_session *session, int argc, char **argv);
 enum command_result bench_seeds_run(struct shell_session *session, int argc, char **argv);
 
 /* `bench poke --hold STEP`: the words as `bench poke` got them; in bench_hold.c. */

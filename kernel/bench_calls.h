@@ -89,9 +89,10 @@ struct call_counts call_steps_run(call_loop *loop, uint64_t calls);
 struct call_counts call_counts_difference(const struct call_counts *more,
                                           const struct call_counts *less);
 
-/* Counts what a call of @loop executes, the loop's share subtracted.
- * Context: thread, patch lock not held. */
+/* Counts what a call of @loop executes, the loop's share subtracted; less: a pass of @loop, less
+ * one of @empty. Context: thread, patch lock not held. */
 struct call_counts call_steps_count(call_loop *loop);
+struct call_counts call_steps_count_less(call_loop *loop, call_loop *empty);
 
 /* The same for the first call of @loop, which differs from all others. Nothing of it has happened
  * since whatever makes it a first one again. */

@@ -31,6 +31,10 @@ const struct bench benches[] = {
      "            [--entries LIST] [-j]",
      bench_net_run},
     {"grace", "grace [-n N] [-j]", bench_grace_run},
+    {"pv",
+     "pv [--op LIST] [--calls N] [-j]\n"
+     "  bench pv --switch [--load idle,busy] [-n N] [-j]",
+     bench_pv_run},
     {"seeds", "seeds [--listing] [-j]", bench_seeds_run},
     {NULL, NULL, NULL},
 };
@@ -84,14 +88,15 @@ static void bench_complete(struct shell_completion *completion, int argument, ch
 const struct shell_command command_bench = {
     .name = "bench",
     .summary = "measure: calls, dispatchers, IPIs, pokes, the seeds' figures beside ours",
-    .usage =
-        "bench calls|dispatch|dyncall|ipi|poke|lazy|grace|net|seeds [--calls N] [--entries LIST] "
-        "[--shape LIST] [--traffic LIST] [--updates N] [--sequence LIST] [--way LIST] "
-        "[--form imm,mem] [--slots 1,2,4] [--learning] [--sites LIST] [--protocol LIST] "
-        "[--load idle|busy] [--busy N] [--flips N] [--placement quadword|across] [--strict] "
-        "[--unsafe] [--hold int3|tail|first] [--hold-ms N] [-n N] [--keep] [--mode LIST] "
-        "[--seconds N] [--nic NAME] [--port P] [--wait S] [--mitigation LIST] "
-        "[--dyncall off,auto,pin] [--memory] [--packets N] [--listing] [-j]",
+    .usage = "bench calls|dispatch|dyncall|ipi|poke|lazy|grace|net|pv|seeds [--calls N] "
+             "[--entries LIST] "
+             "[--shape LIST] [--traffic LIST] [--updates N] [--sequence LIST] [--way LIST] "
+             "[--form imm,mem] [--slots 1,2,4] [--learning] [--sites LIST] [--protocol LIST] "
+             "[--load idle|busy] [--busy N] [--flips N] [--placement quadword|across] [--strict] "
+             "[--unsafe] [--hold int3|tail|first] [--hold-ms N] [-n N] [--keep] [--mode LIST] "
+             "[--seconds N] [--nic NAME] [--port P] [--wait S] [--mitigation LIST] "
+             "[--dyncall off,auto,pin] [--memory] [--packets N] [--op LIST] [--switch] [--listing] "
+             "[-j]",
     .example = "bench poke --sites 1,56,4096 --load busy --busy 1",
     .details =
         "calls: what one call costs in each form, the loop around it subtracted. ns: the median\n"
@@ -147,6 +152,12 @@ const struct shell_command command_bench = {
         "(100000) of them, as fast as they are done with: no host, exact with ACCEL=icount.\n"
         "--entries: drop, the program in a dispatcher with so many entries; 0: through the\n"
         "fallback alone; full: the same, behind 64 others; --shape: tree, if not given.\n"
+        "pv: what paravirt ops cost in one loop, patched to each form between blocks of 1000,\n"
+        "beside a native copy: the same loop with the instructions built in. code_bytes: of the\n"
+        "ops where they are called; bytes: executed; over_native: instructions more than the\n"
+        "copy. Ops go the way they go: after `pv backend NAME`, that backend's. --switch: all ops\n"
+        "to another form, N times (100), others idle, then busy with one lock; sites, rounds and\n"
+        "ipis of one switch.\n"
         "seeds: published figures beside measured ones. Seed 1: streams of 1-byte UDP from\n"
         "memory, retpolines, dynamic calls closed and open in turns, 10 pairs of runs. Seed 3:\n"
         "runs without and with dispatcher take turns; after_min, after_max: of all pairs (7);\n"

@@ -85,6 +85,7 @@ RULES = (
         **WAYS,
         "apic_end_of_interrupt": "the operand of the op",
         "check_eoi_here": "a test of the op",
+        "patched_loop_eoi": "the same, for a bench of the op",
     }),
     Rule("goes around a site", r"(call|j\w+).*<(paravirt_thunk_)?native_", "pv_NAME()", {
         **WAYS,
@@ -109,8 +110,9 @@ RULES = (
         "dhcp_start": "a number that nobody can guess",
     }),
 )
-# Who knows which ticket of a spinlock is served; everybody else calls op lock_unlock.
-LOCK_FILES = re.compile(r"kernel/(spinlock|lock_halt)\w*\.[ch]$|tests/")
+# Who knows which ticket of a spinlock is served, or measures that; everybody else calls op
+# lock_unlock.
+LOCK_FILES = re.compile(r"kernel/(spinlock|lock_halt|bench_pv)\w*\.[ch]$|tests/")
 LOCK_FIELD = re.compile(r"(->|\.)serving\b")
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent

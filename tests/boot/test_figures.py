@@ -42,6 +42,8 @@ FIELDS = {
                      "total_ns"),
     "spin 1 1 -j": ("spin", "cpu left_ms interrupts"),
     "bench ipi -n 20 -j": ("bench.ipi", f"what peer n {HISTOGRAM}"),
+    "bench pv --switch --load idle -n 1 -j": (
+        "bench.pv.switch", f"change load cpus ops sites rounds ipis traps n {HISTOGRAM}"),
     "bench grace -n 20 -j": ("bench.grace", f"peers n {HISTOGRAM}"),
     "bench dispatch --updates 2 --entries 1 -j": (
         "bench.dispatch.update", "change entries load cpus n ipis grace_periods min_ns p50_ns "

@@ -152,6 +152,35 @@ static void what_is_cut_off_is_refused(void **state)
     }
 }
 
+/* What paravirt ops are made of, filled to six bytes; sti alone holds off traps. */
+static void instructions_of_paravirt_ops_are_known(void **state)
+{
+    static const struct {
+        uint8_t bytes[8];
+        unsigned length;
+    } known[] = {
+        {{0x2e, 0x2e, 0x2e, 0x2e, 0x2e, 0xfb}, 6}, /* sti */
+        {{0xfb}, 1},                               /* the same without fill */
+        {{0x2e, 0x2e, 0x2e, 0x2e, 0x2e, 0xfa}, 6}, /* cli */
+        {{0x2e, 0x2e, 0x2e, 0x2e, 0x2e, 0x9c}, 6}, /* pushfq */
+        {{0x2e, 0x2e, 0x2e, 0xff, 0x47, 0x0c}, 6}, /* incl 12(%rdi) */
+        {{0x2e, 0x2e, 0x2e, 0x0f, 0x01, 0x3f}, 6}, /* invlpg (%rdi) */
+        {{0xc7, 0x07, 0, 0, 0, 0}, 6},             /* movl $0, (%rdi) */
+        {{0x2e, 0xe8, 1, 2, 3, 4}, 6},             /* call */
+        {{0xff, 0x15, 1, 2, 3, 4}, 6},             /* call through a word */
+        {{0xff, 0x34, 0x24}, 3},                   /* push (%rsp) */
+        {{0x8f, 0x44, 0x24, 8}, 4},                /* pop 8(%rsp) */
+    };
+    struct instruction_shape shape;
+
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_COUNT(known); i++) {
+        assert_true(instruction_shape(known[i].bytes, sizeof(known[i].bytes), &shape));
+        assert_int_equal(shape.length, known[i].length);
+        assert_int_equal(shape.holds_off_traps, i < 2);
+    }
+}
+
 /* Instructions that single steps cannot count, or that end them. */
 static void what_steps_cannot_count_is_refused(void **state)
 {
@@ -198,6 +227,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(accepted_opcodes_have_zydis_shape),
     cmocka_unit_test(accepted_random_bytes_have_zydis_shape),
     cmocka_unit_test(what_is_cut_off_is_refused),
+    cmocka_unit_test(instructions_of_paravirt_ops_are_known),
     cmocka_unit_test(what_steps_cannot_count_is_refused),
     cmocka_unit_test(an_instruction_leads_where_it_can_and_nowhere_else),
 };
