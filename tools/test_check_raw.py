@@ -95,7 +95,8 @@ def test_a_piece_of_a_function_counts_as_the_function(build):
 
 
 @pytest.mark.parametrize("source, is_named", [
-    ("tests/kernel/suite.asm", False), ("tests/kernels/suite.asm", True), ("kernel/idle.asm", True)])
+    ("tests/kernel/suite.asm", False), ("tests/kernels/suite.asm", True), ("kernel/idle.asm", True),
+])
 def test_a_test_may_read_the_counter(build, source, is_named):
     elf = build("some_loop: rdtsc", source=source)
     assert len(complaints(elf)) == is_named
