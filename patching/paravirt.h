@@ -99,13 +99,15 @@ extern const struct paravirt_site paravirt_sites_start[], paravirt_sites_end[];
 
 /* PARAVIRT_THUNK(name) and PARAVIRT_THUNK_STACKED(name) define paravirt_thunk_NAME, which calls the
  * C function @name (visible to the linker) with its arguments: a way for ops that keep registers.
- */
+ * They have a frame: without it a backtrace would leave out the function that the site is in. */
 #define PARAVIRT_THUNK_SAVE                                                                        \
+    "push %rbp\n\tmov %rsp, %rbp\n\tpush %rax\n\t"                                                 \
     "push %rcx\n\tpush %rdx\n\tpush %rsi\n\tpush %rdi\n\t"                                         \
     "push %r8\n\tpush %r9\n\tpush %r10\n\tpush %r11\n\t"
 #define PARAVIRT_THUNK_RESTORE                                                                     \
     "pop %r11\n\tpop %r10\n\tpop %r9\n\tpop %r8\n\t"                                               \
-    "pop %rdi\n\tpop %rsi\n\tpop %rdx\n\tpop %rcx\n\t"
+    "pop %rdi\n\tpop %rsi\n\tpop %rdx\n\tpop %rcx\n\t"                                             \
+    "pop %rax\n\tpop %rbp\n\tret\n\t"
 
 #define PARAVIRT_ASM_FUNCTION(symbol, body)                                                        \
     extern void symbol(void);                                                                      \
@@ -119,16 +121,14 @@ extern const struct paravirt_site paravirt_sites_start[], paravirt_sites_end[];
 /* For a C function that returns nothing: keeps everything but the flags. */
 #define PARAVIRT_THUNK(name)                                                                       \
     PARAVIRT_ASM_FUNCTION(paravirt_thunk_##name,                                                   \
-                          "push %rax\n\t" PARAVIRT_THUNK_SAVE "call " #name                        \
-                          "\n\t" PARAVIRT_THUNK_RESTORE "pop %rax\n\tret\n\t")
+                          PARAVIRT_THUNK_SAVE "call " #name "\n\t" PARAVIRT_THUNK_RESTORE)
 
 /* For a C function that returns uint64_t, which the thunk leaves on the stack: it moves its own
  * return address one word down. Keeps everything but the flags. */
 #define PARAVIRT_THUNK_STACKED(name)                                                               \
     PARAVIRT_ASM_FUNCTION(paravirt_thunk_##name,                                                   \
-                          "push (%rsp)\n\tpush %rax\n\t" PARAVIRT_THUNK_SAVE "call " #name         \
-                          "\n\tmov %rax, 80(%rsp)\n\t" PARAVIRT_THUNK_RESTORE                      \
-                          "pop %rax\n\tret\n\t")
+                          "push (%rsp)\n\t" PARAVIRT_THUNK_SAVE "call " #name                      \
+                          "\n\tmov %rax, 16(%rbp)\n\t" PARAVIRT_THUNK_RESTORE)
 
 /* Attaches the sites to @ops, lets every op go the way its entry names and makes its sites
  * @form. Before, every op works, through its slot, which must hold the function of that way.
