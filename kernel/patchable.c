@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Names of keys, calls and their targets; see patchable.h. */
+/* Names of keys, calls and their targets, and of ops; see patchable.h. */
 #include "kernel/patchable.h"
 
 #include "kernel/console.h"
@@ -8,6 +8,21 @@
 
 #define WORD_NULL "null"
 #define WORD_ZERO "zero"
+
+/* The functions that call ops: arch/paravirt.h. */
+#define OP_CALLER(name, ...) [PARAVIRT_##name] = "pv_" #name,
+static const char *const op_callers[PARAVIRT_OP_COUNT] = {PARAVIRT_TABLE(OP_CALLER)};
+
+/* By its name, or that of the function that calls it. NULL: there is none. */
+static struct paravirt_op *op_find(const char *name)
+{
+    for (unsigned i = 0; i < PARAVIRT_OP_COUNT; i++) {
+        if (strcmp(paravirt_ops[i].name, name) == 0 || strcmp(op_callers[i], name) == 0) {
+            return &paravirt_ops[i];
+        }
+    }
+    return NULL;
+}
 
 static bool find(enum patchable_scope scope, const char *name, struct patchable *found)
 {
@@ -24,7 +39,24 @@ static bool find(enum patchable_scope scope, const char *name, struct patchable 
         return true;
     }
     *found = (struct patchable){.kind = PATCHABLE_DYNAMIC, .dynamic = dynamic_call_find(name)};
-    return scope == PATCHABLE_COMPOUND && found->dynamic != NULL;
+    if (scope == PATCHABLE_COMPOUND && found->dynamic != NULL) {
+        return true;
+    }
+    *found = (struct patchable){.kind = PATCHABLE_OP, .op = op_find(name)};
+    return scope >= PATCHABLE_ALL && found->op != NULL;
+}
+
+/* Under the name that finds them. */
+static void op_for_each_name(enum patchable_scope scope,
+                             void (*visit)(const char *name, void *argument), void *argument)
+{
+    for (unsigned i = 0; i < PARAVIRT_OP_COUNT; i++) {
+        const char *name = paravirt_ops[i].name;
+        struct patchable found;
+
+        find(scope, name, &found);
+        visit(found.kind == PATCHABLE_OP ? name : op_callers[i], argument);
+    }
 }
 
 static void dynamic_for_each_name(void (*visit)(const char *name, void *argument), void *argument)
@@ -55,6 +87,9 @@ static void for_each_name(enum patchable_scope scope,
     if (scope == PATCHABLE_COMPOUND) {
         dynamic_for_each_name(visit, argument);
     }
+    if (scope >= PATCHABLE_ALL) {
+        op_for_each_name(scope, visit, argument);
+    }
 }
 
 static void consider(const char *name, void *nearest)
@@ -71,10 +106,10 @@ bool patchable_find(const char *command, enum patchable_scope scope, const char 
                     struct patchable *found)
 {
     struct nearest_word nearest = {.word = name};
-    const char *what = scope == PATCHABLE_CALLS ? "call" : "key or call";
+    const char *what = scope == PATCHABLE_CALLS ? "call" : "key, call or op";
     const char *lists = scope == PATCHABLE_CALLS ? "`calls` lists"
-                        : scope == PATCHABLE_ALL ? "`keys` and `calls` list"
-                                                 : "`keys`, `calls` and `dyncall` list";
+                        : scope == PATCHABLE_ALL ? "`keys`, `calls` and `pv` list"
+                                                 : "`keys`, `calls`, `dyncall` and `pv` list";
 
     if (find(scope, name, found)) {
         return true;
@@ -87,6 +122,13 @@ bool patchable_find(const char *command, enum patchable_scope scope, const char 
         console_print("%s: there is no %s '%s'; %s them\n", command, what, name, lists);
     }
     return false;
+}
+
+bool patchable_is_op(const char *name)
+{
+    struct patchable found;
+
+    return find(PATCHABLE_COMPOUND, name, &found) && found.kind == PATCHABLE_OP;
 }
 
 void patchable_complete(struct shell_completion *completion, enum patchable_scope scope)

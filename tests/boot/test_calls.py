@@ -114,7 +114,7 @@ def test_output_can_be_sent_nowhere_and_back(shell):
     ("call cpu_idle forget", ["'forget' is not a target"]),
     ("calls nosuch", ["nosuch"]),
     ("calls a b", ["usage: calls"]),
-    ("sites nosuch", ["there is no key or call 'nosuch'"]),
+    ("sites nosuch", ["there is no key, call or op 'nosuch'"]),
     ("plan cpu_idle on", ["'on' is not a target of cpu_idle"]),
     ("plan cpu_idle", ["usage: plan"]),
 ])
