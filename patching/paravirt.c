@@ -318,7 +318,6 @@ enum patch_status paravirt_initialize(struct paravirt_op *ops, uint32_t count,
 {
     enum patch_status status = attach_ops(ops, count, slots, form, error);
 
-    table = NULL;
     if (status == PATCH_OK) {
         status = attach_sites(ops, count, error);
     }

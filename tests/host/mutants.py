@@ -27,6 +27,7 @@ from dynamic_call_mutant_list import MUTANTS as DYNAMIC_CALL_MUTANTS
 from learning_mutant_list import MUTANTS as LEARNING_MUTANTS
 from mutant_list import MUTANTS as PATCHING_MUTANTS
 from net_mutant_list import MUTANTS as NET_MUTANTS
+from paravirt_mutant_list import MUTANTS as PARAVIRT_MUTANTS
 from policy_mutant_list import MUTANTS as POLICY_MUTANTS
 from sites_mutant_list import MUTANTS as SITES_MUTANTS
 
@@ -39,7 +40,8 @@ import mutant_table  # noqa: E402
 # stopped by the clock.
 CPU_LIMIT_S, CPU_TIMES, TIMEOUT_S = 3, 10, 40
 MUTANTS = (PATCHING_MUTANTS + DISPATCHER_MUTANTS + CHOICE_MUTANTS + LEARNING_MUTANTS +
-           POLICY_MUTANTS + DYNAMIC_CALL_MUTANTS + DRIVERS_MUTANTS + NET_MUTANTS + SITES_MUTANTS)
+           POLICY_MUTANTS + DYNAMIC_CALL_MUTANTS + DRIVERS_MUTANTS + NET_MUTANTS + SITES_MUTANTS +
+           PARAVIRT_MUTANTS)
 
 
 def run_test(program, test, cpu_limit_s):

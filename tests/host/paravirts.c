@@ -111,28 +111,33 @@ PARAVIRT_TABLE(RUNNER)
 #define CALL_RETURNS(name, types) result = pv_##name()
 #define CALL_STACKED(name, types) result = pv_##name()
 
+#define EACH_VALUE(DO, separator)                                                                  \
+    DO(0)                                                                                          \
+    separator DO(1) separator DO(2) separator DO(3) separator DO(4) separator DO(5)                \
+        separator DO(6) separator DO(7) separator DO(8) separator DO(9)
+#define VALUE_LOAD(i)  uint64_t value_##i = values[i]
+#define VALUE_STORE(i) values[i] = value_##i + 1
+#define VALUE_IN(i)    "+r"(value_##i)
+#define COMMA          ,
+_Static_assert(PARAVIRT_LIVE_VALUES == 10, "EACH_VALUE");
+
 /* All values, and the arguments, are in registers in front of the call, or were put away by who
  * knows that it takes the registers. */
+#define VALUES_IN_REGISTERS __asm__ volatile("" : EACH_VALUE(VALUE_IN, COMMA))
 #define CALLER(name, group, keeping, shape, types, kind, native, summary)                          \
     __attribute__((noinline)) static uint64_t call_##name(uint64_t first, uint64_t second,         \
-                                                          uint64_t *values)                        \
+                                                          volatile uint64_t *values)               \
     {                                                                                              \
-        uint64_t v[PARAVIRT_LIVE_VALUES], result = 0;                                              \
+        uint64_t result = 0;                                                                       \
+        EACH_VALUE(VALUE_LOAD, ;);                                                                 \
                                                                                                    \
-        memcpy(v, values, sizeof(v));                                                              \
-        LIVE_VALUES;                                                                               \
+        VALUES_IN_REGISTERS;                                                                       \
         CALL_##shape(name, types);                                                                 \
-        LIVE_VALUES;                                                                               \
-        for (unsigned i = 0; i < PARAVIRT_LIVE_VALUES; i++) {                                      \
-            values[i] = v[i] + 1;                                                                  \
-        }                                                                                          \
+        VALUES_IN_REGISTERS;                                                                       \
+        EACH_VALUE(VALUE_STORE, ;);                                                                \
         values[0] += first ^ second;                                                               \
         return result;                                                                             \
     }
-#define LIVE_VALUES                                                                                \
-    __asm__ volatile(""                                                                            \
-                     : "+r"(v[0]), "+r"(v[1]), "+r"(v[2]), "+r"(v[3]), "+r"(v[4]), "+r"(v[5]),     \
-                       "+r"(v[6]), "+r"(v[7]), "+r"(v[8]), "+r"(v[9]))
 PARAVIRT_TABLE(CALLER)
 
 #define KEEPING_KEEPS true

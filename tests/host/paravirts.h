@@ -24,7 +24,7 @@ enum { PARAVIRT_LIVE_VALUES = 10 };
 /* Calls the op from C, with its arguments and 10 values live across the call; behind it it adds 1
  * to each value, and the exclusive-or of the arguments to the first. */
 typedef uint64_t paravirt_caller(uint64_t first, uint64_t second,
-                                 uint64_t values[PARAVIRT_LIVE_VALUES]);
+                                 volatile uint64_t values[PARAVIRT_LIVE_VALUES]);
 
 struct paravirt_subject {
     enum paravirt_shape shape;

@@ -258,6 +258,15 @@ static void silent_cpu_stops_the_machine(void **state)
     assert_int_equal(recorder.fatal_cpu, RECORDER_SILENT_CPU);
 }
 
+static void begin_as_linked(void)
+{
+    paravirts_begin();
+    recorder.early_boot = true;
+    for (size_t i = 0; i < table_length(); i++) {
+        memcpy((void *)table[i].address, as_linked[i], PARAVIRT_SITE_LENGTH);
+    }
+}
+
 /* One stretch of writes, one for each site, and one sync, with the watcher looking on; the indirect
  * form stands there already. */
 static void initialize_gives_every_op_its_form_and_syncs_once(void **state)
@@ -266,11 +275,7 @@ static void initialize_gives_every_op_its_form_and_syncs_once(void **state)
     for (enum paravirt_form form = 0; form < PARAVIRT_FORM_COUNT; form++) {
         uint32_t sites = 0;
 
-        paravirts_begin();
-        recorder.early_boot = true;
-        for (size_t i = 0; i < table_length(); i++) { /* as linked */
-            memcpy((void *)table[i].address, as_linked[i], PARAVIRT_SITE_LENGTH);
-        }
+        begin_as_linked();
         for (size_t i = 0; i < PARAVIRT_OP_COUNT; i++) {
             paravirts_watch(&paravirt_ops[i], form, paravirt_native_ways[i]);
         }
@@ -291,6 +296,10 @@ static void initialize_gives_every_op_its_form_and_syncs_once(void **state)
 static void second_initialize_is_refused(void **state)
 {
     (void)state;
+    begin_as_linked();
+    recorder.ignores_unwatched = true;
+    assert_int_equal(initialize(PARAVIRT_INLINE, NULL), PATCH_OK);
+    paravirts_begin();
     expect_refusal(PATCH_ERR_INSTRUCTION, name_of(&table[0]), table[0].address);
 }
 
