@@ -52,6 +52,11 @@ void clock_start(void)
     clock_scale.start_ticks = read_tsc();
 }
 
+void clock_continue_from(uint64_t ns)
+{
+    clock_scale.start_ticks = read_tsc() - clock_ns_to_ticks(ns);
+}
+
 void clock_initialize(void)
 {
     uint64_t hz = clock_source_measure(&source_name);

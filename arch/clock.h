@@ -14,6 +14,10 @@ struct clock_scale {
 };
 extern struct clock_scale clock_scale;
 
+/* Lets native time be @ns now, and go on from there: another source was in use, and ran at another
+ * speed. Context: op clock_read has another way, and nobody is inside the native one. */
+void clock_continue_from(uint64_t ns);
+
 /* Time zero; boot_main() only. */
 void clock_start(void);
 

@@ -26,6 +26,7 @@
 #include "arch/paging.h"
 #include "arch/paravirt.h"
 #include "arch/percpu.h"
+#include "arch/trap_frame.h"
 #include "kernel/string.h"
 
 #define CPUID_HYPERVISOR_FIRST 0x40000000u
@@ -33,16 +34,19 @@
 #define CPUID_HYPERVISOR_STEP  0x100u
 #define HINT_REALTIME          (1u << 0) /* of EDX */
 
-#define MSR_KVM_EOI     0x4b564d04u
-#define MSR_KVM_ENABLE  1ull
-#define KVM_HC_KICK_CPU 5
-#define KVM_HC_SEND_IPI 10
-#define VECTOR_LOWEST   16u /* of fixed interrupts */
-#define NO_APIC_ID      UINT64_MAX
+#define MSR_KVM_EOI           0x4b564d04u
+#define MSR_KVM_ENABLE        1ull
+#define KVM_HC_VAPIC_POLL_IRQ 1 /* makes the host look for interrupts: changes nothing */
+#define KVM_HC_KICK_CPU       5
+#define KVM_HC_SEND_IPI       10
+#define HYPERCALL_LENGTH      3u
+#define HYPERCALL_FAULTED     INT64_MIN
+#define VECTOR_LOWEST         16u /* of fixed interrupts */
+#define NO_APIC_ID            UINT64_MAX
 
 static struct cpuid_result features; /* all 0: no KVM */
 static bool is_host;
-static bool uses_vmmcall;
+bool kvm_uses_vmmcall; /* read by kvm_hypercall() */
 
 /* The leaf with KVM's signature; another hypervisor's interface may stand in front. 0: none. */
 static uint32_t signature_leaf(void)
@@ -69,7 +73,7 @@ void kvm_initialize(void)
     }
     is_host = true;
     cpuid(leaf + 1, 0, &features);
-    uses_vmmcall =
+    kvm_uses_vmmcall =
         strcmp(cpu_vendor(), "AuthenticAMD") == 0 || strcmp(cpu_vendor(), "HygonGenuine") == 0;
 }
 
@@ -88,26 +92,63 @@ bool kvm_cpus_always_run(void)
     return (features.edx & HINT_REALTIME) != 0;
 }
 
-/* Returns what the host answers; negative: refused. Changes no other register ("Linux KVM
- * Hypercall"). The fence: an exit does not promise that earlier stores are seen, and who is woken
- * or interrupted must see them. */
-static int64_t kvm_hypercall(uint64_t number, uint64_t first, uint64_t second, uint64_t third,
-                             uint64_t fourth)
-{
-    int64_t answer;
+/* ---- hypercalls ---- */
 
-    if (uses_vmmcall) {
-        __asm__ volatile("mfence; vmmcall"
-                         : "=a"(answer)
-                         : "a"(number), "b"(first), "c"(second), "d"(third), "S"(fourth)
-                         : "memory");
-    } else {
-        __asm__ volatile("mfence; vmcall"
-                         : "=a"(answer)
-                         : "a"(number), "b"(first), "c"(second), "d"(third), "S"(fourth)
-                         : "memory");
+/* Returns what the host answers; negative: refused. Changes no other register ("Linux KVM
+ * Hypercall"): number in rax, arguments in rbx, rcx, rdx, rsi. The fence: an exit does not promise
+ * that earlier stores are seen, and who is woken or interrupted must see them. */
+int64_t kvm_hypercall(uint64_t number, uint64_t first, uint64_t second, uint64_t third,
+                      uint64_t fourth);
+extern const uint8_t kvm_vmcall[], kvm_vmmcall[];
+__asm__(".pushsection .text\n\t"
+        ".balign 16, 0xcc\n\t"
+        ".type kvm_hypercall, @function\n"
+        "kvm_hypercall:\n\t"
+        "push %rbx\n\t"
+        "mov %rdi, %rax\n\t"
+        "mov %rsi, %rbx\n\t"
+        "xchg %rcx, %rdx\n\t"
+        "mov %r8, %rsi\n\t"
+        "mfence\n\t"
+        "cmpb $0, kvm_uses_vmmcall(%rip)\n\t"
+        "jne kvm_vmmcall\n"
+        "kvm_vmcall:\n\t"
+        "vmcall\n\t"
+        "pop %rbx\n\t"
+        "ret\n"
+        "kvm_vmmcall:\n\t"
+        "vmmcall\n\t"
+        "pop %rbx\n\t"
+        "ret\n\t"
+        ".size kvm_hypercall, . - kvm_hypercall\n\t"
+        ".popsection");
+
+/* A host that does not know the instruction answers with a fault; one that wants the other
+ * instruction may try to write it over this one, which is text. */
+bool kvm_hypercall_faulted(struct trap_frame *frame)
+{
+    if (frame->rip != (uint64_t)kvm_vmcall && frame->rip != (uint64_t)kvm_vmmcall) {
+        return false;
     }
-    return answer;
+    frame->rax = (uint64_t)HYPERCALL_FAULTED;
+    frame->rip += HYPERCALL_LENGTH;
+    return true;
+}
+
+/* The processor's own instruction first, then the other one. */
+bool kvm_hypercalls_work(void)
+{
+    static enum { UNKNOWN, WORK, FAULT } known;
+
+    for (unsigned tries = 0; known == UNKNOWN && tries < 2; tries++) {
+        if (kvm_hypercall(KVM_HC_VAPIC_POLL_IRQ, 0, 0, 0, 0) != HYPERCALL_FAULTED) {
+            known = WORK;
+        } else {
+            kvm_uses_vmmcall = !kvm_uses_vmmcall;
+        }
+    }
+    known = known == WORK ? WORK : FAULT;
+    return known == WORK;
 }
 
 /* ---- end of interrupt ---- */

@@ -26,6 +26,15 @@ bool kvm_has(enum kvm_feature feature);
 /* Whether the host promises that no CPU ever waits for its turn (hint "realtime"). */
 bool kvm_cpus_always_run(void);
 
+/* Whether the host carries out hypercalls: not all do that offer them. Tries it once; so the text
+ * must be read-only by now, as the host may want to mend it. Context: thread. */
+bool kvm_hypercalls_work(void);
+
+/* For trap_dispatch(): an exception that a hypercall raised. Returns true if it was one: the
+ * hypercall has failed, and the frame goes on behind it. */
+struct trap_frame;
+bool kvm_hypercall_faulted(struct trap_frame *frame);
+
 /* Lets the host mark interrupts that need no write to the APIC, or stops that, on this CPU.
  * Context: any. */
 void kvm_eoi_start(void);

@@ -8,6 +8,7 @@
 #include "arch/descriptors.h"
 #include "arch/instructions.h"
 #include "arch/ipi.h"
+#include "arch/kvm.h"
 #include "arch/percpu.h"
 #include "arch/single_step.h"
 #include "arch/stacks.h"
@@ -156,6 +157,9 @@ static void interrupt_dispatch(struct trap_frame *frame)
 void trap_dispatch(struct trap_frame *frame)
 {
     if (frame->vector == VECTOR_DEBUG && single_step_handle(frame)) {
+        return;
+    }
+    if (frame->vector < VECTOR_EXCEPTIONS && kvm_hypercall_faulted(frame)) {
         return;
     }
     if (frame->vector < VECTOR_EXCEPTIONS) {

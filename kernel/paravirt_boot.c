@@ -2,9 +2,11 @@
 /* Which backend and form paravirt ops have after boot: pv= and pv_form= of the command line.
  * Invariant: a word that cannot be obeyed is named in the log, and the default stays. Called by:
  * the first thread. */
+#include "arch/kvm.h"
 #include "kernel/command_line.h"
 #include "kernel/log.h"
 #include "kernel/paravirt_backends.h"
+#include "patching/poke.h"
 
 /* Without pv=: kvm where it has something to offer, which takes CPUID's word. */
 static const struct paravirt_backend *backend_default(void)
@@ -46,12 +48,33 @@ static void backend_from_command_line(void)
     }
 }
 
+/* With all CPUs parked meanwhile, so that none meets an int3, under KVM: one that emulates
+ * instructions may stop at it, and a backend that nobody has asked for must not stop the machine.
+ */
+static void backend_choose(void)
+{
+    enum patch_protocol_id protocol = patch_protocol_default();
+    unsigned flags = patch_protocol_default_flags();
+    enum patch_status status = PATCH_OK;
+
+    if (kvm_is_host()) {
+        status = patch_protocol_set_default(PATCH_PROTOCOL_STOP, 0);
+    }
+    backend_from_command_line();
+    if (status == PATCH_OK) {
+        status = patch_protocol_set_default(protocol, flags);
+    }
+    if (status != PATCH_OK) {
+        log_warning("paravirt ops: protocol: %s", patch_status_text(status));
+    }
+}
+
 void paravirt_switch_initialize(void)
 {
     uint64_t form = PARAVIRT_INLINE;
     struct paravirt_refusal refusal;
 
-    backend_from_command_line();
+    backend_choose();
     command_line_get_choice("pv_form", paravirt_form_names, &form);
     if (!paravirt_switch_form((enum paravirt_form)form, &refusal)) {
         log_warning("paravirt ops: %s: %s", paravirt_form_names[form], refusal.text);

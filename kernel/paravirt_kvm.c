@@ -27,34 +27,36 @@ KVM_WAY(lock_kick, kvm_lock_kick);
 KVM_WAY(send_ipi, kvm_send_ipi);
 KVM_WAY(broadcast_ipi, kvm_broadcast_ipi);
 
-/* What CPUID must offer for @op. */
-static const char *missing_feature(enum paravirt_op_id op)
-{
-    switch (op) {
-    case PARAVIRT_clock_read:
-        return kvm_has(KVM_CLOCK) ? NULL : "CPUID offers no clock (KVM bit 3)";
-    case PARAVIRT_eoi:
-        return kvm_has(KVM_PV_EOI) ? NULL : "CPUID offers no end of interrupt (KVM bit 6)";
-    case PARAVIRT_send_ipi:
-    case PARAVIRT_broadcast_ipi:
-        return kvm_has(KVM_SEND_IPI) ? NULL : "CPUID offers no sending of IPIs (KVM bit 11)";
-    default: /* the locks */
-        return kvm_has(KVM_PV_UNHALT) ? NULL : "CPUID offers no waking by a kick (KVM bit 7)";
-    }
-}
+/* What each op needs. */
+static const struct {
+    enum kvm_feature feature;
+    bool takes_hypercall;
+    const char *missing;
+} needs[PARAVIRT_OP_COUNT] = {
+    [PARAVIRT_clock_read] = {KVM_CLOCK, false, "CPUID offers no clock (KVM bit 3)"},
+    [PARAVIRT_eoi] = {KVM_PV_EOI, false, "CPUID offers no end of interrupt (KVM bit 6)"},
+    [PARAVIRT_lock_slow] = {KVM_PV_UNHALT, true, "CPUID offers no kick (KVM bit 7)"},
+    [PARAVIRT_lock_unlock] = {KVM_PV_UNHALT, true, "CPUID offers no kick (KVM bit 7)"},
+    [PARAVIRT_lock_kick] = {KVM_PV_UNHALT, true, "CPUID offers no kick (KVM bit 7)"},
+    [PARAVIRT_send_ipi] = {KVM_SEND_IPI, true, "CPUID offers no IPIs (KVM bit 11)"},
+    [PARAVIRT_broadcast_ipi] = {KVM_SEND_IPI, true, "CPUID offers no IPIs (KVM bit 11)"},
+};
 
 static const char *kvm_obstacle(enum paravirt_op_id op)
 {
-    bool is_lock =
-        op == PARAVIRT_lock_slow || op == PARAVIRT_lock_unlock || op == PARAVIRT_lock_kick;
-
     if (!kvm_is_host()) {
         return "this machine is no KVM guest";
     }
-    if (is_lock && kvm_cpus_always_run()) {
+    if (!kvm_has(needs[op].feature)) {
+        return needs[op].missing;
+    }
+    if (needs[op].feature == KVM_PV_UNHALT && kvm_cpus_always_run()) {
         return "the host promises that all CPUs run (hint realtime): spinning is shorter";
     }
-    return missing_feature(op);
+    if (needs[op].takes_hypercall && !kvm_hypercalls_work()) {
+        return "the host offers it by CPUID, but does not carry out hypercalls";
+    }
+    return NULL;
 }
 
 static void run_function(void *argument)

@@ -93,7 +93,7 @@ RULES = (
     }),
     Rule("reads the time stamp counter", r"rdtscp?$", "clock_read", {
         **WAYS,
-        "clock_start clock_initialize": "where the clock begins",
+        "clock_start clock_initialize clock_continue_from": "where the clock begins",
         "clock_read_lfence": "what native_clock_read() calls",
         "clock_read_rdtscp": "what native_clock_read() calls",
         "clock_compare_sample": "compares the CPUs' counters themselves",
