@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
-/* `bench pv --switch`: what it costs to change all ops with all their sites, while the other CPUs
- * are idle, and while they take and release one lock. Invariant: afterwards every op has the form
- * it had; figures come from the batches' records. Called by: bench_pv.c. */
+/* `bench pv --switch`: what it costs to change all ops with all their sites, their form or their
+ * backend, by the functions that `pv` calls, while the other CPUs are idle, and while they take and
+ * release one lock. Invariant: afterwards every op has form and layer as before; counts come from
+ * the batches' records. Called by: bench_pv.c. */
 #include "arch/clock.h"
 #include "arch/paravirt.h"
 #include "arch/percpu.h"
 #include "kernel/bench.h"
 #include "kernel/bench_pv.h"
 #include "kernel/console.h"
+#include "kernel/paravirt_switch.h"
 #include "kernel/spinlock.h"
 #include "kernel/table.h"
 #include "patching/record.h"
@@ -29,18 +31,50 @@ static uint32_t lock_work(void)
     return PAIRS;
 }
 
-struct switch_row {
-    const char *change;
-    enum paravirt_form to;
-};
+static bool to_indirect(struct paravirt_refusal *refusal)
+{
+    return paravirt_switch_form(PARAVIRT_INDIRECT, refusal);
+}
 
-/* In this order, over and over. */
-static const struct switch_row rows[] = {
-    {"inline to indirect", PARAVIRT_INDIRECT},
-    {"indirect to direct", PARAVIRT_DIRECT},
-    {"direct to inline", PARAVIRT_INLINE},
+static bool to_direct(struct paravirt_refusal *refusal)
+{
+    return paravirt_switch_form(PARAVIRT_DIRECT, refusal);
+}
+
+static bool to_inline(struct paravirt_refusal *refusal)
+{
+    return paravirt_switch_form(PARAVIRT_INLINE, refusal);
+}
+
+static bool to_counted(struct paravirt_refusal *refusal)
+{
+    return paravirt_switch_all(paravirt_backend_find("counted"), refusal);
+}
+
+/* In this order, over and over; the last two leave what was below as it is. */
+static const struct switch_row {
+    const char *change;
+    bool (*run)(struct paravirt_refusal *refusal);
+} rows[] = {
+    {"inline to indirect", to_indirect},
+    {"indirect to direct", to_direct},
+    {"direct to inline", to_inline},
+    {"backend to counted", to_counted},
+    {"counted to backend", paravirt_switch_uncounted},
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+
+/* Returns what @run returned, having said why not. */
+static bool switch_run(bool (*run)(struct paravirt_refusal *refusal))
+{
+    static struct paravirt_refusal refusal;
+    bool is_done = run(&refusal);
+
+    if (!is_done) {
+        console_print("bench pv: %s\n", refusal.text);
+    }
+    return is_done;
+}
 
 struct switch_figures {
     struct histogram total_ns;
@@ -75,11 +109,10 @@ static void figures_add(struct switch_figures *figures, uint64_t seq, uint64_t t
 
 static bool switch_measure(const struct switch_row *row, struct switch_figures *figures)
 {
-    const struct pv_forms forms = pv_forms_all(row->to);
     uint64_t seq = patch_record_newest();
     uint64_t start_ns = clock_now_ns();
 
-    if (!pv_forms_set(&forms, "bench pv")) {
+    if (!switch_run(row->run)) {
         return false;
     }
     figures_add(figures, seq, clock_now_ns() - start_ns);
@@ -89,11 +122,6 @@ static bool switch_measure(const struct switch_row *row, struct switch_figures *
 static bool switches_measure(struct shell_session *session, uint64_t samples,
                              struct switch_figures figures[ROWS])
 {
-    const struct pv_forms start = pv_forms_all(PARAVIRT_INLINE);
-
-    if (!pv_forms_set(&start, "bench pv")) {
-        return false;
-    }
     for (uint64_t i = 0; i < samples; i++) {
         for (unsigned row = 0; row < ROWS; row++) {
             if (!switch_measure(&rows[row], &figures[row])) {
@@ -152,20 +180,54 @@ static bool load_measure(struct shell_session *session, enum bench_load load, ui
     return is_measured;
 }
 
-enum command_result bench_pv_switch_run(struct shell_session *session, unsigned loads,
-                                        uint64_t samples, bool json)
+static bool loads_measure(struct shell_session *session, unsigned loads, uint64_t samples,
+                          bool json)
 {
-    const struct pv_forms before = pv_forms_now();
     struct table table;
-    bool is_done = true;
+    bool is_measured = true;
 
     table_begin(&table, "bench.pv.switch", json);
-    for (enum bench_load load = BENCH_LOAD_IDLE; is_done && load <= BENCH_LOAD_BUSY; load++) {
+    for (enum bench_load load = BENCH_LOAD_IDLE; is_measured && load <= BENCH_LOAD_BUSY; load++) {
         if ((loads & 1u << load) == 0 || (load == BENCH_LOAD_BUSY && cpu_count() == 1)) {
             continue; /* no other CPU */
         }
-        is_done = load_measure(session, load, samples, &table);
+        is_measured = load_measure(session, load, samples, &table);
     }
     table_end(&table);
-    return pv_forms_set(&before, "bench pv") && is_done ? COMMAND_OK : COMMAND_FAILED;
+    return is_measured;
+}
+
+/* Puts the layer over the ops that had it. */
+static bool layers_put_back(const struct paravirt_backend *const layers[PARAVIRT_OP_COUNT])
+{
+    static struct paravirt_refusal refusal;
+
+    for (enum paravirt_op_id op = 0; op < PARAVIRT_OP_COUNT; op++) {
+        const char *group = paravirt_ops[op].group;
+
+        if (layers[op] != NULL && paravirt_layer_of(op) == NULL &&
+            !paravirt_switch_op(group != NULL ? group : paravirt_ops[op].name, layers[op],
+                                &refusal)) {
+            console_print("bench pv: %s\n", refusal.text);
+            return false;
+        }
+    }
+    return true;
+}
+
+enum command_result bench_pv_switch_run(struct shell_session *session, unsigned loads,
+                                        uint64_t samples, bool json)
+{
+    const struct paravirt_backend *layers[PARAVIRT_OP_COUNT];
+    const struct pv_forms forms = pv_forms_now();
+    bool is_done;
+
+    for (enum paravirt_op_id op = 0; op < PARAVIRT_OP_COUNT; op++) {
+        layers[op] = paravirt_layer_of(op);
+    }
+    is_done = switch_run(paravirt_switch_uncounted) && switch_run(to_inline) &&
+              loads_measure(session, loads, samples, json);
+    is_done = switch_run(paravirt_switch_uncounted) && is_done; /* stopped halfway */
+    is_done = layers_put_back(layers) && is_done;
+    return pv_forms_set(&forms, "bench pv") && is_done ? COMMAND_OK : COMMAND_FAILED;
 }

@@ -25,7 +25,8 @@ FIELDS = {"kind", "op", "form", "way", "sites", "code_bytes", "instructions", "b
           "over_native", "ns", "n", "min_ns", "p50_ns", "p99_ns", "max_ns"}
 SWITCH_FIELDS = {"kind", "change", "load", "cpus", "ops", "sites", "rounds", "ipis", "traps", "n",
                  "min_ns", "p50_ns", "p99_ns", "max_ns"}
-CHANGES = ["inline to indirect", "indirect to direct", "direct to inline"]
+CHANGES = ["inline to indirect", "indirect to direct", "direct to inline", "backend to counted",
+           "counted to backend"]
 
 
 def by_op(rows):
@@ -40,8 +41,9 @@ def exact():
     with Machine("bench-pv-icount", **icount()) as machine:
         machine.wait_prompt()
         rows = machine.json("bench pv --calls 5000 -j", 120)
+        switches = machine.json("bench pv --switch -n 5 -j", 120)
         assert machine.exit() == ALL_OK
-    return by_op(rows)
+    return {"switches": switches, **by_op(rows)}
 
 
 @pytest.mark.parametrize("op", OPS)
@@ -81,6 +83,12 @@ def test_code_bytes_are_those_of_the_text(exact, op):
     assert inline["bytes"] - native["bytes"] == inline["code_bytes"] - native["code_bytes"]
 
 
+def test_a_switch_takes_less_than_10_ms(exact):
+    """The bar, where a nanosecond is an instruction of any CPU; all of them lock and unlock."""
+    for row in exact["switches"]:
+        assert row["cpus"] == 4 and row["max_ns"] < 10_000_000, row
+
+
 def test_rows_and_fields(shell):
     rows = shell.json("bench pv --calls 1500 -j", 120)
     for row in rows:
@@ -110,7 +118,32 @@ def test_a_switch_of_all_ops_is_three_rounds(shell):
         assert 200 < row["sites"] < 1000, row
         assert row["min_ns"] <= row["p50_ns"] <= row["p99_ns"] <= row["max_ns"]
     # What is a function stays a call.
-    assert rows[2]["sites"] < rows[0]["sites"] == rows[1]["sites"]
+    assert rows[2]["sites"] < rows[0]["sites"] == rows[1]["sites"] == rows[3]["sites"]
+
+
+@pytest.mark.parametrize("prepare, undo", [
+    ("pv form direct", "pv form inline"),
+    ("pv form indirect", "pv form inline"),
+    ("pv op eoi counted; pv op lock counted; pv form direct", "pv backend native; pv form inline"),
+])
+def test_forms_and_backends_are_put_back(shell, prepare, undo):
+    shell.run(prepare)
+    before = shell.run("pv -j")
+    for command in ("bench pv --op eoi --calls 1000", "bench pv --switch --load idle -n 1"):
+        shell.run(command, 60)
+        assert shell.run("pv -j") == before
+    shell.run(undo)
+    assert shell.run("pv -j") != before
+
+
+def test_a_backend_is_measured_as_it_is(shell):
+    """Not native: no copy to be compared with, so it costs more."""
+    shell.run("pv op eoi counted")
+    rows = shell.json("bench pv --op eoi,irq-save --calls 1000 -j", 60)
+    shell.run("pv backend native")
+    native, *_, inline = (row for row in rows if row["op"] == "eoi")
+    assert native["way"] == "native" != inline["way"] and inline["over_native"] > 10
+    assert all(row["way"] == "native" for row in rows if row["op"] == "irq-save")
 
 
 def test_ctrl_c_stops_it(shell):
