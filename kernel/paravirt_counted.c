@@ -15,6 +15,7 @@
 #include "kernel/paravirt_backends.h"
 #include "kernel/paravirt_counted_cells.h"
 #include "kernel/spinlock.h"
+#include "kernel/thread.h"
 #include "patching/nopatch.h"
 
 /* ---- counting ---- */
@@ -44,18 +45,6 @@ static inline uint64_t ticks_since(uint64_t begin)
     return end > begin ? end - begin : 0;
 }
 
-static __attribute__((noinline)) PATCH_NO_ENTRY void count_call(enum paravirt_op_id op,
-                                                                uint64_t ticks)
-{
-    struct counted_times *times = &counted_cpus[cpu_index()]->ops[op];
-
-    add(&times->ticks, ticks);
-    raise(&times->longest, ticks);
-    raise(&times->shortest, ~ticks);
-    __atomic_fetch_add(&times->buckets[histogram_bucket(ticks)], 1, __ATOMIC_RELAXED);
-    add(&times->count, 1);
-}
-
 /* ---- locks ---- */
 
 /* The place of @name in the table, by its address; a new one if there is room. One text that stands
@@ -81,21 +70,6 @@ static PATCH_NO_ENTRY unsigned place_of_name(const char *name)
     return COUNTED_OTHERS;
 }
 
-static __attribute__((noinline)) PATCH_NO_ENTRY void count_lock_taken(const char *name)
-{
-    add(&counted_cpus[cpu_index()]->locks[place_of_name(name)].taken, 1);
-}
-
-static __attribute__((noinline)) PATCH_NO_ENTRY void count_lock_wait(const char *name,
-                                                                     uint64_t ticks)
-{
-    struct counted_lock *lock = &counted_cpus[cpu_index()]->locks[place_of_name(name)];
-
-    add(&lock->waited_ticks, ticks);
-    raise(&lock->longest, ticks);
-    add(&lock->contended, 1);
-}
-
 /* The lock's name if @op is one whose operand is a lock. Taken before the op: a lock that was
  * released may be gone. */
 static inline const char *lock_name(enum paravirt_op_id op, uint64_t operand)
@@ -108,12 +82,68 @@ static inline const char *lock_name(enum paravirt_op_id op, uint64_t operand)
     return name != NULL ? name : "(no name)";
 }
 
-static inline void count_lock(enum paravirt_op_id op, const char *name, uint64_t ticks)
+static inline void count_lock(struct counted_cpu *block, enum paravirt_op_id op, const char *name,
+                              uint64_t ticks)
 {
+    struct counted_lock *lock = &block->locks[place_of_name(name)];
+
     if (op == PARAVIRT_lock_unlock) {
-        count_lock_taken(name);
-    } else if (op == PARAVIRT_lock_slow) {
-        count_lock_wait(name, ticks);
+        add(&lock->taken, 1);
+        return;
+    }
+    add(&lock->waited_ticks, ticks);
+    raise(&lock->longest, ticks);
+    add(&lock->contended, 1);
+}
+
+/* ---- a call ---- */
+
+static inline void count_op(struct counted_times *times, uint64_t ticks)
+{
+    add(&times->ticks, ticks);
+    raise(&times->longest, ticks);
+    raise(&times->shortest, ~ticks);
+    __atomic_fetch_add(&times->buckets[histogram_bucket(ticks)], 1, __ATOMIC_RELAXED);
+    add(&times->count, 1);
+}
+
+/* A call has returned. @lock: name of the lock that it was about, or NULL. */
+static __attribute__((noinline)) PATCH_NO_ENTRY void count_call(enum paravirt_op_id op,
+                                                                uint64_t ticks, const char *lock)
+{
+    struct counted_place *place = &counted_places[cpu_index()];
+
+    /* Full barrier; partner: block_take(). Without it the block could be freed under our hands. */
+    __atomic_fetch_add(&place->inside, 1, __ATOMIC_SEQ_CST);
+
+    struct counted_cpu *block = __atomic_load_n(&place->block, __ATOMIC_SEQ_CST);
+
+    if (block != NULL) {
+        count_op(&block->ops[op], ticks);
+        if (lock != NULL) {
+            count_lock(block, op, lock, ticks);
+        }
+    }
+    __atomic_fetch_sub(&place->inside, 1, __ATOMIC_RELEASE);
+}
+
+/* ---- the time halted ---- */
+
+/* A halt ends by an interrupt, whose handler would switch to the thread it woke: back here only
+ * when that has nothing to do any more. So it is made to come back first, and switched behind. */
+static inline uint64_t call_begin(enum paravirt_op_id op)
+{
+    if (op == PARAVIRT_safe_halt) {
+        preempt_disable();
+    }
+    return read_tsc();
+}
+
+/* The switch calls ops, which are counted; this one is already. */
+static inline void call_end(enum paravirt_op_id op)
+{
+    if (op == PARAVIRT_safe_halt) {
+        preempt_enable();
     }
 }
 
@@ -129,10 +159,11 @@ PARAVIRT_TABLE(DEFINE_BELOW)
 #define COUNTED_NOTHING(name, types)                                                               \
     PATCH_NO_ENTRY void counted_##name(void)                                                       \
     {                                                                                              \
-        uint64_t begin = read_tsc();                                                               \
+        uint64_t begin = call_begin(PARAVIRT_##name);                                              \
                                                                                                    \
         below_##name();                                                                            \
-        count_call(PARAVIRT_##name, ticks_since(begin));                                           \
+        count_call(PARAVIRT_##name, ticks_since(begin), NULL);                                     \
+        call_end(PARAVIRT_##name);                                                                 \
     }
 
 #define COUNTED_RETURNS(name, types)                                                               \
@@ -141,7 +172,7 @@ PARAVIRT_TABLE(DEFINE_BELOW)
         uint64_t begin = read_tsc();                                                               \
         PARAVIRT_FIRST types result = below_##name();                                              \
                                                                                                    \
-        count_call(PARAVIRT_##name, ticks_since(begin));                                           \
+        count_call(PARAVIRT_##name, ticks_since(begin), NULL);                                     \
         return result;                                                                             \
     }
 
@@ -153,12 +184,9 @@ PARAVIRT_TABLE(DEFINE_BELOW)
     {                                                                                              \
         const char *lock = lock_name(PARAVIRT_##name, (uint64_t)first);                            \
         uint64_t begin = read_tsc();                                                               \
-        uint64_t ticks;                                                                            \
                                                                                                    \
         below_##name(first);                                                                       \
-        ticks = ticks_since(begin);                                                                \
-        count_call(PARAVIRT_##name, ticks);                                                        \
-        count_lock(PARAVIRT_##name, lock, ticks);                                                  \
+        count_call(PARAVIRT_##name, ticks_since(begin), lock);                                     \
     }
 
 #define COUNTED_TAKES2(name, types)                                                                \
@@ -166,12 +194,9 @@ PARAVIRT_TABLE(DEFINE_BELOW)
     {                                                                                              \
         const char *lock = lock_name(PARAVIRT_##name, (uint64_t)first);                            \
         uint64_t begin = read_tsc();                                                               \
-        uint64_t ticks;                                                                            \
                                                                                                    \
         below_##name(first, second);                                                               \
-        ticks = ticks_since(begin);                                                                \
-        count_call(PARAVIRT_##name, ticks);                                                        \
-        count_lock(PARAVIRT_##name, lock, ticks);                                                  \
+        count_call(PARAVIRT_##name, ticks_since(begin), lock);                                     \
     }
 
 #define THUNK_KEEPS_NOTHING(name) PARAVIRT_THUNK(counted_##name)

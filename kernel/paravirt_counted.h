@@ -7,7 +7,7 @@
  * Times are TSC ticks from before the call of what is below to behind it, with the price of reading
  * the TSC (and, under a hypervisor, of what it does meanwhile). An op that lets interrupts in
  * (irq_enable, irq_restore) includes those that came at once, and whom they let run; safe_halt is
- * the time halted. */
+ * the time halted, with the interrupt that ended it. */
 #pragma once
 
 #include "arch/paravirt_table.h"
@@ -22,9 +22,11 @@ struct paravirt_counts {
     struct histogram times; /* ticks; its count is the number of calls */
 };
 
-/* Adds what @op did on CPU @cpu to *@counts; nothing where nothing was ever counted. A call that
- * ends meanwhile may be in one figure and not yet in another. Context: thread. */
-void paravirt_counted_add(enum paravirt_op_id op, unsigned cpu, struct paravirt_counts *counts);
+/* Adds what @op did on the CPUs from @first to below @end to *@counts; nothing where nothing was
+ * ever counted. A call that ends meanwhile may be in one figure and not yet in another.
+ * Context: thread. */
+void paravirt_counted_add(enum paravirt_op_id op, unsigned first, unsigned end,
+                          struct paravirt_counts *counts);
 
 /* All locks of one name together, all CPUs together. Waits are counted when they end. */
 struct paravirt_lock_counts {

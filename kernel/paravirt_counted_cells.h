@@ -2,7 +2,18 @@
 /* Where the layer `counted` counts: one block of memory a CPU. Invariant: what has been called on a
  * CPU is counted in that CPU's block, each word by one atomic instruction, so that neither an
  * interrupt nor another CPU that reads, or clears, loses a count. The blocks are there while an op
- * is counted. Used by: paravirt_counted.c (which counts), paravirt_counted_memory.c (all else). */
+ * is counted. Used by: paravirt_counted.c (which counts), paravirt_counted_memory.c (all else).
+ *
+ * A block is given back when no site calls the layer any more. Somebody may still be on the way
+ * back from what is below: an idle CPU that halts, for whom no grace period waits.
+ *
+ *     who counts                            who gives back
+ *     inside++                              block = NULL       (both full barriers)
+ *     block == NULL?                        inside != 0?
+ *     counts, unless so                     waits, while so
+ *     inside--  (release)                   frees the block    (behind an acquire)
+ *
+ * One of the two sees the other. */
 #pragma once
 
 #include "arch/paravirt_table.h"
@@ -37,8 +48,11 @@ struct counted_cpu {
     struct counted_lock locks[COUNTED_OTHERS + 1]; /* by index of the name */
 };
 
-/* Written while no op is counted. */
-extern struct counted_cpu *counted_cpus[CPU_MAX];
+struct counted_place {
+    _Alignas(64) struct counted_cpu *block; /* atomic; NULL: nothing is counted */
+    uint32_t inside;                        /* atomic: those who count at this moment */
+};
+extern struct counted_place counted_places[CPU_MAX];
 
 /* By hash; atomic: NULL until a CPU puts a name there, which stays. */
 extern const char *counted_lock_names[COUNTED_LOCK_NAMES];

@@ -2,17 +2,26 @@
 /* Memory of the layer `counted`, and reading what stands there. Invariant: while an op is counted
  * every CPU has its block; a block is given back only while none is. Called by: the switch (enter,
  * leave), commands_pv_stats.c, tests/kernel. */
-#include "kernel/heap.h"
-#include "kernel/mutex.h"
 #include "kernel/paravirt_counted.h"
+
+#include "arch/clock.h"
+#include "kernel/heap.h"
+#include "kernel/log.h"
+#include "kernel/mutex.h"
 #include "kernel/string.h"
+#include "kernel/thread.h"
 #include "patching/heap_sort.h"
 
 #define NO_MEMORY "no memory to count in: 40 KiB for each CPU"
 _Static_assert(sizeof(struct counted_cpu) <= 40 * 1024, NO_MEMORY);
 _Static_assert(sizeof(struct counted_cpu) > 39 * 1024, NO_MEMORY);
 
-struct counted_cpu *counted_cpus[CPU_MAX];
+/* How long a block is waited for: whoever counts is through in a microsecond, but for those that
+ * were preempted, or whose virtual CPU rests. */
+#define LEAVE_LIMIT_NS 10000000000ull
+#define LEAVE_POLL_NS  100000ull
+
+struct counted_place counted_places[CPU_MAX];
 const char *counted_lock_names[COUNTED_LOCK_NAMES];
 const char paravirt_lock_others[] = "(others: no room for more names)";
 
@@ -23,35 +32,71 @@ _Static_assert(PARAVIRT_OP_COUNT <= 32, "a bit an op");
 
 /* ---- memory ---- */
 
+static struct counted_cpu *block_of(unsigned cpu)
+{
+    return __atomic_load_n(&counted_places[cpu].block, __ATOMIC_RELAXED); /* memory_mutex is held */
+}
+
+/* Takes the block of @cpu away from those who count, and returns it when none of them is in it.
+ * NULL: there was none, or somebody does not leave; then it stays where it was. */
+static struct counted_cpu *block_take(unsigned cpu)
+{
+    struct counted_place *place = &counted_places[cpu];
+    /* Full barrier; partner: count_call(). */
+    struct counted_cpu *block = __atomic_exchange_n(&place->block, NULL, __ATOMIC_SEQ_CST);
+    uint64_t end_ns = clock_now_ns() + LEAVE_LIMIT_NS;
+
+    /* Acquire: pairs with the release behind the last count: it is over before the block is. */
+    while (block != NULL && __atomic_load_n(&place->inside, __ATOMIC_ACQUIRE) != 0) {
+        if (clock_now_ns() > end_ns) {
+            log_warning("counted: somebody on CPU %u has been counting for %llu s: what it counts "
+                        "in is kept",
+                        cpu, LEAVE_LIMIT_NS / 1000000000);
+            __atomic_store_n(&place->block, block, __ATOMIC_RELEASE);
+            return NULL;
+        }
+        thread_sleep_ns(LEAVE_POLL_NS);
+    }
+    return block;
+}
+
+/* Context: no op is counted. */
 static void memory_free(void)
 {
-    for (unsigned cpu = 0; cpu < CPU_MAX; cpu++) {
-        heap_free(counted_cpus[cpu]);
-        counted_cpus[cpu] = NULL;
+    bool is_all_free = true;
+
+    for (unsigned cpu = 0; cpu < cpu_present_count(); cpu++) {
+        heap_free(block_take(cpu));
+        is_all_free = is_all_free && block_of(cpu) == NULL;
     }
-    memset(counted_lock_names, 0, sizeof(counted_lock_names));
+    if (is_all_free) {
+        memset(counted_lock_names, 0, sizeof(counted_lock_names));
+    }
 }
 
 /* All CPUs or none. */
 static bool memory_make(void)
 {
     for (unsigned cpu = 0; cpu < cpu_present_count(); cpu++) {
-        counted_cpus[cpu] = heap_allocate(sizeof(struct counted_cpu));
-        if (counted_cpus[cpu] == NULL) {
+        struct counted_cpu *block = block_of(cpu);
+
+        block = block != NULL ? block : heap_allocate(sizeof(*block));
+        if (block == NULL) {
             memory_free();
             return false;
         }
+        /* Release: pairs with the load in count_call(), of an idle CPU that was there before. */
+        __atomic_store_n(&counted_places[cpu].block, block, __ATOMIC_RELEASE);
     }
     return true;
 }
 
-/* What is written here is seen by all CPUs before they count: a batch with its syncs follows. */
 const char *paravirt_counted_enter(enum paravirt_op_id op)
 {
     const char *refusal = NULL;
 
     mutex_lock(&memory_mutex);
-    if (counted_cpus[0] != NULL || memory_make()) {
+    if (ops_entered != 0 || memory_make()) {
         ops_entered |= 1u << op;
     } else {
         refusal = NO_MEMORY;
@@ -70,7 +115,7 @@ void paravirt_counted_leave(enum paravirt_op_id op)
 bool paravirt_counted_has_memory(void)
 {
     mutex_lock(&memory_mutex);
-    bool has_memory = counted_cpus[0] != NULL;
+    bool has_memory = block_of(0) != NULL;
     mutex_unlock(&memory_mutex);
     return has_memory;
 }
@@ -92,11 +137,12 @@ static void histogram_of(const struct counted_times *times, struct histogram *hi
     }
 }
 
-void paravirt_counted_add(enum paravirt_op_id op, unsigned cpu, struct paravirt_counts *counts)
+void paravirt_counted_add(enum paravirt_op_id op, unsigned first, unsigned end,
+                          struct paravirt_counts *counts)
 {
     mutex_lock(&memory_mutex);
-    if (counted_cpus[cpu] != NULL) {
-        const struct counted_times *times = &counted_cpus[cpu]->ops[op];
+    for (unsigned cpu = first; cpu < end && block_of(cpu) != NULL; cpu++) {
+        const struct counted_times *times = &block_of(cpu)->ops[op];
         struct histogram histogram;
 
         histogram_of(times, &histogram);
@@ -111,8 +157,8 @@ static struct paravirt_lock_counts lock_sum(unsigned place, const char *name)
 {
     struct paravirt_lock_counts sum = {.name = name};
 
-    for (unsigned cpu = 0; cpu < CPU_MAX && counted_cpus[cpu] != NULL; cpu++) {
-        const struct counted_lock *lock = &counted_cpus[cpu]->locks[place];
+    for (unsigned cpu = 0; cpu < cpu_present_count() && block_of(cpu) != NULL; cpu++) {
+        const struct counted_lock *lock = &block_of(cpu)->locks[place];
         uint64_t longest = load(&lock->longest);
 
         sum.taken += load(&lock->taken);
@@ -211,8 +257,8 @@ void paravirt_counted_clear(void)
     if (ops_entered == 0) {
         memory_free();
     }
-    for (unsigned cpu = 0; cpu < CPU_MAX && counted_cpus[cpu] != NULL; cpu++) {
-        block_clear(counted_cpus[cpu]);
+    for (unsigned cpu = 0; cpu < cpu_present_count() && block_of(cpu) != NULL; cpu++) {
+        block_clear(block_of(cpu));
     }
     mutex_unlock(&memory_mutex);
 }
