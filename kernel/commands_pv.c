@@ -191,6 +191,8 @@ static const struct verb {
     {"backend", "pv backend", backend_run},
     {"op", "pv op", op_run},
     {"form", "pv form", form_run},
+    {"stats", "pv stats", pv_stats_run},
+    {"locks", "pv locks", pv_locks_run},
 };
 
 static enum command_result pv_run(struct shell_session *session, int argc, char **argv)
@@ -226,6 +228,7 @@ static void pv_complete(struct shell_completion *completion, int argument, char 
 {
     const char *verb = argument > 1 ? argv[1] : "";
     bool is_op = strcmp(verb, "op") == 0;
+    bool is_stats = strcmp(verb, "stats") == 0;
     const char *names[PARAVIRT_BACKENDS_MAX + 1];
 
     for (size_t i = 0; argument == 1 && i < ARRAY_COUNT(verbs); i++) {
@@ -237,6 +240,9 @@ static void pv_complete(struct shell_completion *completion, int argument, char 
     if (argument == 2 && is_op) {
         ops_offer(completion);
     }
+    for (unsigned op = 0; argument == 2 && is_stats && op < PARAVIRT_OP_COUNT; op++) {
+        shell_completion_offer(completion, paravirt_ops[op].name);
+    }
     if ((argument == 2 && strcmp(verb, "backend") == 0) || (argument == 3 && is_op)) {
         paravirt_backend_names(names);
         shell_completion_offer_all(completion, names);
@@ -246,7 +252,8 @@ static void pv_complete(struct shell_completion *completion, int argument, char 
 const struct shell_command command_pv = {
     .name = "pv",
     .summary = "paravirt ops: what each call of one is, counted; switch backend and form",
-    .usage = "pv [backends|backend NAME|op NAME BACKEND|form FORM] [-j]",
+    .usage = "pv [backends|backend NAME|op NAME BACKEND|form FORM|stats [OP]|locks] [-n N] "
+             "[--clear] [-j]",
     .example = "pv op eoi native",
     .details =
         "An op is a thing that machines do in different ways: to turn interrupts off, to wait for\n"
@@ -261,6 +268,12 @@ const struct shell_command command_pv = {
         "pv op NAME BACKEND: one op or group. pv form indirect|direct|inline: how far sites are\n"
         "patched; a way that is no instruction is called directly with inline, too.\n"
         "A switch shows the record of its batch. Refused: nothing changes, and why is said.\n"
+        "pv stats: calls and times of each op while it was counted, all CPUs together; of OP by\n"
+        "CPU. Times are those of what is below the layer, with the price of reading the TSC; ops\n"
+        "that let interrupts in include those that came at once; safe_halt: the time halted.\n"
+        "pv locks: spinlocks by name, longest waits first, N names (20): how often taken, how\n"
+        "often somebody else had it, time waited; then CPUs that halted for a lock, and kicks.\n"
+        "--clear: all these counts begin at 0; while nothing is counted, memory is given back.\n"
         "Also pv=NAME and pv_form=FORM on the kernel command line; without pv=: kvm where CPUID\n"
         "says KVM, else native.",
     .run = pv_run,
