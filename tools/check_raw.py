@@ -43,6 +43,7 @@ RULES = (
         "single_step_call": "sets the trap flag",
         "single_step_end": "clears the trap flag",
         "step_note": "a test that looks at the trap flag",
+        "counted_layer_interrupts_are_on": "a test of the ops that change the flag",
         "no_handler_is_stepped_and_nothing_afterwards": "a test that looks at the trap flag",
         "patch_site_compare_address": "a test site whose flags are looked at whole",
     }),

@@ -11,7 +11,7 @@ extern const struct test_suite suite_lazy_call, suite_single_step, suite_static_
     suite_net_traffic, suite_dispatcher, suite_dispatcher_auto, suite_program, suite_dynamic_users;
 extern const struct test_suite suite_dynamic_call, suite_dynamic_callee, suite_dynamic_learning,
     suite_dynamic_worker, suite_dynamic_torture;
-extern const struct test_suite suite_paravirt;
+extern const struct test_suite suite_paravirt, suite_paravirt_counted, suite_paravirt_forwarded;
 
 /* clang-format off */
 const struct test_suite *const test_suites[] = {
@@ -25,6 +25,8 @@ const struct test_suite *const test_suites[] = {
     &suite_static_key,
     &suite_static_call,
     &suite_paravirt,
+    &suite_paravirt_counted,
+    &suite_paravirt_forwarded,
     &suite_dynamic_call,
     &suite_dynamic_callee,
     &suite_hold,

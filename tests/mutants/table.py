@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The kernel's mutants, but for those of dynamic calls; see mutant.py."""
 
+from counted_mutants import COUNTED_MUTANTS
 from dynamic_mutants import DYNAMIC_MUTANTS
 from mutant import HANGS, Mutant
 
@@ -435,4 +436,4 @@ MUTANTS = [
            "form = {\n        .shape = dispatcher->shape, .is_sampled = true, .generation = "
            "UINT64_MAX};",
            "dispatcher_auto", "off_stops_a_trial"),
-] + DYNAMIC_MUTANTS
+] + DYNAMIC_MUTANTS + COUNTED_MUTANTS
