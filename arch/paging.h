@@ -54,12 +54,13 @@ void paging_initialize(const struct boot_facts *facts);
 /* Maps @pages frames from @physical at @virtual_address (both page aligned) in the kernel half.
  * PAGING_WRITE together with PAGING_EXECUTE is refused. Other CPUs need no shoot-down: nothing was
  * mapped there. Returns false, and has mapped nothing, on a bad argument, an existing mapping or no
- * memory. */
+ * memory: then only this CPU forgot the pages that were mapped meanwhile; see paging_unmap(). */
 bool paging_map(uint64_t virtual_address, uint64_t physical, uint64_t pages, unsigned flags);
 
 /* Removes the mapping of one page and invalidates it on this CPU. Other CPUs may keep stale
- * translations: the caller never reuses the address for another frame while others run. Returns the
- * frame. */
+ * translations: before the frame or the address serves something else, the caller flushes them all
+ * (pv_tlb_flush_all(), as stacks.c does), or never lets that happen (windows: addresses are given
+ * out once, frames are not RAM that is allocated). Returns the frame. */
 uint64_t paging_unmap(uint64_t virtual_address);
 
 /* Frames taken for page tables so far. They are kept for reuse when what they map

@@ -14,9 +14,12 @@
 #define BOOT_STACK_SLOTS 4 /* main, NMI, double fault, machine check: boot/start.asm */
 
 /* Gives a kernel stack. Returns its top (16-byte aligned, the initial RSP), or 0 without memory.
- * Freed stacks stay mapped and are given out again, so no other CPU's translations need a
- * shoot-down. Context: any but NMI. */
+ * Freed stacks stay mapped and are given out again, so that only a stack that was mapped in part,
+ * memory being out, costs a flush of all CPUs (op tlb_flush_all). Context: thread, interrupts on,
+ * no spinlock held; boot. */
 uint64_t stack_allocate(void);
+
+/* Context: any but NMI. */
 void stack_free(uint64_t stack_top);
 
 /* Freed stacks kept for reuse; each holds STACK_SIZE / PAGE_SIZE frames. For leak checks. */
