@@ -7,10 +7,13 @@ header, segments and file offsets must agree. Multiboot 2 (GRUB) needs its heade
 KiB. No part of the image may be writable and executable. Every site of a static key is a jump
 inside an aligned quadword, so that the protocol qword takes it with one store. Every entry of
 call_sites (tools/call_sites made them before the link) is the call or jump to the function that it
-names, and none is missing. Every entry of function_entries is five bytes of nop; they ascend.
+names, and none is missing. Every entry of paravirt_sites is an indirect call through the slot of
+its op, outside of nopatch text, once; every slot holds a function, and no other call or jump goes
+through one. Every entry of function_entries is five bytes of nop; they ascend.
 Callers: the Makefile after each link; make lint.
 """
 
+import re
 import struct
 import sys
 
@@ -21,6 +24,10 @@ MULTIBOOT1_MAGIC, MULTIBOOT1_RANGE, MULTIBOOT1_ADDRESSES = 0x1BADB002, 8192, 1 <
 JUMP_LENGTHS, QUADWORD = {0xEB: 2, 0xE9: 5}, 8
 CALL_ENTRY = struct.Struct("<QQII")  # struct call_site: address, function, kind, length
 CALL_KINDS = {0: ("call", b"\xe8"), 1: ("jmp", b"\xe9"), 2: ("jcc", b"\x0f")}
+PARAVIRT_ENTRY = struct.Struct("<QQ")  # struct paravirt_site: address, index of the op
+WORD = re.compile(r"\(%rip\)\s+# ([0-9a-f]+)")  # the address of an operand, by objdump
+CALL_MEMORY = b"\xff\x15"  # call [rip + disp32]
+PARAVIRT_LENGTH = len(CALL_MEMORY) + 4
 ENTRY_NOPS = b"\x90" * 5, b"\x0f\x1f\x44\x00"  # gcc's; clang's, whose last byte is of no account
 MULTIBOOT2_MAGIC, MULTIBOOT2_RANGE = 0xE85250D6, 32768
 
@@ -143,18 +150,69 @@ def check_calls(elf):
 
 
 def check_calls_complete(elf, path):
-    """A branch to a patchable function that the table does not list would not be patched: for
-    instance one that an assembler resolved by itself, without a relocation."""
+    """A branch to a patchable function, or through a slot, that no table lists would not be
+    patched: for instance one that an assembler resolved by itself, without a relocation."""
     functions = {function for _, function in
                  struct.iter_unpack("<QQ", elf.read(*elf.range("static_calls")))}
     listed = {address for address, in struct.iter_unpack(
         "<Q16x", elf.read(*elf.range("call_sites")))}
-    faults = []
+    paravirt = {address for address, in struct.iter_unpack(
+        "<Q8x", elf.read(*elf.range("paravirt_sites")))}
+    slots, faults = slot_addresses(elf), []
     for address, text in disassemble(path, *elf.range("text")):
         branch = BRANCH.match(text)
+        word = WORD.search(text)
         if branch and not branch.group(2).startswith("*") and address not in listed:
             if int(branch.group(2).rstrip(","), 16) in functions:
                 faults.append(f"call_sites: {elf.symbol_at(address)} is not listed: {text}")
+        if branch and word and int(word.group(1), 16) in slots and address not in paravirt:
+            faults.append(f"paravirt_sites: {elf.symbol_at(address)} is not listed: {text}")
+    return faults
+
+
+def slot_addresses(elf):
+    """Returns where the slots stand that paravirt sites go through: pv_ops, one word an op."""
+    if elf.sizes.get("pv_ops", 0) % 8 or not elf.sizes.get("pv_ops"):
+        raise ValueError("symbol pv_ops is missing, or no array of words")
+    return range(elf.symbols["pv_ops"], elf.symbols["pv_ops"] + elf.sizes["pv_ops"], 8)
+
+
+def check_paravirt_site(elf, address, op, slots):
+    """Returns what is wrong with one entry of paravirt_sites, or None. slots: where they stand."""
+    for area, inside in ("text", True), ("nopatch", False):
+        start, end = elf.range(area)
+        overlaps = address < end and address + PARAVIRT_LENGTH > start
+        if inside and not start <= address <= end - PARAVIRT_LENGTH or not inside and overlaps:
+            return f"it is {'not ' if inside else ''}in {area} text"
+    if op >= len(slots):
+        return f"there is no op {op}"
+    code = elf.read(address, address + PARAVIRT_LENGTH)
+    if not code.startswith(CALL_MEMORY):
+        return f"{code.hex(' ')} is not a call through memory"
+    slot = address + PARAVIRT_LENGTH + struct.unpack("<i", code[-4:])[0]
+    if slot != slots[op]:
+        return f"it goes through {elf.symbol_at(slot)}, not through slot {op}"
+    return None
+
+
+def check_paravirt(elf):
+    """The table of paravirt sites is true, and every slot works before it is read."""
+    table = elf.read(*elf.range("paravirt_sites"))
+    if len(table) % PARAVIRT_ENTRY.size:
+        return [f"paravirt_sites: {len(table)} bytes are not a multiple of {PARAVIRT_ENTRY.size}"]
+    start, end = elf.range("text")
+    slots = slot_addresses(elf)
+    functions = struct.unpack(f"<{len(slots)}Q", elf.read(slots.start, slots.stop))
+    faults = [f"pv_ops: slot {number} holds {function:#x}, which is not in text"
+              for number, function in enumerate(functions) if not start <= function < end]
+    last = -PARAVIRT_LENGTH
+    for address, op in sorted(PARAVIRT_ENTRY.iter_unpack(table)):
+        fault = check_paravirt_site(elf, address, op, slots)
+        if address < last + PARAVIRT_LENGTH:
+            fault = fault or f"it shares bytes with {last:#x}"
+        if fault:
+            faults.append(f"paravirt_sites: {address:#x}: {fault}")
+        last = address
     return faults
 
 
@@ -180,7 +238,7 @@ def check(path):
     """Returns all complaints about the kernel image at path."""
     elf = Elf(path)
     faults = (check_multiboot1(elf) + check_multiboot2(elf) + check_permissions(elf)
-              + check_sites(elf) + check_calls(elf) + check_entries(elf))
+              + check_sites(elf) + check_calls(elf) + check_paravirt(elf) + check_entries(elf))
     return faults or check_calls_complete(elf, path)
 
 

@@ -16,7 +16,8 @@ PT_LOAD, SHT_SYMTAB, SHT_NOBITS = 1, 2, 8
 
 
 class Elf:
-    """One file, read whole: `segments` (PT_LOAD only), `sections`, `symbols` (name -> address)."""
+    """One file, read whole: `segments` (PT_LOAD only), `sections`, `symbols` (name -> address),
+    `sizes` (name -> bytes)."""
 
     def __init__(self, path):
         self.path = path
@@ -36,22 +37,23 @@ class Elf:
                for index in range(section_count)]
         self.sections = [Section(self._text(raw[names][4] + fields[0]), *fields[1:])
                          for fields in raw]
-        self.symbols = self._read_symbols()
+        self.symbols, self.sizes = self._read_symbols()
 
     def _text(self, offset):
         return self.data[offset:self.data.index(b"\0", offset)].decode()
 
     def _read_symbols(self):
-        symbols = {}
+        symbols, sizes = {}, {}
         for section in self.sections:
             if section.type != SHT_SYMTAB:
                 continue
             strings = self.sections[section.link].offset
             for position in range(section.offset, section.offset + section.size, 24):
-                name, _, _, index, value, _ = struct.unpack_from("<IBBHQQ", self.data, position)
+                name, _, _, index, value, size = struct.unpack_from("<IBBHQQ", self.data, position)
                 if name and index:
                     symbols[self._text(strings + name)] = value
-        return symbols
+                    sizes[self._text(strings + name)] = size
+        return symbols, sizes
 
     def range(self, name):
         """Returns the addresses (NAME_start, NAME_end) that the linker script defines."""

@@ -56,7 +56,18 @@ first_function: times 5 nop
 second_function: db 0x0f, 0x1f, 0x44, 0, {displacement}
 section function_entries
 {functions}
+section .text
+saves: call [rel pv_ops]
+restores: call [rel pv_ops + 8]
+saves_too: call [rel pv_ops]
+section paravirt_sites
+{paravirt_sites}
+global pv_ops:data (pv_ops.end - pv_ops)
+section paravirt_slots
+pv_ops: dq {slots}
+.end:
 """
+PARAVIRT_SITES = ("dq saves, 0", "dq restores, 1", "dq saves_too, 0")
 CALLS = ("dq caller, trampoline\ndd 0, 5", "dq first_jump, trampoline\ndd 1, 5",
          "dq first_jcc, trampoline\ndd 2, 6", "dq other_call, other\ndd 0, 5")
 ENTRIES = ("breakpoint_entry", "nmi_entry", "sync_entry_xapic", "sync_entry_x2apic", "nmi_handle")
@@ -73,6 +84,8 @@ SECTIONS {
         static_key_sites_start = .; *(static_key_sites) static_key_sites_end = .;
         static_calls_start = .; *(static_calls) static_calls_end = .;
         call_sites_start = .; *(call_sites) call_sites_end = .;
+        paravirt_sites_start = .; *(paravirt_sites) paravirt_sites_end = .;
+        *(paravirt_slots)
         function_entries_start = .; *(function_entries) function_entries_end = .; } :data
     data_end = .;
     bss_end = .;
@@ -93,7 +106,8 @@ def build(tmp_path):
                     "site": "patchable", "instruction": "jmp strict near $ + 5", "outside": "",
                     "inside": entries(), "calls": "\n".join(CALLS), "displacement": 8,
                     "patchable_functions": "",
-                    "functions": "dq first_function, second_function"}
+                    "functions": "dq first_function, second_function",
+                    "paravirt_sites": "\n".join(PARAVIRT_SITES), "slots": "caller, other_call"}
         (tmp_path / "k.asm").write_text("bits 64\n" + KERNEL.format(**{**defaults, **parts}))
         (tmp_path / "k.ld").write_text(SCRIPT % segment_flags)
         elf = tmp_path / "k.elf"
@@ -215,6 +229,60 @@ def test_image_wants_the_bounds_of_call_sites(build, monkeypatch):
 def test_nopatch_refuses_a_call_site_inside(build):
     faults = check_nopatch.check(build(calls="dq panic, trampoline\ndd 0, 5"))
     assert faults == ["call_sites: a site or its target is in nopatch text: panic+0x0"]
+
+
+def site_list(old="", new=""):
+    """Returns the paravirt sites with one text replaced; it must be there."""
+    sites = "\n".join(PARAVIRT_SITES)
+    assert old in sites
+    return sites.replace(old, new, 1)
+
+
+@pytest.mark.parametrize("sites, complaint", ids=lambda _: "", argvalues=[
+    ("\n".join(PARAVIRT_SITES[::-1]), None),
+    (site_list() + "\ndq 0", "56 bytes are not a multiple of 16"),
+    (site_list("dq saves, 0", "dq saves, 1"), "goes through pv_ops+0x0, not through slot 1"),
+    (site_list("dq restores, 1", "dq restores, 0"), "through pv_ops+0x8, not through slot 0"),
+    (site_list("dq saves, 0", "dq saves, 2"), "there is no op 2"),
+    (site_list("dq saves, 0", "dq saves, -1"), "there is no op 18446744073709551615"),
+    (site_list("dq saves,", "dq other_call,"), "is not a call through memory"),
+    (site_list("dq restores,", "dq 0,"), "0x0: it is not in text text"),
+    (site_list("dq restores,", "dq BASE + 0x200000,"), "it is not in text text"),
+    (site_list("dq restores,", "dq breakpoint_handle,"), "it is in nopatch text"),
+    (site_list("dq saves_too,", "dq saves,"), "it shares bytes with 0x"),
+])
+def test_image_checks_paravirt_sites(build, sites, complaint):
+    faults = check_image.check(build(paravirt_sites=sites))
+    assert faults == [] if complaint is None else any(complaint in fault for fault in faults)
+    assert all(fault.startswith("paravirt_sites: ") for fault in faults)
+
+
+@pytest.mark.parametrize("slots, complaint", [
+    ("caller, 0", "pv_ops: slot 1 holds 0x0, which is not in text"),
+    ("pv_ops, caller", "pv_ops: slot 0 holds "),
+])
+def test_image_refuses_a_slot_without_a_function(build, slots, complaint):
+    fault, = check_image.check(build(slots=slots))
+    assert complaint in fault
+
+
+@pytest.mark.parametrize("missing, site", enumerate(("saves", "restores", "saves_too")))
+def test_image_misses_a_paravirt_site(build, missing, site):
+    sites = "\n".join(PARAVIRT_SITES[:missing] + PARAVIRT_SITES[missing + 1:])
+    fault, = check_image.check(build(paravirt_sites=sites))
+    assert fault.startswith(f"paravirt_sites: {site}+0x0 is not listed: call")
+
+
+def test_image_misses_a_jump_through_a_slot(build):
+    fault, = check_image.check(build(extra="section .text\nleaves: jmp [rel pv_ops + 8]\n"
+                                     "section .text.nopatch"))
+    assert fault.startswith("paravirt_sites: leaves+0x0 is not listed: jmp")
+
+
+@pytest.mark.parametrize("slots", ["caller, other_call\ndb 0", ""])
+def test_image_wants_an_array_of_slots(build, slots):
+    with pytest.raises(ValueError, match="pv_ops is missing, or no array of words"):
+        check_image.check(build(slots=slots))
 
 
 @pytest.mark.parametrize("functions, complaint", ids=lambda _: "", argvalues=[

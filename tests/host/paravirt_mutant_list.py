@@ -161,8 +161,7 @@ MUTANTS = [
     Mutant("another word of the lock", ROWS, '"incl 12(%rdi)"', '"incl 8(%rdi)"', *EXECUTED),
     # Calls from C.
     Mutant("clobber of every call forgotten", CALLS,
-           '#define PARAVIRT_CALL_REGISTERS "rcx", "rdx",', '#define PARAVIRT_CALL_REGISTERS "rdx",',
-           *FROM_C),
+           'PARAVIRT_CALL_REGISTERS "rcx", "rdx",', 'PARAVIRT_CALL_REGISTERS "rdx",', *FROM_C),
     Mutant("clobber of a call with one argument forgotten", CALLS,
            ': "rax", "rsi", PARAVIRT_CALL_REGISTERS);', ': "rax", PARAVIRT_CALL_REGISTERS);',
            *FROM_C),
