@@ -215,12 +215,20 @@ static enum command_result pv_run(struct shell_session *session, int argc, char 
     return verbs[found].run(argc - 1, argv + 1);
 }
 
+/* What `pv op` takes: ops without a group, and groups, each once. */
 static void ops_offer(struct shell_completion *completion)
 {
+    const char *last_group = "";
+
     for (enum paravirt_op_id op = 0; op < PARAVIRT_OP_COUNT; op++) {
         const char *group = paravirt_ops[op].group;
 
-        shell_completion_offer(completion, group != NULL ? group : paravirt_ops[op].name);
+        if (group == NULL) {
+            shell_completion_offer(completion, paravirt_ops[op].name);
+        } else if (strcmp(group, last_group) != 0) {
+            shell_completion_offer(completion, group);
+            last_group = group;
+        }
     }
 }
 
