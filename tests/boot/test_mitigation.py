@@ -115,12 +115,16 @@ def test_command_line_refuses_an_unknown_one():
 
 
 def test_compiled_code_has_no_indirect_branch():
-    """All go through the thunks. Left out: assembler code, and the benches of bare calls."""
-    bare = {"bench_call_loops.o", "bench_dispatch_loops.o"}
+    """All go through the thunks. Left out: assembler code, the benches of bare calls, and a test's
+    function that watches registers; calls through words that nobody but switches of paravirt ops
+    writes: their sites, which boot patches, and what a way has below it."""
+    bare = {"bench_call_loops.o", "bench_dispatch_loops.o", "counted_layer.o"}
+    words = r"R_X86_64_PC32\t(pv_ops|paravirt_below|kvm_eoi_native|paravirt_double_below)[-+]"
     objects = [path for room in ("boot", "arch", "kernel", "patching", "drivers", "tests/kernel")
                for path in sorted((BUILD / room).glob("*.o"))
                if not path.match("*.asm.o") and path.name not in bare]
     listing = subprocess.run(["objdump", "-dr", "-w", "--no-show-raw-insn", *objects], check=True,
                              capture_output=True, text=True).stdout
-    assert [line for line in listing.splitlines() if re.search(r"\s(call|jmp)\s+\*", line)] == []
+    found = [line for line in listing.splitlines() if re.search(r"\s(call|jmp)\s+\*", line)]
+    assert [line for line in found if not re.search(words, line)] == []
     assert listing.count("__x86_indirect_thunk_") > 30
