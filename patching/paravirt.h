@@ -166,7 +166,7 @@ PATCH_MUST_CHECK enum patch_status paravirt_site_encode(const struct paravirt_op
                                                         uint8_t bytes[PARAVIRT_SITE_LENGTH]);
 
 /* What the bytes at a site are: reads the text itself, not what it ought to be.
- * PARAVIRT_FORM_COUNT: none of the three. Context: any. */
+ * PARAVIRT_FORM_COUNT: none of the three, as while its op changes. Context: any. */
 enum paravirt_form paravirt_site_shows(const struct paravirt_op *op,
                                        const struct paravirt_site *site);
 

@@ -165,6 +165,9 @@ MUTANTS = [
     Mutant("clobber of a call with one argument forgotten", CALLS,
            ': "rax", "rsi", PARAVIRT_CALL_REGISTERS);', ': "rax", PARAVIRT_CALL_REGISTERS);',
            *FROM_C),
+    Mutant("argument taken to be kept", CALLS,
+           ': "+D"(rdi), "+r"(paravirt_stack_pointer)' + 33 * " " + "\\\n" + 25 * " " + ": ",
+           ': "+r"(paravirt_stack_pointer) : "D"(rdi), ', *FROM_C),
     Mutant("first argument twice", CALLS, "uint64_t rsi = (uint64_t)second;",
            "uint64_t rsi = (uint64_t)first + 0 * (uint64_t)second;", *FROM_C),
 ]

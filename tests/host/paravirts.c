@@ -140,6 +140,18 @@ _Static_assert(PARAVIRT_LIVE_VALUES == 10, "EACH_VALUE");
     }
 PARAVIRT_TABLE(CALLER)
 
+/* The second call needs its arguments once more. */
+#define CALLER_TWICE(name, group, keeping, shape, types, kind, native, summary)                    \
+    __attribute__((noinline)) static uint64_t call_twice_##name(uint64_t first, uint64_t second)   \
+    {                                                                                              \
+        uint64_t result = first ^ second;                                                          \
+                                                                                                   \
+        CALL_##shape(name, types);                                                                 \
+        CALL_##shape(name, types);                                                                 \
+        return result;                                                                             \
+    }
+PARAVIRT_TABLE(CALLER_TWICE)
+
 #define KEEPING_KEEPS true
 #define KEEPING_CALLS false
 #define SUBJECT(name, group, keeping, op_shape, types, kind, native, summary)                      \
@@ -147,7 +159,8 @@ PARAVIRT_TABLE(CALLER)
                          .keeps_registers = KEEPING_##keeping,                                     \
                          .other = &way_other_##name,                                               \
                          .run = run_##name,                                                        \
-                         .call = call_##name},
+                         .call = call_##name,                                                      \
+                         .call_twice = call_twice_##name},
 const struct paravirt_subject paravirt_subjects[PARAVIRT_OP_COUNT] = {PARAVIRT_TABLE(SUBJECT)};
 
 /* ---- what is expected ---- */

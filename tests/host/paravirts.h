@@ -32,6 +32,7 @@ struct paravirt_subject {
     const struct paravirt_way *other; /* notes in paravirt_seen; clobbers what a function may */
     paravirt_runner *run;
     paravirt_caller *call;
+    uint64_t (*call_twice)(uint64_t first, uint64_t second); /* with few values live */
 };
 extern const struct paravirt_subject paravirt_subjects[PARAVIRT_OP_COUNT];
 
