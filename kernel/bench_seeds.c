@@ -6,6 +6,7 @@
 #include "kernel/bench_calls.h"
 #include "kernel/bench_seed_dispatch.h"
 #include "kernel/bench_seed_packets.h"
+#include "kernel/bench_seed_pv.h"
 #include "kernel/console.h"
 #include "kernel/options.h"
 #include "kernel/table.h"
@@ -143,6 +144,8 @@ static void explanation_print(bool has_flips, bool has_packets, const struct pai
                       "tree. Published from a card, measured from memory, in pairs of runs: "
                       "medians, and the least and largest percentage of a pair.\n");
     }
+    console_print("Seed 4: before: as built, indirect calls; after: inline; ops go the way they go "
+                  "now (`pv`).\n");
     if (has_flips) {
         console_print(
             "Seed 5: before: int3, one site after the other; after: int3-batch. Published "
@@ -168,7 +171,7 @@ enum command_result bench_seeds_run(struct shell_session *session, int argc, cha
     }
     has_packets = bench_seed_dispatch_is_possible(); /* else it has said how: the others run */
     if (!bench_seed_packets_measure(session) || !bench_seed_calls_measure(session) ||
-        (has_packets && !bench_seed_dispatch_measure(session)) ||
+        (has_packets && !bench_seed_dispatch_measure(session)) || !bench_seed_pv_measure(session) ||
         (has_flips && !flips_measure(session, &four, &many))) {
         return COMMAND_FAILED;
     }
@@ -179,6 +182,7 @@ enum command_result bench_seeds_run(struct shell_session *session, int argc, cha
     if (has_packets) {
         bench_seed_dispatch_print_rows(&table);
     }
+    bench_seed_pv_print_rows(&table);
     if (has_flips) {
         ipis_print(&table, &four, &many);
         times_print(&table, &many);
@@ -186,6 +190,7 @@ enum command_result bench_seeds_run(struct shell_session *session, int argc, cha
     table_end(&table);
     bench_seed_calls_print_text(json);
     bench_seed_dispatch_print_listing(json, with_listing);
+    bench_seed_pv_print_text(json, with_listing);
     if (!json) {
         explanation_print(has_flips, has_packets, &many);
     }

@@ -161,7 +161,7 @@ const struct shell_command command_bench = {
         "seeds: published figures beside measured ones. Seed 1: streams of 1-byte UDP from\n"
         "memory, retpolines, dynamic calls closed and open in turns, 10 pairs of runs. Seed 3:\n"
         "runs without and with dispatcher take turns; after_min, after_max: of all pairs (7);\n"
-        "--listing: the image for its addresses.\n"
+        "--listing: the image for its addresses; and of seed 4 all instructions, not only sites.\n"
         "Counts are exact; times compare only within one run, and with more busy CPUs (the\n"
         "patcher is one) than the host has cores they are the host's time slices: --busy 1 for\n"
         "two cores. With ACCEL=icount all CPUs take turns on one clock: stolen holds the turns of\n"

@@ -6,6 +6,8 @@ one a call and a return more. In QEMU's deterministic mode a nanosecond is an in
 clock and the kernel's count by single steps are two witnesses of one number.
 """
 
+import json
+
 import pytest
 
 from machine import ALL_OK, Machine, icount
@@ -152,3 +154,44 @@ def test_ctrl_c_stops_it(shell):
     shell.send("\x03")
     shell.wait("bench pv: stopped by Ctrl-C", 60)
     shell.wait_prompt()
+
+
+def listed(rows, form):
+    return {row["symbol"]: row for row in rows if row["form"] == form}
+
+
+def test_seed_4_from_this_kernels_own_text():
+    """Published: a call becomes a direct call and a nop. Here each form is one instruction, so the
+    instructions around a site stand where they stood, in all three."""
+    with Machine("bench-seed-4", cpus=1, **icount()) as machine:
+        machine.wait_prompt()
+        before = machine.run("pv -j")
+        text = machine.run("bench seeds --listing -j", 120)
+        assert machine.run("pv -j") == before
+        assert machine.exit() == ALL_OK
+    rows = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    figures = [(row["published_before"], row["published_after"], row["measured_before"],
+                row["measured_after"]) for row in rows
+               if row["kind"] == "bench.seed" and row["seed"] == 4 and row["unit"] != "ps"]
+    assert figures == [(7, 7, 6, 6), (1, 2, 1, 1), (None, None, 2, 0), (None, None, 10, 0)]
+    lines = [row for row in rows if row["kind"] == "bench.seed.paravirt"]
+    built, direct, inline = (listed(lines, form) for form in ("as built", "direct", "inline"))
+    assert list(built) == list(direct) == list(inline)
+    sites = [symbol for symbol, row in built.items() if row["bytes"].startswith("ff15")]
+    assert [symbol.split("+")[0] for symbol in sites] == (["spinlock_lock_save"] * 3 +
+                                                          ["thread_count"] * 2)
+    assert [inline[symbol]["insn"].split()[0] for symbol in sites] == ["pushfq", "cli", "call",
+                                                                       "incl", "sti"]
+    for symbol, row in built.items():
+        if symbol not in sites:
+            assert row["bytes"] == direct[symbol]["bytes"] == inline[symbol]["bytes"]
+            continue
+        assert direct[symbol]["bytes"].startswith("2ee8")
+        assert direct[symbol]["target"] == row["target"] != "-"
+        assert len(row["bytes"]) == len(inline[symbol]["bytes"]) == 2 * SITE
+
+
+def test_seed_4_shows_its_sites(shell):
+    text = shell.run("bench seeds", 120)
+    assert text.count("thread_count+") == 6 and text.count("spinlock_lock_save+") == 9
+    assert "__ticket_spin_lock" in text
