@@ -18,7 +18,7 @@ struct pvclock {
     int8_t shift;        /* of ticks to the left; below 0: to the right */
     uint8_t flags;
     uint8_t padding_behind[2];
-} __attribute__((packed));
+};
 _Static_assert(sizeof(struct pvclock) == 32, "struct pvclock_vcpu_time_info");
 
 #define PVCLOCK_CPUS_AGREE 1u /* of flags */

@@ -24,11 +24,15 @@ static struct fake_cpu {
     uint32_t ticket;
 } __attribute__((aligned(64))) fake_cpus[CPU_MAX];
 
-static uint64_t lost; /* atomic */
+static uint64_t lost;       /* atomic */
+static uint32_t asleep;     /* atomic */
+static uint32_t wake_spins; /* atomic */
 static struct fake_halt_report newest;
 
-static bool take_kick(struct fake_cpu *own)
+bool fake_halt_take_kick(void)
 {
+    struct fake_cpu *own = &fake_cpus[cpu_index()];
+
     /* Acquire: partner: the kick; what its CPU wrote before, the ticket among it, is seen. */
     return __atomic_load_n(&own->latch, __ATOMIC_RELAXED) != 0 &&
            __atomic_exchange_n(&own->latch, 0, __ATOMIC_ACQUIRE) != 0;
@@ -42,14 +46,15 @@ static void note_lost(const struct fake_cpu *own)
     __atomic_fetch_add(&lost, 1, __ATOMIC_RELEASE);
 }
 
-/* HLT of this machine. While the ticket is not served it may last: the owner is at work. */
-static void fake_halt(void)
+/* Until a kick, or it has been due for too long. While the ticket is not served there is no limit:
+ * the owner is at work. */
+static void sleep_until_kick(void)
 {
     struct fake_cpu *own = &fake_cpus[cpu_index()];
     uint64_t limit_ns = test_patience_ns(LOST_AFTER_NS);
     uint64_t served_since_ns = 0;
 
-    for (uint64_t looks = 1; !take_kick(own); looks++) {
+    for (uint64_t looks = 1; !fake_halt_take_kick(); looks++) {
         cpu_relax();
         if (looks % LOOKS != 0 ||
             __atomic_load_n(&own->lock->serving, __ATOMIC_RELAXED) != own->ticket) {
@@ -62,6 +67,20 @@ static void fake_halt(void)
             return;
         }
     }
+}
+
+/* HLT of this machine. */
+static void fake_halt(void)
+{
+    uint32_t spins = __atomic_load_n(&wake_spins, __ATOMIC_RELAXED);
+
+    __atomic_fetch_add(&asleep, 1, __ATOMIC_SEQ_CST);
+    sleep_until_kick();
+    while (spins-- != 0) {
+        cpu_relax();
+    }
+    /* Sequentially consistent: a test that knows this CPU is awake counts it no more. */
+    __atomic_fetch_sub(&asleep, 1, __ATOMIC_SEQ_CST);
 }
 
 static void fake_lock_slow(struct spinlock *lock, uint32_t ticket)
@@ -77,7 +96,7 @@ static void fake_lock_slow(struct spinlock *lock, uint32_t ticket)
 
 static void fake_lock_kick(uint32_t cpu)
 {
-    /* Release: partner: take_kick(). */
+    /* Release: partner: fake_halt_take_kick(). */
     __atomic_store_n(&fake_cpus[cpu].latch, 1, __ATOMIC_RELEASE);
 }
 
@@ -105,6 +124,16 @@ uint64_t fake_halt_lost(struct fake_halt_report *report)
         *report = newest;
     }
     return count;
+}
+
+uint32_t fake_halt_asleep(void)
+{
+    return __atomic_load_n(&asleep, __ATOMIC_SEQ_CST);
+}
+
+void fake_halt_set_wake_spins(uint32_t spins)
+{
+    __atomic_store_n(&wake_spins, spins, __ATOMIC_RELAXED);
 }
 
 void fake_halt_print_lost(uint64_t before)

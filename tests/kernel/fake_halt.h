@@ -32,5 +32,14 @@ struct fake_halt_report {
  * Context: any. */
 uint64_t fake_halt_lost(struct fake_halt_report *report);
 
+/* Uses up a kick of this CPU; returns false if there is none. For a halt of a test's own. */
+bool fake_halt_take_kick(void);
+
+/* How many CPUs are inside the halt now. Context: any. */
+uint32_t fake_halt_asleep(void);
+
+/* PAUSEs from a kick to the halt's return, 0 at boot: a processor takes its time, too. */
+void fake_halt_set_wake_spins(uint32_t spins);
+
 /* Prints the newest one, as lines of KTAP, if there are more than @before. Context: thread. */
 void fake_halt_print_lost(uint64_t before);

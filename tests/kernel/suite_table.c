@@ -12,6 +12,7 @@ extern const struct test_suite suite_lazy_call, suite_single_step, suite_static_
 extern const struct test_suite suite_dynamic_call, suite_dynamic_callee, suite_dynamic_learning,
     suite_dynamic_worker, suite_dynamic_torture;
 extern const struct test_suite suite_paravirt, suite_paravirt_counted, suite_paravirt_forwarded;
+extern const struct test_suite suite_lock_halt;
 
 /* clang-format off */
 const struct test_suite *const test_suites[] = {
@@ -27,6 +28,7 @@ const struct test_suite *const test_suites[] = {
     &suite_paravirt,
     &suite_paravirt_counted,
     &suite_paravirt_forwarded,
+    &suite_lock_halt,
     &suite_dynamic_call,
     &suite_dynamic_callee,
     &suite_hold,
