@@ -43,8 +43,12 @@ void paravirt_native_use_x2apic(void);
 
 register uint64_t paravirt_stack_pointer __asm__("rsp");
 
-#define PARAVIRT_FIRST(first, ...)          first
-#define PARAVIRT_SECOND(first, second, ...) second
+/* PARAVIRT_FIRST((a, b)) is a. */
+#define PARAVIRT_FIRST_OF(first, ...)          first
+#define PARAVIRT_SECOND_OF(first, second, ...) second
+#define PARAVIRT_EXPAND(...)                   __VA_ARGS__
+#define PARAVIRT_FIRST(types)                  PARAVIRT_EXPAND(PARAVIRT_FIRST_OF types)
+#define PARAVIRT_SECOND(types)                 PARAVIRT_EXPAND(PARAVIRT_SECOND_OF types)
 /* clang-format off */
 #define PARAVIRT_NUMBERS(name) \
     [op] "i"(PARAVIRT_##name), [offset] "i"(8 * PARAVIRT_##name)
@@ -70,9 +74,9 @@ register uint64_t paravirt_stack_pointer __asm__("rsp");
     }
 
 #define PARAVIRT_CALL_KEEPS_STACKED(function, name, text, types)                                   \
-    static inline PARAVIRT_FIRST types function(void)                                              \
+    static inline PARAVIRT_FIRST(types) function(void)                                             \
     {                                                                                              \
-        PARAVIRT_FIRST types result;                                                               \
+        PARAVIRT_FIRST(types) result;                                                              \
                                                                                                    \
         __asm__ volatile(text "popq %[result]"                                                     \
                          : [result] "=r"(result), "+r"(paravirt_stack_pointer)                     \
@@ -82,9 +86,9 @@ register uint64_t paravirt_stack_pointer __asm__("rsp");
     }
 
 #define PARAVIRT_CALL_CALLS_RETURNS(function, name, text, types)                                   \
-    static inline PARAVIRT_FIRST types function(void)                                              \
+    static inline PARAVIRT_FIRST(types) function(void)                                             \
     {                                                                                              \
-        PARAVIRT_FIRST types result;                                                               \
+        PARAVIRT_FIRST(types) result;                                                              \
                                                                                                    \
         __asm__ volatile(text                                                                      \
                          : "=a"(result), "+r"(paravirt_stack_pointer)                              \
@@ -94,7 +98,7 @@ register uint64_t paravirt_stack_pointer __asm__("rsp");
     }
 
 #define PARAVIRT_CALL_KEEPS_TAKES(function, name, text, types)                                     \
-    static inline void function(PARAVIRT_FIRST types first)                                        \
+    static inline void function(PARAVIRT_FIRST(types) first)                                       \
     {                                                                                              \
         __asm__ volatile(text                                                                      \
                          : "+r"(paravirt_stack_pointer)                                            \
@@ -103,7 +107,7 @@ register uint64_t paravirt_stack_pointer __asm__("rsp");
     }
 
 #define PARAVIRT_CALL_CALLS_TAKES(function, name, text, types)                                     \
-    static inline void function(PARAVIRT_FIRST types first)                                        \
+    static inline void function(PARAVIRT_FIRST(types) first)                                       \
     {                                                                                              \
         uint64_t rdi = (uint64_t)first;                                                            \
                                                                                                    \
@@ -114,7 +118,7 @@ register uint64_t paravirt_stack_pointer __asm__("rsp");
     }
 
 #define PARAVIRT_CALL_CALLS_TAKES2(function, name, text, types)                                    \
-    static inline void function(PARAVIRT_FIRST types first, PARAVIRT_SECOND types second)          \
+    static inline void function(PARAVIRT_FIRST(types) first, PARAVIRT_SECOND(types) second)        \
     {                                                                                              \
         uint64_t rdi = (uint64_t)first;                                                            \
         uint64_t rsi = (uint64_t)second;                                                           \
@@ -128,4 +132,5 @@ register uint64_t paravirt_stack_pointer __asm__("rsp");
 /* pv_NAME() for every row. */
 #define PARAVIRT_DEFINE_CALL(name, group, keeping, shape, types, kind, native, summary)            \
     PARAVIRT_CALL_##keeping##_##shape(pv_##name, name, PARAVIRT_SITE(pv_ops), types)
+// cppcheck-suppress uninitvar ; written by the asm
 PARAVIRT_TABLE(PARAVIRT_DEFINE_CALL)

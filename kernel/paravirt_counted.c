@@ -154,6 +154,7 @@ static inline void call_end(enum paravirt_op_id op)
 #define BELOW "call *paravirt_below+%c[offset](%%rip)\n\t"
 #define DEFINE_BELOW(name, group, keeping, shape, types, kind, native, summary)                    \
     PARAVIRT_CALL_##keeping##_##shape(below_##name, name, BELOW, types)
+// cppcheck-suppress uninitvar ; written by the asm
 PARAVIRT_TABLE(DEFINE_BELOW)
 
 #define COUNTED_NOTHING(name, types)                                                               \
@@ -167,10 +168,10 @@ PARAVIRT_TABLE(DEFINE_BELOW)
     }
 
 #define COUNTED_RETURNS(name, types)                                                               \
-    PATCH_NO_ENTRY PARAVIRT_FIRST types counted_##name(void)                                       \
+    PATCH_NO_ENTRY PARAVIRT_FIRST(types) counted_##name(void)                                      \
     {                                                                                              \
         uint64_t begin = read_tsc();                                                               \
-        PARAVIRT_FIRST types result = below_##name();                                              \
+        PARAVIRT_FIRST(types) result = below_##name();                                             \
                                                                                                    \
         count_call(PARAVIRT_##name, ticks_since(begin), NULL);                                     \
         return result;                                                                             \
@@ -180,7 +181,7 @@ PARAVIRT_TABLE(DEFINE_BELOW)
 #define COUNTED_STACKED(name, types) COUNTED_RETURNS(name, types)
 
 #define COUNTED_TAKES(name, types)                                                                 \
-    PATCH_NO_ENTRY void counted_##name(PARAVIRT_FIRST types first)                                 \
+    PATCH_NO_ENTRY void counted_##name(PARAVIRT_FIRST(types) first)                                \
     {                                                                                              \
         const char *lock = lock_name(PARAVIRT_##name, (uint64_t)first);                            \
         uint64_t begin = read_tsc();                                                               \
@@ -190,7 +191,7 @@ PARAVIRT_TABLE(DEFINE_BELOW)
     }
 
 #define COUNTED_TAKES2(name, types)                                                                \
-    PATCH_NO_ENTRY void counted_##name(PARAVIRT_FIRST types first, PARAVIRT_SECOND types second)   \
+    PATCH_NO_ENTRY void counted_##name(PARAVIRT_FIRST(types) first, PARAVIRT_SECOND(types) second) \
     {                                                                                              \
         const char *lock = lock_name(PARAVIRT_##name, (uint64_t)first);                            \
         uint64_t begin = read_tsc();                                                               \

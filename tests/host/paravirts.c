@@ -105,9 +105,9 @@ _Noreturn void panic(const char *format, ...)
 PARAVIRT_TABLE(RUNNER)
 
 #define CALL_NOTHING(name, types) pv_##name()
-#define CALL_TAKES(name, types)   pv_##name((PARAVIRT_FIRST types)first)
+#define CALL_TAKES(name, types)   pv_##name((PARAVIRT_FIRST(types))first)
 #define CALL_TAKES2(name, types)                                                                   \
-    pv_##name((PARAVIRT_FIRST types)first, (PARAVIRT_SECOND types)second)
+    pv_##name((PARAVIRT_FIRST(types))first, (PARAVIRT_SECOND(types))second)
 #define CALL_RETURNS(name, types) result = pv_##name()
 #define CALL_STACKED(name, types) result = pv_##name()
 

@@ -38,6 +38,7 @@ static inline void count(enum paravirt_op_id op)
 #define BELOW(name, group, keeping, shape, types, ...)                                             \
     PARAVIRT_CALL_##keeping##_##shape(below_##name, name,                                          \
                                       "call *paravirt_double_below+%c[offset](%%rip)\n\t", types)
+// cppcheck-suppress uninitvar ; written by the asm
 PARAVIRT_TABLE(BELOW)
 
 /* The functions, by shape. */
@@ -50,10 +51,10 @@ PARAVIRT_TABLE(BELOW)
         registers_spoil();                                                                         \
     }
 #define DOUBLE_RETURNS(name, types)                                                                \
-    PARAVIRT_FIRST types paravirt_double_##name(void);                                             \
-    __attribute__((used)) PARAVIRT_FIRST types paravirt_double_##name(void)                        \
+    PARAVIRT_FIRST(types) paravirt_double_##name(void);                                            \
+    __attribute__((used)) PARAVIRT_FIRST(types) paravirt_double_##name(void)                       \
     {                                                                                              \
-        PARAVIRT_FIRST types result = below_##name();                                              \
+        PARAVIRT_FIRST(types) result = below_##name();                                             \
                                                                                                    \
         count(PARAVIRT_##name);                                                                    \
         registers_spoil();                                                                         \
@@ -61,17 +62,17 @@ PARAVIRT_TABLE(BELOW)
     }
 #define DOUBLE_STACKED(name, types) DOUBLE_RETURNS(name, types)
 #define DOUBLE_TAKES(name, types)                                                                  \
-    void paravirt_double_##name(PARAVIRT_FIRST types first);                                       \
-    __attribute__((used)) void paravirt_double_##name(PARAVIRT_FIRST types first)                  \
+    void paravirt_double_##name(PARAVIRT_FIRST(types) first);                                      \
+    __attribute__((used)) void paravirt_double_##name(PARAVIRT_FIRST(types) first)                 \
     {                                                                                              \
         count(PARAVIRT_##name);                                                                    \
         below_##name(first);                                                                       \
         registers_spoil();                                                                         \
     }
 #define DOUBLE_TAKES2(name, types)                                                                 \
-    void paravirt_double_##name(PARAVIRT_FIRST types first, PARAVIRT_SECOND types second);         \
-    __attribute__((used)) void paravirt_double_##name(PARAVIRT_FIRST types first,                  \
-                                                      PARAVIRT_SECOND types second)                \
+    void paravirt_double_##name(PARAVIRT_FIRST(types) first, PARAVIRT_SECOND(types) second);       \
+    __attribute__((used)) void paravirt_double_##name(PARAVIRT_FIRST(types) first,                 \
+                                                      PARAVIRT_SECOND(types) second)               \
     {                                                                                              \
         count(PARAVIRT_##name);                                                                    \
         below_##name(first, second);                                                               \
