@@ -107,8 +107,9 @@ static bool changes_run(const struct asked *asked, struct patch_change *changes,
     if (status == PATCH_OK) {
         return true;
     }
-    return paravirt_refuse(refusal, "%s%s%s", error->name != NULL ? error->name : "",
-                           error->name != NULL ? ": " : "", patch_error_text(error, text));
+    patch_error_text(error, text);
+    return error->name != NULL ? paravirt_refuse(refusal, "op %s: %s", error->name, text)
+                               : paravirt_refuse(refusal, "%s", text);
 }
 
 /* Changes text and slots of all ops whose state is not yet the wanted one. */

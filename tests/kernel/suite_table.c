@@ -12,7 +12,7 @@ extern const struct test_suite suite_lazy_call, suite_single_step, suite_static_
 extern const struct test_suite suite_dynamic_call, suite_dynamic_callee, suite_dynamic_learning,
     suite_dynamic_worker, suite_dynamic_torture;
 extern const struct test_suite suite_paravirt, suite_paravirt_counted, suite_paravirt_forwarded;
-extern const struct test_suite suite_lock_halt;
+extern const struct test_suite suite_lock_halt, suite_paravirt_switch;
 
 /* clang-format off */
 const struct test_suite *const test_suites[] = {
@@ -26,6 +26,7 @@ const struct test_suite *const test_suites[] = {
     &suite_static_key,
     &suite_static_call,
     &suite_paravirt,
+    &suite_paravirt_switch,
     &suite_paravirt_counted,
     &suite_paravirt_forwarded,
     &suite_lock_halt,
