@@ -64,7 +64,7 @@ static uint64_t
     owed_round[CPU_MAX]; /* the IPI of that round, given up, is pending there; 0: none */
 static unsigned owing;   /* CPUs with an owed round */
 
-static uint64_t patience_ns = IPI_PATIENCE_NS; /* written once at boot */
+static uint64_t patience_ns = IPI_PATIENCE_NS; /* written at boot, and by tests */
 
 static enum ipi_kind kind_of(unsigned vector)
 {
@@ -164,6 +164,11 @@ static inline __attribute__((always_inline)) bool wait_others(struct wait *wait,
 void ipi_set_patience_ns(uint64_t limit_ns)
 {
     patience_ns = limit_ns < SILENCE_PANIC_NS ? limit_ns : SILENCE_PANIC_NS - 1;
+}
+
+uint64_t ipi_patience_ns(void)
+{
+    return patience_ns;
 }
 
 void ipi_wait_acknowledged(const char *what, bool (*is_done)(unsigned index, void *argument),

@@ -14,8 +14,9 @@
 /* How long a CPU may be silent before those that can do without it give up. */
 #define IPI_PATIENCE_NS 10000000000ull
 
-/* Changes that, to anything below 60 s. Context: boot. */
+/* Changes that, to anything below 60 s. Context: boot; tests, while nobody else patches. */
 void ipi_set_patience_ns(uint64_t limit_ns);
+uint64_t ipi_patience_ns(void);
 
 /* Makes every other online CPU, then this one, execute a serialising instruction after the call
  * began. Context: interrupts on (other patchers' syncs are answered meanwhile), no spinlock held;

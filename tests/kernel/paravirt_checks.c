@@ -9,6 +9,7 @@
 #include "arch/ipi_raw.h"
 #include "arch/page_tables.h"
 #include "arch/percpu.h"
+#include "kernel/console.h"
 #include "kernel/cross_call.h"
 #include "kernel/mutex.h"
 #include "kernel/page_allocator.h"
@@ -392,6 +393,23 @@ const char *paravirt_check(enum paravirt_op_id op)
     fault = checks[op]();
     preempt_enable();
     return fault;
+}
+
+unsigned paravirt_check_all(const char *where, bool heavy)
+{
+    unsigned faults = 0;
+
+    for (enum paravirt_op_id op = 0; op < PARAVIRT_OP_COUNT; op++) {
+        bool is_left_out = paravirt_check_is_heavy(op) && !heavy;
+        const char *fault = is_left_out ? NULL : paravirt_check(op);
+
+        if (fault != NULL) {
+            console_print("    # %s, cpu %u: op %s: %s\n", where, cpu_index(),
+                          paravirt_ops[op].name, fault);
+            faults++;
+        }
+    }
+    return faults;
 }
 
 /* Takes the first @count pages away. */

@@ -23,5 +23,9 @@ const char *paravirt_check(enum paravirt_op_id op);
 /* Whether the check interrupts or waits for all other CPUs: not for all of them at once. */
 bool paravirt_check_is_heavy(enum paravirt_op_id op);
 
+/* Checks every op on this CPU, but for heavy ones unless @heavy. Prints what an op did not, as
+ * lines of KTAP that begin with @where. Returns how many. Context: as above. */
+unsigned paravirt_check_all(const char *where, bool heavy);
+
 /* Interrupts that the checks have taken on this CPU. */
 uint64_t paravirt_checks_arrived(unsigned cpu);

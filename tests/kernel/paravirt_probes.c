@@ -71,9 +71,10 @@ static const struct {
     [PARAVIRT_##name] = {probe_##name, KEPT_BY_##keeping, IS_STACKED_##shape, &probe_site_##name},
     PARAVIRT_TABLE(PROBE_ENTRY)};
 
-static const char *const register_names[PROBE_REGISTERS] = {
-    "rax", "rcx", "rdx", "rbx", "rbp", "rsi", "rdi", "r8",
-    "r9",  "r10", "r11", "r12", "r13", "r14", "r15",
+static const char *const register_faults[PROBE_REGISTERS] = {
+    "loses rax", "loses rcx", "loses rdx", "loses rbx", "loses rbp",
+    "loses rsi", "loses rdi", "loses r8",  "loses r9",  "loses r10",
+    "loses r11", "loses r12", "loses r13", "loses r14", "loses r15",
 };
 
 const char *paravirt_probe(enum paravirt_op_id op, struct probe *probe)
@@ -89,10 +90,10 @@ const char *paravirt_probe(enum paravirt_op_id op, struct probe *probe)
     probes[op].run(probe);
     for (unsigned i = 0; i < PROBE_REGISTERS; i++) {
         if ((probes[op].kept >> i & 1) != 0 && probe->registers[i] != before.registers[i]) {
-            return register_names[i];
+            return register_faults[i];
         }
     }
-    return probes[op].is_stacked || probe->top == PROBE_TOP ? NULL : "the stack";
+    return probes[op].is_stacked || probe->top == PROBE_TOP ? NULL : "loses the stack";
 }
 
 const struct paravirt_site *paravirt_probe_site(enum paravirt_op_id op)

@@ -38,8 +38,8 @@ struct probe {
 #define PROBE_TOP 0x5ca1ab1eull
 
 /* Runs the op with its operands in rdi and rsi and canaries elsewhere. Returns NULL, or names what
- * was lost that the op's row says is kept ("rbx"). Context: the op's, but for preemption: off where
- * the op is about this CPU. */
+ * it lost though its row says it keeps it ("loses rbx"). Context: the op's, but for preemption: off
+ * where the op is about this CPU. */
 const char *paravirt_probe(enum paravirt_op_id op, struct probe *probe);
 
 /* The probe's site. */

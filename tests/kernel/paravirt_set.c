@@ -59,3 +59,23 @@ bool paravirt_set_native(struct test *test)
     }
     return is_done;
 }
+
+const enum paravirt_form paravirt_form_order[PARAVIRT_FORM_CHANGES] = {
+    PARAVIRT_DIRECT,   PARAVIRT_INDIRECT, PARAVIRT_INLINE,
+    PARAVIRT_INDIRECT, PARAVIRT_DIRECT,   PARAVIRT_INLINE,
+};
+
+#define DOUBLE_WAY(name, ...) [PARAVIRT_##name] = &paravirt_double_ways[PARAVIRT_##name],
+const struct paravirt_way *const paravirt_double_list[PARAVIRT_OP_COUNT] = {
+    PARAVIRT_TABLE(DOUBLE_WAY)};
+
+bool paravirt_set_ways(struct test *test, const struct paravirt_way *const *ways)
+{
+    struct patch_change changes[PARAVIRT_OP_COUNT];
+
+    for (enum paravirt_op_id op = 0; op < PARAVIRT_OP_COUNT; op++) {
+        changes[op] = paravirt_change_to(&paravirt_ops[op], ways[op]);
+    }
+    return EXPECT_EQUAL(test, patch_transaction("test ways", changes, PARAVIRT_OP_COUNT, NULL),
+                        PATCH_OK);
+}

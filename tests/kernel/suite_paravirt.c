@@ -20,28 +20,6 @@
 #include "tests/kernel/test.h"
 #include "tests/kernel/workers.h"
 
-static bool fault_print(const char *where, enum paravirt_op_id op, const char *fault)
-{
-    console_print("    # %s, cpu %u: op %s %s\n", where, cpu_index(), paravirt_ops[op].name, fault);
-    return false;
-}
-
-/* Every op, on this CPU. Returns how many did not do what they are for. */
-static unsigned check_all(const char *where, bool heavy)
-{
-    unsigned faults = 0;
-
-    for (enum paravirt_op_id op = 0; op < PARAVIRT_OP_COUNT; op++) {
-        const char *fault = NULL;
-
-        if (heavy || !paravirt_check_is_heavy(op)) {
-            fault = paravirt_check(op);
-        }
-        faults += fault != NULL && !fault_print(where, op, fault);
-    }
-    return faults;
-}
-
 static struct everywhere {
     struct workers workers;
     const char *where;
@@ -51,13 +29,14 @@ static struct everywhere {
 static void check_here(void *argument)
 {
     (void)argument;
-    __atomic_fetch_add(&everywhere.faults, check_all(everywhere.where, false), __ATOMIC_RELAXED);
+    __atomic_fetch_add(&everywhere.faults, paravirt_check_all(everywhere.where, false),
+                       __ATOMIC_RELAXED);
 }
 
 /* On this CPU alone, then on all of them at once. */
 static void expect_ops_work(struct test *test, const char *where)
 {
-    EXPECT_EQUAL(test, check_all(where, true), 0);
+    EXPECT_EQUAL(test, paravirt_check_all(where, true), 0);
     everywhere = (struct everywhere){.where = where};
     if (EXPECT(test, workers_start(&everywhere.workers, true, check_here, NULL))) {
         workers_join(&everywhere.workers);
@@ -96,7 +75,8 @@ static void second_ways_do_it_too_and_are_gone_through(struct test *test)
             expect_ops_work(test, paravirt_form_names[form]);
             for (enum paravirt_op_id op = 0; op < PARAVIRT_OP_COUNT; op++) {
                 if (!EXPECT(test, paravirt_double_count(op) > before[op])) {
-                    fault_print(paravirt_form_names[form], op, "does not go the second way");
+                    console_print("    # %s: op %s does not go the second way\n",
+                                  paravirt_form_names[form], paravirt_ops[op].name);
                 }
             }
         }
@@ -144,16 +124,11 @@ static void expect_neighbours_untouched(struct test *test)
 
 static void sites_show_the_form_that_was_set(struct test *test)
 {
-    static const enum paravirt_form order[] = {
-        PARAVIRT_DIRECT, PARAVIRT_INLINE,   PARAVIRT_INDIRECT,
-        PARAVIRT_DIRECT, PARAVIRT_INDIRECT, PARAVIRT_INLINE,
-    };
-
     expect_sites_show(test, PARAVIRT_INLINE);
-    for (unsigned i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
-        paravirt_set_form(test, order[i]);
-        EXPECT_EQUAL(test, paravirt_form(), order[i]);
-        expect_sites_show(test, order[i]);
+    for (unsigned i = 0; i < PARAVIRT_FORM_CHANGES; i++) {
+        paravirt_set_form(test, paravirt_form_order[i]);
+        EXPECT_EQUAL(test, paravirt_form(), paravirt_form_order[i]);
+        expect_sites_show(test, paravirt_form_order[i]);
         expect_neighbours_untouched(test);
     }
     EXPECT_EQUAL(test, text_snapshot_difference(), 0);

@@ -13,6 +13,7 @@ extern const struct test_suite suite_dynamic_call, suite_dynamic_callee, suite_d
     suite_dynamic_worker, suite_dynamic_torture;
 extern const struct test_suite suite_paravirt, suite_paravirt_counted, suite_paravirt_forwarded;
 extern const struct test_suite suite_lock_halt, suite_paravirt_switch;
+extern const struct test_suite suite_paravirt_batch, suite_paravirt_hold;
 
 /* clang-format off */
 const struct test_suite *const test_suites[] = {
@@ -32,6 +33,8 @@ const struct test_suite *const test_suites[] = {
     &suite_lock_halt,
     &suite_dynamic_call,
     &suite_dynamic_callee,
+    &suite_paravirt_batch,
+    &suite_paravirt_hold,
     &suite_hold,
     &suite_hold_company,
     &suite_mitigation,
