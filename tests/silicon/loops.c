@@ -45,8 +45,8 @@ static double time_once(void (*loop)(uint64_t))
     return live_clock_ns((double)(platform_time_ticks() - start)) / ITERATIONS;
 }
 
-/* Fills samples with ns an iteration. */
-static void time_net(void (*loop)(uint64_t), void (*empty)(uint64_t))
+/* Fills samples with ns a part of an iteration, of which it has @parts. */
+static void time_net(void (*loop)(uint64_t), void (*empty)(uint64_t), unsigned parts)
 {
     time_once(loop); /* learns its branches */
     samples_begin(&samples);
@@ -54,9 +54,9 @@ static void time_net(void (*loop)(uint64_t), void (*empty)(uint64_t))
     while (samples_wanted(&samples, LOOPS_MOST)) {
         samples_start(&samples);
 
-        double without = time_once(empty);
+        double without = time_once(empty) / parts;
 
-        samples_keep(&samples, time_once(loop));
+        samples_keep(&samples, time_once(loop) / parts);
         if (samples_accept(&samples)) {
             samples_add(&empties, without);
         }
@@ -67,15 +67,21 @@ static void time_net(void (*loop)(uint64_t), void (*empty)(uint64_t))
 void loops_begin(const char *kind, const char *title)
 {
     report_progress("%s: the length of a cycle", kind);
-    time_net(loops_chain, nothing);
-    cycle_ns = samples_quantile(&samples, 500) / LOOPS_CHAIN;
+    time_net(loops_chain, nothing, LOOPS_CHAIN);
+    cycle_ns = samples_quantile(&samples, 500);
     report_begin(kind, title);
 }
 
 void loops_row(const char *what, void (*loop)(uint64_t), void (*empty)(uint64_t))
 {
+    loops_row_of_parts(what, loop, empty, 1);
+}
+
+void loops_row_of_parts(const char *what, void (*loop)(uint64_t), void (*empty)(uint64_t),
+                        unsigned parts)
+{
     report_progress("%s", what);
-    time_net(loop, empty);
+    time_net(loop, empty, parts);
     report_text("what", what);
     samples_report_ns(&samples);
     samples_report_derived(&samples, "p50_cycles", samples_quantile(&samples, 500) / cycle_ns);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Times loops of something that takes a few cycles. Invariant: what a row shows is net: the time of
  * an iteration less the median of the loop it is compared with, both measured in turn. Used by:
- * measure_calls.c, measure_dispatch.c, measure_keys.c. */
+ * measure_calls.c, measure_dispatch.c, measure_keys.c, measure_paravirt.c. */
 #pragma once
 
 #include <stdint.h>
@@ -16,3 +16,7 @@ void loops_chain(uint64_t iterations);
 
 /* One row: @loop less @empty, per iteration. Each runs as many iterations as it is told. */
 void loops_row(const char *what, void (*loop)(uint64_t), void (*empty)(uint64_t));
+
+/* The same where an iteration of @loop does the thing @parts times: the row is of one. */
+void loops_row_of_parts(const char *what, void (*loop)(uint64_t), void (*empty)(uint64_t),
+                        unsigned parts);

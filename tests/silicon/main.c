@@ -27,7 +27,7 @@ static const struct {
 } measurements[] = {
     {"sync", measure_sync},         {"batch", measure_batch},     {"calls", measure_calls},
     {"dispatch", measure_dispatch}, {"dyncall", measure_dyncall}, {"keys", measure_keys},
-    {"handler", measure_handler},   {"broken", measure_broken},
+    {"paravirt", measure_paravirt}, {"handler", measure_handler}, {"broken", measure_broken},
 };
 
 enum { MEASUREMENTS = sizeof(measurements) / sizeof(measurements[0]) };

@@ -12,6 +12,7 @@ void measure_calls(void);
 void measure_dispatch(void);
 void measure_dyncall(void);
 void measure_keys(void);
+void measure_paravirt(void);
 void measure_handler(void);
 void measure_broken(void);
 

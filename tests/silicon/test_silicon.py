@@ -41,6 +41,7 @@ FIELDS = {
     "silicon.dyncall": {"sequence", "way", "chosen_slots", "mitigation", "n", "discarded", "ns",
                         "cycles"},
     "silicon.key": {"what", "p50_cycles"} | DISTRIBUTION,
+    "silicon.paravirt": {"what", "p50_cycles"} | DISTRIBUTION,
     "silicon.handler": {"what", "sites"} | DISTRIBUTION,
     "silicon.broken": {"protocol", "placement", "updates", "discarded", "executions", "traps",
                        "bad", "faults", "bad_per_million"},
@@ -172,6 +173,16 @@ def test_dispatchers_are_complete(rows):
 def test_automatic_choice_decides_for_every_row(rows):
     assert not [row for row in rows["silicon.note"] if row["text"].startswith("dispatch:")]
     assert len([row for row in rows["silicon.dispatch"] if row["shape"] == "auto"]) == 14
+
+
+def test_every_form_of_a_paravirt_site_is_there(rows):
+    found = [row["what"] for row in rows["silicon.paravirt"]]
+    fills = [f"{what}, fill {fill}{': inline' if fill + length == 6 else ''}"
+             for what, length in (("nop", 1), ("pushfq; pop", 1), ("incl 12(%rdi)", 3))
+             for fill in range(6)]
+    assert found[:-4] == fills
+    assert [what.split(": ")[1] for what in found[-4:]] == [
+        "5 bytes", "direct, cs call", "call, nop", "indirect"]
 
 
 PINNED = [f"{form}-{slots}" for form in ("imm", "mem") for slots in (1, 2, 4)]
