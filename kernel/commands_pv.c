@@ -282,6 +282,7 @@ const struct shell_command command_pv = {
         "pv locks: spinlocks by name, longest waits first, N names (20): how often taken, how\n"
         "often somebody else had it, time waited; then CPUs that halted for a lock, and kicks.\n"
         "--clear: all these counts begin at 0; while nothing is counted, memory is given back.\n"
+        "Tests (`test`) begin them at 0, too.\n"
         "Also pv=NAME and pv_form=FORM on the kernel command line; without pv=: kvm where CPUID\n"
         "says KVM, else native.",
     .run = pv_run,
