@@ -28,6 +28,7 @@ BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build")).resolve()
 LOGS = BUILD / "boot-logs"
 FIRMWARE = "/usr/share/ovmf/OVMF.fd"
 PROMPT = "\r\nlivetext> "
+CPU_WAS_AWAY = re.compile(r"\[ *[\d.]+\] error: (cpu \d+: no answer to|  at |  from )")
 ALL_OK, SOME_FAILED = 33, 35  # QEMU's exit status for debug-exit values 16 and 17
 
 
@@ -127,10 +128,18 @@ class Machine:
         self.wait_prompt()
 
     def json(self, command, timeout=None):
-        """Runs a command with -j; returns its objects. Every line must be one with a kind."""
-        rows = [json.loads(line) for line in self.run(command, timeout).splitlines()]
+        """Runs a command with -j; returns its objects. Every line must be one with a kind, or a
+        report that the host took a CPU away for seconds."""
+        rows = [json.loads(line) for line in self.run(command, timeout).splitlines()
+                if not CPU_WAS_AWAY.match(line)]
         assert all(isinstance(row.get("kind"), str) for row in rows), rows
         return rows
+
+    def pokes_after(self, seq):
+        """Returns the records of batches that are newer, but for those of calls that learn by
+        themselves, at any time."""
+        return [row for row in self.json("pokes -j")
+                if row["seq"] > seq and not row["who"].startswith("dyncall ")]
 
     def output_until(self, pattern, timeout):
         """Returns all that comes up to the pattern, or, failing that, until QEMU or the time ends;
