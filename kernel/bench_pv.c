@@ -10,7 +10,7 @@
 #include "kernel/table.h"
 
 #define DEFAULT_BUDGET_NS 3000000000ull /* unless --calls was given */
-#define DEFAULT_SWITCHES  100
+#define DEFAULT_SWITCHES  20
 
 static const char *const *row_names(void)
 {

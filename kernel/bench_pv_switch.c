@@ -17,18 +17,15 @@
 static struct spinlock lock = SPINLOCK("bench pv switch");
 static uint32_t pairs; /* under the lock */
 
-/* Work of a busy CPU, between two checkpoints. */
+/* Work of a busy CPU, between two checkpoints: one pair, as a switch of backends may wait for them,
+ * and where CPUs take turns on a host's cores a lock's next owner may have to wait for one. */
 static uint32_t lock_work(void)
 {
-    enum { PAIRS = 100 };
+    uint64_t flags = spinlock_lock_save(&lock);
+    uint32_t pair = ++pairs;
 
-    for (unsigned i = 0; i < PAIRS; i++) {
-        uint64_t flags = spinlock_lock_save(&lock);
-
-        pairs++;
-        spinlock_unlock_restore(&lock, flags);
-    }
-    return PAIRS;
+    spinlock_unlock_restore(&lock, flags);
+    return pair;
 }
 
 static bool to_indirect(struct paravirt_refusal *refusal)

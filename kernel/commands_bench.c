@@ -156,7 +156,7 @@ const struct shell_command command_bench = {
         "beside a native copy: the same loop with the instructions built in. code_bytes: of the\n"
         "ops where they are called; bytes: executed; over_native: instructions more than the\n"
         "copy. Ops go the way they go: after `pv backend NAME`, that backend's. --switch: all ops\n"
-        "to another form and to another backend, N times (100), others idle, then busy with one\n"
+        "to another form and to another backend, N times (20), others idle, then busy with one\n"
         "lock; sites, rounds and ipis: of the batch of one switch.\n"
         "seeds: published figures beside measured ones. Seed 1: streams of 1-byte UDP from\n"
         "memory, retpolines, dynamic calls closed and open in turns, 10 pairs of runs. Seed 3:\n"
