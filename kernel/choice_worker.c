@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /* Steps all dispatchers and all dynamic calls, one after the other, and sleeps until the first of
  * them has something to do. Invariant: it looks at each of them every LOOK_NS at the latest:
- * nothing wakes it when entries come or learning is switched on, which may be done anywhere. Called
- * by: main.c; see choice_worker.h. */
+ * nothing wakes it when entries come or learning is switched on, which may be done anywhere. It
+ * also tries again what a switch of paravirt ops left. Called by: main.c; see choice_worker.h. */
 #include "kernel/choice_worker.h"
 
 #include "arch/clock.h"
@@ -11,6 +11,7 @@
 #include "kernel/format.h"
 #include "kernel/log.h"
 #include "kernel/mutex.h"
+#include "kernel/paravirt_switch.h"
 #include "kernel/patch_error_text.h"
 #include "kernel/thread.h"
 #include "patching/dispatcher_auto.h"
@@ -87,6 +88,7 @@ static uint64_t pass_make(void)
         }
     }
     next_ns = dynamic_pass_make(next_ns);
+    paravirt_leftovers_step();
     mutex_unlock(&pass_mutex);
     return next_ns;
 }

@@ -21,5 +21,6 @@ bool clock_change_begin(void);
 
 /* Context: as above, a grace period behind the batch; also if the batch failed. Waits while the new
  * source is behind, at most a second: then the floor stays in force, and time stands still until
- * the source has caught up; a log line says so. */
-void clock_change_end(void);
+ * the source has caught up; a log line says so. Returns whether the floor is gone; if not, the
+ * caller calls again later. */
+bool clock_change_end(void);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The `pv` command: paravirt ops listed, their backends and form switched. Invariant: what is
- * listed is read from the text, between two switches; what is refused changes nothing and says why.
- */
+/* `pv` and `pv backends`: paravirt ops and what the backends offer, listed. Invariant: what is
+ * listed is read from the text, between two switches. Called by: commands_pv.c, which switches. */
 #include "kernel/console.h"
 #include "kernel/format.h"
 #include "kernel/options.h"
@@ -24,6 +23,7 @@ struct op_snapshot {
 struct snapshot {
     struct op_snapshot ops[PARAVIRT_OP_COUNT];
     enum paravirt_form form;
+    struct paravirt_leftovers left;
 };
 
 /* Context: no patch lock held. The change lock: no switch comes in between. */
@@ -32,6 +32,7 @@ static void snapshot_take(struct snapshot *snapshot)
     *snapshot = (struct snapshot){.form = PARAVIRT_INLINE};
     platform_change_lock();
     snapshot->form = paravirt_form();
+    snapshot->left = paravirt_leftovers();
     for (enum paravirt_op_id op = 0; op < PARAVIRT_OP_COUNT; op++) {
         snapshot->ops[op].base = paravirt_backend_of(op);
         snapshot->ops[op].layer = paravirt_layer_of(op);
@@ -90,6 +91,23 @@ static void op_print_row(struct table *table, enum paravirt_op_id id, const stru
     table_end_row(table);
 }
 
+/* Nothing, unless a switch had to leave something. */
+static void print_left(const struct paravirt_leftovers *left)
+{
+    const char *retried = "the log says why; tried again by the next switch";
+
+    if (left->halting_forbidden) {
+        console_print("left: who waits for a lock may not halt, but spins: %s\n", retried);
+    }
+    if (left->clock_floor) {
+        console_print("left: the clock's floor is in force: %s\n", retried);
+    }
+    if (left->ways != 0) {
+        console_print("left: %u ways that no op goes are still prepared: %s\n", left->ways,
+                      retried);
+    }
+}
+
 static void print_total(const struct snapshot *snapshot, bool json)
 {
     uint32_t shown[PARAVIRT_FORM_COUNT + 1] = {0};
@@ -111,6 +129,9 @@ static void print_total(const struct snapshot *snapshot, bool json)
         print_shown(&table, shown);
         table_number(&table, "other", 0, shown[PARAVIRT_FORM_COUNT]);
         table_text(&table, "form", 0, paravirt_form_names[snapshot->form]);
+        table_bool(&table, "halting_forbidden", 0, snapshot->left.halting_forbidden);
+        table_bool(&table, "clock_floor", 0, snapshot->left.clock_floor);
+        table_number(&table, "ways_left", 0, snapshot->left.ways);
         table_end_row(&table);
         table_end(&table);
         return;
@@ -119,6 +140,7 @@ static void print_total(const struct snapshot *snapshot, bool json)
                   PARAVIRT_OP_COUNT, sites, shown[PARAVIRT_INDIRECT], shown[PARAVIRT_DIRECT],
                   shown[PARAVIRT_INLINE], shown[PARAVIRT_FORM_COUNT],
                   paravirt_form_names[snapshot->form]);
+    print_left(&snapshot->left);
 }
 
 enum command_result pv_list_run(int argc, char **argv)

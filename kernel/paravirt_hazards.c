@@ -5,10 +5,14 @@
  * while the source changes. Called by: paravirt_switch.c, under the change lock. */
 #include "kernel/paravirt_hazards.h"
 
+#include "arch/clock.h"
+#include "arch/clock_floor.h"
 #include "kernel/clock_change.h"
 #include "kernel/lock_halt.h"
 #include "kernel/log.h"
 #include "patching/platform.h"
+
+#define RETRY_NS 30000000000ull /* longer than a grace period waits: others get the change lock */
 
 /* ---- backends that prepare the machine ---- */
 
@@ -96,6 +100,8 @@ static void backends_leave(const struct paravirt_states *now)
 static bool halting_is_allowed;
 static bool clock_is_changing;
 
+static uint64_t retry_at_ns; /* written under the change lock; atomic; 0: nothing is left */
+
 static bool base_changes(enum paravirt_op_id op, const struct paravirt_states *now,
                          const struct paravirt_states *wanted)
 {
@@ -122,7 +128,8 @@ static bool clock_begin(const struct paravirt_states *now, const struct paravirt
     }
     clock_is_changing = clock_change_begin();
     return clock_is_changing ||
-           paravirt_refuse(refusal, "op clock_read: a thread stays inside a read of the clock");
+           paravirt_refuse(
+               refusal, "op clock_read: a grace period was given up; the log names who was inside");
 }
 
 static bool may_allow_halting(const struct paravirt_states *now)
@@ -141,22 +148,66 @@ bool paravirt_hazards_begin(const struct paravirt_states *now, const struct para
 
 /* The grace period: an unlock that does not kick may be half done, a read of the old source, or of
  * memory that the old backend shares with the host. */
-void paravirt_hazards_end(const struct paravirt_states *now)
+static bool is_safe_to_let_go(const struct paravirt_states *now)
 {
     bool needs_grace = backends_need_grace(now) || may_allow_halting(now) || clock_is_changing;
 
-    if (needs_grace && !platform_synchronize()) {
-        log_warning("paravirt ops: a thread stays inside a way that was taken away: what that way "
-                    "needs is kept until the next switch");
+    return !needs_grace || platform_synchronize();
+}
+
+static void retry_later(bool is_anything_left)
+{
+    __atomic_store_n(&retry_at_ns, is_anything_left ? clock_now_ns() + RETRY_NS : 0,
+                     __ATOMIC_RELAXED);
+}
+
+void paravirt_hazards_end(const struct paravirt_states *now)
+{
+    if (!is_safe_to_let_go(now)) {
+        log_warning("paravirt ops: a thread may be inside a way that was taken away: what that way "
+                    "needs is kept; tried again by the next switch, and every %llu s",
+                    (unsigned long long)(RETRY_NS / 1000000000));
+        retry_later(true);
         return;
     }
     backends_leave(now);
-    if (clock_is_changing) {
-        clock_change_end();
-        clock_is_changing = false;
-    }
+    clock_is_changing = clock_is_changing && !clock_change_end();
     if (may_allow_halting(now)) {
         lock_halt_allow();
         halting_is_allowed = true;
     }
+    retry_later(clock_is_changing);
+}
+
+bool paravirt_hazards_retry_is_due(void)
+{
+    uint64_t at_ns = __atomic_load_n(&retry_at_ns, __ATOMIC_RELAXED);
+
+    return at_ns != 0 && clock_now_ns() >= at_ns;
+}
+
+static unsigned ops_count(uint32_t ops)
+{
+    unsigned count = 0;
+
+    for (; ops != 0; ops &= ops - 1) {
+        count++;
+    }
+    return count;
+}
+
+struct paravirt_leftovers paravirt_hazards_left(const struct paravirt_states *now)
+{
+    struct paravirt_leftovers left = {
+        .halting_forbidden = may_allow_halting(now),
+        .clock_floor = __atomic_load_n(&clock_floor_is_on, __ATOMIC_RELAXED),
+    };
+    struct paravirt_registered *entry;
+
+    for (unsigned i = 0; (entry = paravirt_registered_at(i)) != NULL; i++) {
+        if (entry->backend->leave != NULL) {
+            left.ways += ops_count(ops_unused(entry, now));
+        }
+    }
+    return left;
 }

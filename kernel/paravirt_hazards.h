@@ -12,5 +12,12 @@ bool paravirt_hazards_begin(const struct paravirt_states *now, const struct para
                             struct paravirt_refusal *refusal);
 
 /* @now: what the ops have, changed or not. Lets go what it does not need. If somebody stays inside
- * an old way for longer than a grace period waits, that is said, and left for the next call. */
+ * an old way for longer than a grace period waits, that is said, and left for the next call.
+ * Context: as above. */
 void paravirt_hazards_end(const struct paravirt_states *now);
+
+/* Whether something was left long enough ago to try again. Context: any. */
+bool paravirt_hazards_retry_is_due(void);
+
+/* What is left now. Context: change lock held. */
+struct paravirt_leftovers paravirt_hazards_left(const struct paravirt_states *now);

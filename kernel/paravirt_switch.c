@@ -5,6 +5,7 @@
 #include "kernel/paravirt_switch.h"
 
 #include "kernel/format.h"
+#include "kernel/log.h"
 #include "kernel/paravirt_backends.h"
 #include "kernel/paravirt_hazards.h"
 #include "kernel/paravirt_wanted.h"
@@ -252,4 +253,29 @@ __attribute__((noinline)) bool paravirt_switch_form(enum paravirt_form form,
 enum paravirt_form paravirt_form(void)
 {
     return __atomic_load_n(&paravirt_ops[0].form, __ATOMIC_RELAXED);
+}
+
+/* ---- what a switch could not put back ---- */
+
+struct paravirt_leftovers paravirt_leftovers(void)
+{
+    return paravirt_hazards_left(&states);
+}
+
+bool paravirt_leftovers_retry(void)
+{
+    struct paravirt_leftovers left;
+
+    platform_change_lock();
+    paravirt_hazards_end(&states);
+    left = paravirt_hazards_left(&states);
+    platform_change_unlock();
+    return !left.halting_forbidden && !left.clock_floor && left.ways == 0;
+}
+
+void paravirt_leftovers_step(void)
+{
+    if (paravirt_hazards_retry_is_due() && paravirt_leftovers_retry()) {
+        log_info("paravirt ops: put back what a switch had left");
+    }
 }

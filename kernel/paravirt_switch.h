@@ -99,6 +99,24 @@ bool paravirt_switch_uncounted(struct paravirt_refusal *refusal);
 bool paravirt_switch_form(enum paravirt_form form, struct paravirt_refusal *refusal);
 enum paravirt_form paravirt_form(void);
 
+/* What a switch, done or refused, could not put back: a thread may be inside an old way for longer
+ * than a grace period waits. Harmless, but it costs. */
+struct paravirt_leftovers {
+    bool halting_forbidden; /* for locks, although their unlock kicks */
+    bool clock_floor;       /* in force */
+    unsigned ways;          /* of backends that are prepared for an op that does not go there */
+};
+
+/* Context: change lock held. */
+struct paravirt_leftovers paravirt_leftovers(void);
+
+/* Tries again to put it back; returns whether nothing is left. Each switch does, too.
+ * Context: thread, interrupts on, no spinlock, no change lock held; may wait for a grace period. */
+bool paravirt_leftovers_retry(void);
+
+/* The same from time to time, as long as something is left; choice worker. */
+void paravirt_leftovers_step(void);
+
 /* The names of the forms, by enum paravirt_form; ended by NULL. */
 extern const char *const paravirt_form_names[PARAVIRT_FORM_COUNT + 1];
 
@@ -109,5 +127,5 @@ const char *paravirt_switch_op_who(const struct paravirt_backend *backend);
 const char *paravirt_form_who(enum paravirt_form form);
 
 /* Takes pv= and pv_form= from the command line; without pv=, kvm where CPUID says so.
- * Context: boot, first thread, all CPUs online. */
+ * Context: boot, first thread, all CPUs online. Stands in paravirt_boot.c. */
 void paravirt_switch_initialize(void);

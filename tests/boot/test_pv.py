@@ -29,6 +29,8 @@ def listing(machine):
     *rows, total = machine.json("pv -j")
     assert [row["op"] for row in rows] == OPS and total["kind"] == "pv.total"
     assert total["ops"] == len(OPS) and total["other"] == 0
+    left = [total[field] for field in ("halting_forbidden", "clock_floor", "ways_left")]
+    assert left == [False, False, 0]
     for field in ["sites", *FORMS]:
         assert total[field] == sum(row[field] for row in rows)
     assert all(row["sites"] == sum(row[form] for form in FORMS) for row in rows)

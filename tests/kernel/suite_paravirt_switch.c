@@ -6,6 +6,7 @@
 #include "arch/clock.h"
 #include "arch/instructions.h"
 #include "arch/interrupts.h"
+#include "kernel/grace_period.h"
 #include "kernel/glob.h"
 #include "kernel/options.h"
 #include "kernel/text_snapshot.h"
@@ -33,6 +34,7 @@ static struct visitor {
     struct workers workers;
     bool is_expected; /* atomic: who comes next stays inside */
     bool is_inside;   /* atomic */
+    bool is_kept;     /* atomic: stays until it is not */
     bool was_inside_at_leave;
 } visitor;
 
@@ -287,6 +289,10 @@ static void watched_flush_local(void)
         for (end_ns = clock_now_ns() + LINGER_NS; clock_now_ns() < end_ns;) {
             cpu_relax();
         }
+        for (end_ns = clock_now_ns() + TOO_LATE_NS;
+             __atomic_load_n(&visitor.is_kept, __ATOMIC_RELAXED) && clock_now_ns() < end_ns;) {
+            cpu_relax();
+        }
         __atomic_store_n(&visitor.is_inside, false, __ATOMIC_RELEASE);
     }
     paravirt_double_ways[PARAVIRT_tlb_flush_local].function();
@@ -319,6 +325,47 @@ static void backend_is_left_when_nobody_is_inside(struct test *test)
     watched_end(test);
 }
 
+static unsigned ways_left(void)
+{
+    struct paravirt_leftovers left;
+
+    platform_change_lock();
+    left = paravirt_leftovers();
+    platform_change_unlock();
+    return left.ways;
+}
+
+/* The thread stays inside for longer than a grace period waits: nothing is left before it goes. */
+static void what_somebody_is_inside_is_kept_and_tried_again(struct test *test)
+{
+    uint64_t limit_ms;
+
+    if (!watched_begin(test)) {
+        return;
+    }
+    EXPECT_EQUAL(test, ways_left(), 0);
+    paravirt_set_op(test, "tlb_flush_local", &watched);
+    visitor = (struct visitor){.is_expected = true, .is_kept = true, .was_inside_at_leave = true};
+    if (EXPECT(test, workers_start(&visitor.workers, true, visit, NULL))) {
+        while (!__atomic_load_n(&visitor.is_inside, __ATOMIC_RELAXED)) {
+            thread_sleep_ns(1000000);
+        }
+        limit_ms = grace_timeout_set_ms(1);
+        paravirt_set_op(test, "tlb_flush_local", paravirt_backend_at(0));
+        EXPECT_EQUAL(test, ways_left(), 1);
+        EXPECT(test, !paravirt_leftovers_retry());
+        EXPECT_EQUAL(test, watch.left[PARAVIRT_tlb_flush_local], 0);
+        grace_timeout_set_ms(limit_ms);
+        __atomic_store_n(&visitor.is_kept, false, __ATOMIC_RELAXED);
+        EXPECT(test, paravirt_leftovers_retry());
+        EXPECT_EQUAL(test, ways_left(), 0);
+        EXPECT_EQUAL(test, watch.left[PARAVIRT_tlb_flush_local], 1);
+        EXPECT(test, !visitor.was_inside_at_leave);
+        workers_join(&visitor.workers);
+    }
+    watched_end(test);
+}
+
 static const struct test_case cases[] = {
     TEST_CASE(backend_is_entered_before_the_batch_and_left_behind_it),
     TEST_CASE(backend_that_cannot_be_entered_is_left_where_it_was),
@@ -326,6 +373,7 @@ static const struct test_case cases[] = {
     TEST_CASE(backends_that_do_not_fit_are_refused_by_name),
     TEST_CASE(layer_stands_over_a_base_and_over_no_other_layer),
     TEST_CASE(backend_is_left_when_nobody_is_inside),
+    TEST_CASE(what_somebody_is_inside_is_kept_and_tried_again),
 };
 
 const struct test_suite suite_paravirt_switch = TEST_SUITE("paravirt_switch", cases);
