@@ -89,7 +89,7 @@ static inline __attribute__((always_inline)) void native_unlock_restore(struct s
     }
 }
 
-/* The lock as an argument that the compiler knows nothing of: no copy of a function for it alone.
+/* The lock as an argument, of which the compiler knows nothing, as in most functions that take one.
  */
 static inline __attribute__((always_inline)) struct spinlock *lock_hide(void)
 {

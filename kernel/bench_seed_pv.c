@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Seed 4 in `bench seeds`: what is left of a patched paravirt call. Published: its listing of
- * _spin_lock before and after; measured: two functions of this kernel that take and release a lock,
+ * _spin_lock before and after; measured: a function of this kernel that takes and releases a lock,
  * read from the text in each form, and what a lock and unlock execute by `bench pv`. Invariant:
  * bytes are what stood in the text; what they mean is said only where it is known. Called by:
  * bench_seeds.c. */
@@ -11,7 +11,6 @@
 #include "kernel/bench_pv.h"
 #include "kernel/options.h"
 #include "kernel/patch_error_text.h"
-#include "kernel/spinlock.h"
 #include "kernel/string.h"
 #include "kernel/symbols.h"
 #include "kernel/thread.h"
@@ -39,11 +38,10 @@ static struct pv_result results[PV_LOOP_COUNT][PV_COLUMN_COUNT];
 
 enum { TEXT_MAX = 256 };
 
-/* Functions that hold the ops of a lock; thread_count() is one of the shortest that release one. */
+/* Functions that hold the ops of a lock: one of the shortest. */
 static const struct {
     uint64_t address;
 } functions[] = {
-    {(uint64_t)spinlock_lock_save},
     {(uint64_t)thread_count},
 };
 enum { FUNCTIONS = sizeof(functions) / sizeof(functions[0]) };

@@ -38,19 +38,48 @@ _Noreturn void spinlock_report_stuck(const struct spinlock *lock);
 /* Panics with the lock's name: interrupts were on where they must be off, or the other way. */
 _Noreturn void spinlock_report_interrupts(const struct spinlock *lock);
 
-/* Takes the lock: draws a ticket and waits until it is served.
- * Context: interrupts off. Ordering: acquire; pairs with the release in spinlock_unlock(), without
- * which this CPU could read fields that the previous owner has not finished writing. */
-void spinlock_lock(struct spinlock *lock);
+/* Draws a ticket and waits until it is served. Inline, but for the wait: a free lock costs its
+ * caller what it would cost without ops. For the three functions below.
+ * Ordering: acquire; pairs with the release in spinlock_unlock(), without which this CPU could read
+ * fields that the previous owner has not finished writing. */
+static inline void spinlock_take(struct spinlock *lock)
+{
+    uint32_t ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_RELAXED);
+
+    if (__builtin_expect(__atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE) != ticket, 0)) {
+        pv_lock_slow(lock, ticket);
+    }
+}
+
+/* Takes the lock. Context: interrupts off. Ordering: as spinlock_take(). */
+static inline void spinlock_lock(struct spinlock *lock)
+{
+    if (interrupts_enabled()) {
+        spinlock_report_interrupts(lock);
+    }
+    spinlock_take(lock);
+}
 
 /* The same for a lock that is never taken with interrupts off. Context: preemption off, interrupts
  * on. */
-void spinlock_lock_interruptible(struct spinlock *lock);
+static inline void spinlock_lock_interruptible(struct spinlock *lock)
+{
+    if (!interrupts_enabled()) {
+        spinlock_report_interrupts(lock);
+    }
+    spinlock_take(lock);
+}
 
 /* Interrupts off, then spinlock_lock(). Returns the flags for spinlock_unlock_restore(). */
-uint64_t spinlock_lock_save(struct spinlock *lock);
+static inline uint64_t spinlock_lock_save(struct spinlock *lock)
+{
+    uint64_t flags = interrupts_save();
 
-/* Serves the next ticket. Ordering: release; pairs with the acquire in spinlock_lock(). */
+    spinlock_take(lock);
+    return flags;
+}
+
+/* Serves the next ticket. Ordering: release; pairs with the acquire in spinlock_take(). */
 static inline void spinlock_unlock(struct spinlock *lock)
 {
     pv_lock_unlock(lock);
