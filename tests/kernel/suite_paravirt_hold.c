@@ -129,9 +129,9 @@ static unsigned changes_here(void)
 /* Ends inline whatever was left out. */
 static void forms_change_held(struct test *test, unsigned changes)
 {
-    for (unsigned i = 0; i < changes; i++) {
-        unsigned at = (unsigned)PARAVIRT_FORM_CHANGES - changes + i;
+    unsigned first = (unsigned)PARAVIRT_FORM_CHANGES - changes;
 
+    for (unsigned at = first; at < PARAVIRT_FORM_CHANGES; at++) {
         patch_hold_set(all_pass, NULL);
         paravirt_set_form(test, paravirt_form_order[at]);
         patch_hold_set(NULL, NULL);
