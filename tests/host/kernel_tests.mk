@@ -6,7 +6,8 @@
 KERNEL_HOST_TESTS := kernel_format kernel_string kernel_log_ring kernel_table kernel_options \
     kernel_words kernel_command_line kernel_line_editor kernel_shell kernel_glob \
     kernel_bench_dispatch_traffic \
-    arch_instruction_shape drivers_pci_bus drivers_pci_bar drivers_pci_interrupts \
+    arch_instruction_shape arch_kvm arch_clock_floor \
+    drivers_pci_bus drivers_pci_bar drivers_pci_interrupts \
     drivers_e1000_receive drivers_e1000_transmit drivers_e1000_reset_lies \
     net_address net_dhcp_client net_dhcp_message \
     drivers_virtio_queue drivers_virtio_queue_lies drivers_virtio_net drivers_virtio_pci_lies
@@ -27,6 +28,8 @@ kernel_line_editor_SOURCES := kernel/line_editor.c kernel/line_view.c
 kernel_shell_SOURCES := kernel/shell.c kernel/completion.c kernel/line_editor.c \
     kernel/nearest_word.c kernel/words.c $(KERNEL_FAKE_CONSOLE)
 arch_instruction_shape_SOURCES := arch/instruction_shape.c
+arch_kvm_SOURCES :=
+arch_clock_floor_SOURCES := arch/clock_floor.c
 net_address_SOURCES := net/net_address.c net/net_address_list.c net/ipv4_text.c kernel/format.c
 net_dhcp_client_SOURCES := net/dhcp_client.c net/net_address.c
 net_dhcp_message_SOURCES := net/dhcp_message.c
@@ -84,6 +87,7 @@ $(foreach test,$(KERNEL_HOST_TESTS),$(eval $(call kernel_host_program,$(test))))
 # those that own mutants:
 host-mutants: $(addprefix $(HOST)/drivers_e1000_,receive transmit reset_lies) \
     $(addprefix $(HOST)/drivers_virtio_,queue queue_lies net pci_lies)
+host-mutants: $(HOST)/arch_clock_floor
 host-mutants: $(addprefix $(HOST)/net_,address dhcp_client dhcp_message)
 
 .PHONY: mutant kernel-mutant

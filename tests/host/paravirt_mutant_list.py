@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The mutants of paravirt ops: patching/paravirt.[ch], and the calls and native ways in arch/. Each
-breaks one thing that the test named beside it claims to detect.
+"""The mutants of paravirt ops: patching/paravirt.[ch], the calls and native ways in arch/, and the
+floor under clocks. Each breaks one thing that the test named beside it claims to detect.
 
 Invariant: the search text stands exactly once in the file. Read by: mutants.py.
 """
@@ -32,6 +32,7 @@ FROM_C = (CODE, "calls_from_c_pass_arguments_and_keep_what_is_live")
 
 ENGINE, HEADER, CALLS = "paravirt.c", "patching/paravirt.h", "arch/paravirt.h"
 NATIVE, ROWS = "arch/paravirt_native.c", "arch/paravirt_table.h"
+FLOOR = "arch/clock_floor.c"
 
 MUTANTS = [
     # What a site holds.
@@ -173,4 +174,11 @@ MUTANTS = [
            ': "+r"(paravirt_stack_pointer) : "D"(rdi), ', *FROM_C),
     Mutant("first argument twice", CALLS, "uint64_t rsi = (uint64_t)second;",
            "uint64_t rsi = (uint64_t)first + 0 * (uint64_t)second;", *FROM_C),
+    # The floor under clocks.
+    Mutant("floor that can be lowered", FLOOR, "while (newest < ns) {", "while (newest != ns) {",
+           "arch_clock_floor", "no_thread_sees_time_go_back"),
+    Mutant("floor that nobody is raised to", FLOOR, "    return newest;\n", "    return ns;\n",
+           "arch_clock_floor", "no_thread_sees_time_go_back"),
+    Mutant("floor let go at once", FLOOR, "clock_now_ns() > floor", "clock_now_ns() >= floor",
+           "arch_clock_floor", "floor_stays_under_a_source_that_is_behind"),
 ]
