@@ -33,6 +33,7 @@ static const char *const known_names[] = {
     "dyncall_form",
     "static_call_updates",
     "dynamic_call_changes",
+    "paravirt_switches",
     "ip",
     "gw",
 };

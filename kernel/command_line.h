@@ -4,7 +4,8 @@
  * kernel_main() and by whoever owns an option: run= (shell), loglevel= (log, set here), cpus= (SMP
  * start), idle= (idle.c), dispatch= (choice_worker.c), dyncall= and dyncall_form= (dynamic_pass.c),
  * protocol=, mitigation=, sync_timeout_ms= and grace_timeout_ms= (patching; main.c), ip= and gw=
- * (net, handed on by main.c), static_call_updates= and dynamic_call_changes= (tests/kernel). */
+ * (net, handed on by main.c), static_call_updates=, dynamic_call_changes= and paravirt_switches=
+ * (tests/kernel). */
 #pragma once
 
 #include <stdbool.h>

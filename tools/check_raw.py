@@ -108,6 +108,8 @@ RULES = (
         "runner_thread": "measures, for the benches",
         "poll_thread poll_until_empty": "measures what polling costs",
         "time_receive": "a service that answers with counts of cycles",
+        "torture_clock_read": "a clock of a test",
+        "torture_clock_enter": "where that clock begins",
         "dhcp_start": "a number that nobody can guess",
     }),
 )

@@ -14,6 +14,7 @@ extern const struct test_suite suite_dynamic_call, suite_dynamic_callee, suite_d
 extern const struct test_suite suite_paravirt, suite_paravirt_counted, suite_paravirt_forwarded;
 extern const struct test_suite suite_lock_halt, suite_paravirt_switch;
 extern const struct test_suite suite_paravirt_batch, suite_paravirt_hold;
+extern const struct test_suite suite_paravirt_torture;
 
 /* clang-format off */
 const struct test_suite *const test_suites[] = {
@@ -53,6 +54,7 @@ const struct test_suite *const test_suites[] = {
     &suite_dynamic_learning,
     &suite_dynamic_worker,
     &suite_dynamic_torture,
+    &suite_paravirt_torture,
     &suite_torture,
     NULL,
 };
