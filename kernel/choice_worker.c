@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: MIT
 /* Steps all dispatchers and all dynamic calls, one after the other, and sleeps until the first of
  * them has something to do. Invariant: it looks at each of them every LOOK_NS at the latest:
- * nothing wakes it when entries come or learning is switched on, which may be done anywhere. It
- * also tries again what a switch of paravirt ops left. Called by: main.c; see choice_worker.h. */
+ * nothing wakes it when entries come or learning is switched on, which may be done anywhere. As it
+ * never sleeps for long, it also tries again what a switch of paravirt ops left, and looks for
+ * locks that CPUs halt for and nobody releases. Called by: main.c; see choice_worker.h. */
 #include "kernel/choice_worker.h"
 
 #include "arch/clock.h"
 #include "kernel/command_line.h"
 #include "kernel/dynamic_pass.h"
 #include "kernel/format.h"
+#include "kernel/lock_halt.h"
 #include "kernel/log.h"
 #include "kernel/mutex.h"
 #include "kernel/paravirt_switch.h"
 #include "kernel/patch_error_text.h"
+#include "kernel/spinlock.h"
 #include "kernel/thread.h"
 #include "patching/dispatcher_auto.h"
 
 #define LOOK_NS      250000000ull
-#define BREATH_NS    100000ull /* between two steps, so that a loop of them stops nobody */
+#define LOCK_LOOK_NS 5000000000ull /* times LOCK_HALT_LOOKS: two minutes */
+#define BREATH_NS    100000ull     /* between two steps, so that a loop of them stops nobody */
 #define COSTS_MAX    128
 #define LOGGED_COUNT 16 /* dispatchers; others go on without lines */
 
@@ -93,6 +97,22 @@ static uint64_t pass_make(void)
     return next_ns;
 }
 
+/* A CPU that halts for a lock cannot say itself that the lock is never released. */
+static void locks_look(uint64_t now_ns)
+{
+    static struct lock_halt_watch watch;
+    static uint64_t last_ns;
+
+    if (now_ns - last_ns >= LOCK_LOOK_NS) {
+        const struct spinlock *stuck = lock_halt_look(&watch);
+
+        last_ns = now_ns;
+        if (stuck != NULL) {
+            spinlock_report_stuck(stuck);
+        }
+    }
+}
+
 static void worker_run(void *argument)
 {
     (void)argument;
@@ -100,6 +120,7 @@ static void worker_run(void *argument)
         uint64_t next_ns = pass_make();
         uint64_t soonest_ns = clock_now_ns() + BREATH_NS;
 
+        locks_look(clock_now_ns());
         thread_sleep_until_ns(next_ns > soonest_ns ? next_ns : soonest_ns);
     }
 }

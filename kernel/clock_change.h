@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Changing the source of op clock_read so that no clock goes back. Invariant: from before the first
  * CPU reads the new source until it has passed all that the old one said, the floor is in force
- * (arch/clock_floor.h). Caller: kernel/paravirt_switch.c.
+ * (arch/clock_floor.h). Caller: kernel/paravirt_hazards.c.
  *
  *     changer                                   any thread
  *                                               reads the old source: t1; preempted

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Halting for a lock; see lock_halt.h. Invariant: a CPU's announcement stands whenever it halts,
  * and lock->halted is the number of CPUs whose announcement names that lock, or more. Called by:
- * backends that halt, through the ops of group "lock"; kernel/paravirt_switch.c. */
+ * backends that halt, through the ops of group "lock"; kernel/paravirt_hazards.c. */
 #include "kernel/lock_halt.h"
 
 #include "arch/clock.h"
@@ -143,6 +143,40 @@ bool lock_halt_forbid(void)
 void lock_halt_allow(void)
 {
     __atomic_store_n(&is_allowed, true, __ATOMIC_SEQ_CST);
+}
+
+/* Whether CPU @cpu has waited without change for long enough. A CPU that was woken in between may
+ * own the lock by now, or have let it go: the lock's memory can be read all the same (spinlock.h).
+ * One that is between two halts has announced nothing: that look says neither yes nor no. */
+static bool cpu_is_stuck(struct lock_halt_watch *watch, unsigned cpu)
+{
+    /* Acquire: the ticket is not one of an earlier announcement. */
+    const struct spinlock *lock = __atomic_load_n(&halt_cpus[cpu].lock, __ATOMIC_ACQUIRE);
+    uint32_t ticket = __atomic_load_n(&halt_cpus[cpu].ticket, __ATOMIC_RELAXED);
+    uint32_t serving;
+
+    if (lock == NULL) {
+        return false;
+    }
+    serving = __atomic_load_n(&lock->serving, __ATOMIC_RELAXED);
+    if (serving == ticket || lock != watch->cpus[cpu].lock || ticket != watch->cpus[cpu].ticket ||
+        serving != watch->cpus[cpu].serving) {
+        watch->cpus[cpu].lock = lock;
+        watch->cpus[cpu].ticket = ticket;
+        watch->cpus[cpu].serving = serving;
+        watch->cpus[cpu].looks = 0;
+    }
+    return ++watch->cpus[cpu].looks >= LOCK_HALT_LOOKS;
+}
+
+const struct spinlock *lock_halt_look(struct lock_halt_watch *watch)
+{
+    for (unsigned cpu = 0; cpu < cpu_present_count(); cpu++) {
+        if (cpu_is_stuck(watch, cpu)) {
+            return watch->cpus[cpu].lock;
+        }
+    }
+    return NULL;
 }
 
 struct lock_halt_counts lock_halt_counts(unsigned cpu)

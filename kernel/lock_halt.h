@@ -25,6 +25,8 @@
  * between the announcement and the halt, use up the kick, or announce a lock of its own. */
 #pragma once
 
+#include "arch/percpu.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -52,6 +54,23 @@ bool lock_halt_forbid(void);
 
 /* Allows it again. Every CPU's unlock must be one that kicks by now, and no other one half done. */
 void lock_halt_allow(void);
+
+/* What a row of looks has seen of each CPU. All 0: nothing yet. */
+enum { LOCK_HALT_LOOKS = 24 };
+struct lock_halt_watch {
+    struct {
+        const struct spinlock *lock;
+        uint32_t ticket, serving;
+        uint32_t looks; /* that saw just this, in a row */
+    } cpus[CPU_MAX];
+};
+
+/* Looks once at what each CPU has halted for. Returns a lock if a CPU has been announced for it
+ * with one ticket for LOCK_HALT_LOOKS looks in a row, and the same other ticket was served all the
+ * time: its owner does not release it, and the CPU, halted, cannot say so; else NULL. Looks are
+ * counted, not time, which leaps when the host lets the whole machine stand. Context: any, one
+ * caller at a time for each @watch. */
+const struct spinlock *lock_halt_look(struct lock_halt_watch *watch);
 
 /* How often a CPU halted for a lock, and how often it kicked another one that did, since boot.
  * Context: any. */

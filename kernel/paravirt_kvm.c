@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Backend `kvm`: for each op what the host offers, if CPUID says so. Invariant: a CPU's MSRs are
- * set while any site may lead to the way that needs them. Called by: kernel/paravirt_switch.c. */
+ * set while any site may lead to the way that needs them. Called by: kernel/paravirt_hazards.c. */
 #include "kernel/paravirt_backends.h"
 
 #include "arch/clock.h"

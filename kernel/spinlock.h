@@ -4,6 +4,10 @@
  * CPU (but for sync_lock in arch/ipi.c, taken with interrupts on for that reason). Called by every
  * room.
  *
+ * The memory of a lock stays readable for ever: a release may look at it once more after it has
+ * served the next ticket (lock_halt_unlock()), when that owner may have given the lock up. So no
+ * lock stands on a stack.
+ *
  * A lock is held either always with interrupts off or always with interrupts on, asserted at each
  * taking: an interrupt handler could wait for a lock of the CPU it interrupted; and a holder with
  * interrupts on may be parked (arch/stop_cpus.h) while another CPU, interrupts off, waits for it

@@ -287,7 +287,7 @@ static struct thread *waiter_start(struct test *test, bool interrupts_on)
     while (waiter.cpu == cpu_index() || !cpu_index_is_online(waiter.cpu)) {
         waiter.cpu++;
     }
-    spinlock_lock_interruptible(&waiter.lock); /* nobody on this CPU takes it */
+    waiter.lock.next = 1; /* taken; by nobody, for this thread will sleep meanwhile */
     thread = thread_create("test waiter", waiter.cpu, waiter_run, NULL);
     if (!EXPECT(test, thread != NULL)) {
         spinlock_unlock(&waiter.lock);
@@ -341,6 +341,7 @@ static void forbidding_leaves_nobody_halted(struct test *test)
     thread = waiter_start(test, false);
     if (thread != NULL) {
         EXPECT(test, grows(asleep, 0));
+        platform_change_lock();
         EXPECT(test, lock_halt_forbid());
         EXPECT_EQUAL(test, fake_halt_asleep(), 0);
         halts = waiter_halts();
@@ -348,9 +349,51 @@ static void forbidding_leaves_nobody_halted(struct test *test)
         EXPECT_EQUAL(test, waiter_halts(), halts);
         EXPECT_EQUAL(test, waiter.has_passed, 0);
         lock_halt_allow();
+        platform_change_unlock();
         EXPECT(test, grows(waiter_halts, halts));
         waiter_release(thread);
         EXPECT_EQUAL(test, waiter.has_passed, 1);
+    }
+    halting_end(test, lost_before);
+}
+
+static uint64_t waiter_is_announced(void)
+{
+    return __atomic_load_n(&waiter.lock.halted, __ATOMIC_RELAXED);
+}
+
+/* Looks until the waiter's lock is found. Returns how many looks that took. Other locks may come
+ * and go between two. */
+static unsigned waiter_looks(struct lock_halt_watch *watch)
+{
+    unsigned looks = 1;
+
+    while (lock_halt_look(watch) != &waiter.lock && looks < 10 * LOCK_HALT_LOOKS) {
+        thread_sleep_ns(POLL_NS);
+        looks++;
+    }
+    return looks;
+}
+
+/* The looks of this case are its own: none is the worker's, which would end the machine. */
+static void lock_that_nobody_releases_is_found(struct test *test)
+{
+    static struct lock_halt_watch watch;
+    uint64_t lost_before = fake_halt_lost(NULL);
+    struct thread *thread;
+    unsigned looks;
+
+    if (is_alone(test) || !halting_begin(test)) {
+        return;
+    }
+    watch = (struct lock_halt_watch){0};
+    thread = waiter_start(test, false);
+    if (thread != NULL) {
+        EXPECT(test, grows(waiter_is_announced, 0));
+        looks = waiter_looks(&watch);
+        EXPECT(test, looks >= LOCK_HALT_LOOKS && looks < 10 * LOCK_HALT_LOOKS);
+        waiter_release(thread);
+        EXPECT(test, lock_halt_look(&watch) != &waiter.lock);
     }
     halting_end(test, lost_before);
 }
@@ -380,6 +423,7 @@ static const struct test_case cases[] = {
     TEST_CASE(contended_lock_admits_one_and_wakes_all),
     TEST_CASE(contended_lock_admits_one_under_kvm),
     TEST_CASE(forbidding_leaves_nobody_halted),
+    TEST_CASE(lock_that_nobody_releases_is_found),
     TEST_CASE(waiter_with_interrupts_on_spins),
 };
 
