@@ -78,16 +78,28 @@ void native_safe_halt(void)
     cpu_halt_wait();
 }
 
-/* The end of an interrupt in x2APIC mode: WRMSR takes three registers. */
-void native_eoi_x2apic(uint64_t register_address)
-{
-    (void)register_address;
-    write_msr(MSR_X2APIC_BASE + (APIC_END_OF_INTERRUPT >> 4), 0);
-}
-PARAVIRT_THUNK(native_eoi_x2apic);
+/* The end of an interrupt in x2APIC mode: WRMSR takes three registers, which the op keeps. The
+ * argument, the address of the xAPIC's register, is not used. */
+#define MSR_X2APIC_END_OF_INTERRUPT 0x80b
+_Static_assert(MSR_X2APIC_END_OF_INTERRUPT == MSR_X2APIC_BASE + (APIC_END_OF_INTERRUPT >> 4),
+               "eoi");
+#define TEXT_OF(number)  TEXT_OF_(number)
+#define TEXT_OF_(number) #number
+PARAVIRT_ASM_FUNCTION(native_eoi_x2apic,
+                      "push %rax\n\t"
+                      "push %rcx\n\t"
+                      "push %rdx\n\t"
+                      "mov $" TEXT_OF(MSR_X2APIC_END_OF_INTERRUPT) ", %ecx\n\t"
+                                                                   "xor %eax, %eax\n\t"
+                                                                   "xor %edx, %edx\n\t"
+                                                                   "wrmsr\n\t"
+                                                                   "pop %rdx\n\t"
+                                                                   "pop %rcx\n\t"
+                                                                   "pop %rax\n\t"
+                                                                   "ret\n\t");
 
-static const struct paravirt_way way_eoi_x2apic = {
-    "native_eoi_x2apic", paravirt_thunk_native_eoi_x2apic, NULL, NULL, NULL};
+static const struct paravirt_way way_eoi_x2apic = {"native_eoi_x2apic", native_eoi_x2apic, NULL,
+                                                   NULL, NULL};
 
 void paravirt_native_use_x2apic(void)
 {
