@@ -4,7 +4,9 @@
  * the first thread. */
 #include "arch/kvm.h"
 #include "kernel/command_line.h"
+#include "kernel/format.h"
 #include "kernel/log.h"
+#include "kernel/log_ring.h"
 #include "kernel/paravirt_backends.h"
 #include "patching/poke.h"
 
@@ -69,6 +71,25 @@ static void backend_choose(void)
     }
 }
 
+/* What the log says under KVM: which ops its host has taken over. */
+static void kvm_report(void)
+{
+    const struct paravirt_backend *kvm = paravirt_backend_find("kvm");
+    char ops[LOG_TEXT_MAX / 2] = "";
+    size_t length = 0;
+
+    for (enum paravirt_op_id op = 0; op < PARAVIRT_OP_COUNT; op++) {
+        if (paravirt_backend_of(op) == kvm && length < sizeof(ops)) {
+            length += format_text(ops + length, sizeof(ops) - length, "%s%s",
+                                  length == 0 ? "" : ", ", paravirt_ops[op].name);
+        }
+    }
+    log_info("paravirt: %s %s to kvm%s", length == 0 ? "no op" : ops, length == 0 ? "goes" : "go",
+             kvm_hypercalls_work()
+                 ? ""
+                 : "; hypercalls are refused: this KVM may stop the machine at an int3");
+}
+
 void paravirt_switch_initialize(void)
 {
     uint64_t form = PARAVIRT_INLINE;
@@ -78,5 +99,8 @@ void paravirt_switch_initialize(void)
     command_line_get_choice("pv_form", paravirt_form_names, &form);
     if (!paravirt_switch_form((enum paravirt_form)form, &refusal)) {
         log_warning("paravirt ops: %s: %s", paravirt_form_names[form], refusal.text);
+    }
+    if (kvm_is_host()) {
+        kvm_report();
     }
 }
