@@ -19,6 +19,8 @@
 
 struct clock_scale clock_scale = {HZ_BOUND, (NS_PER_SECOND << 32) / HZ_BOUND, 0};
 
+static uint64_t native_start_ticks; /* native_clock_read() counts from here */
+
 static const char *source_name = "none";
 static uint64_t wall_start_ns; /* time of day when clock_now_ns() was 0 */
 
@@ -50,11 +52,12 @@ STATIC_CALL_CHOICE_UNLESS(clock_read, clock_read_rdtscp, rdtscp_obstacle);
 void clock_start(void)
 {
     clock_scale.start_ticks = read_tsc();
+    native_start_ticks = clock_scale.start_ticks;
 }
 
 void clock_continue_from(uint64_t ns)
 {
-    clock_scale.start_ticks = read_tsc() - clock_ns_to_ticks(ns);
+    native_start_ticks = read_tsc() - clock_ns_to_ticks(ns);
 }
 
 void clock_initialize(void)
@@ -79,8 +82,7 @@ void clock_initialize(void)
 
 uint64_t native_clock_read(void)
 {
-    return clock_floor_apply(
-        clock_ticks_to_ns(static_call(clock_read)() - clock_scale.start_ticks));
+    return clock_floor_apply(clock_ticks_to_ns(static_call(clock_read)() - native_start_ticks));
 }
 
 uint64_t clock_now_ns(void)

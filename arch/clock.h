@@ -10,7 +10,7 @@
 struct clock_scale {
     uint64_t tsc_hz;
     uint64_t ns_per_tick_shifted; /* nanoseconds a tick, 32 fraction bits */
-    uint64_t start_ticks;         /* clock_now_ns() counts from here */
+    uint64_t start_ticks;         /* the kernel's first C line */
 };
 extern struct clock_scale clock_scale;
 
@@ -27,6 +27,14 @@ void clock_initialize(void);
 static inline uint64_t clock_ticks_to_ns(uint64_t ticks)
 {
     return (uint64_t)(((unsigned __int128)ticks * clock_scale.ns_per_tick_shifted) >> 32);
+}
+
+/* When it was @ticks of the TSC, in nanoseconds since the kernel's first C line: for records.
+ * Unlike clock_now_ns() it knows no other source than the TSC, so that a record keeps its time
+ * whatever clock there is by now; a log line beside it may differ by what two sources do. */
+static inline uint64_t clock_ticks_to_time_ns(uint64_t ticks)
+{
+    return clock_ticks_to_ns(ticks - clock_scale.start_ticks);
 }
 
 /* Saturates beyond about 500 years; no 128-bit division. */

@@ -209,7 +209,7 @@ static void ipi_print_record(struct table *table, const struct ipi_trace_record 
 {
     char caller[SYMBOL_TEXT_MAX];
     table_row(table);
-    table_time(table, "time_ns", 14, clock_ticks_to_ns(record->ticks - clock_scale.start_ticks));
+    table_time(table, "time_ns", 14, clock_ticks_to_time_ns(record->ticks));
     table_number(table, "from", 4, record->from);
     if (record->to == IPI_TRACE_ALL) {
         table_text(table, "to", 4, "all");

@@ -93,7 +93,7 @@ static uint64_t first_row(const struct places *places, uint64_t limit)
 
 static void print_time(struct table *table, uint64_t ticks)
 {
-    table_time(table, "time_ns", 14, clock_ticks_to_ns(ticks - clock_scale.start_ticks));
+    table_time(table, "time_ns", 14, clock_ticks_to_time_ns(ticks));
 }
 
 static bool event_ticks(unsigned cpu, uint64_t sequence, uint64_t *ticks)

@@ -366,6 +366,23 @@ static void what_somebody_is_inside_is_kept_and_tried_again(struct test *test)
     watched_end(test);
 }
 
+/* ---- times of records ---- */
+
+/* Native time goes on from where the other source has come to; what was recorded stays. */
+static void records_keep_their_time(struct test *test)
+{
+    uint64_t ticks = read_tsc();
+    uint64_t time_ns = clock_ticks_to_time_ns(ticks);
+    uint64_t before_ns = clock_now_ns();
+
+    if (EXPECT(test, paravirt_set_double(test))) {
+        paravirt_set_native(test);
+    }
+    EXPECT(test, clock_now_ns() >= before_ns);
+    EXPECT_EQUAL(test, clock_ticks_to_time_ns(ticks), time_ns);
+    expect_native(test);
+}
+
 static const struct test_case cases[] = {
     TEST_CASE(backend_is_entered_before_the_batch_and_left_behind_it),
     TEST_CASE(backend_that_cannot_be_entered_is_left_where_it_was),
@@ -374,6 +391,7 @@ static const struct test_case cases[] = {
     TEST_CASE(layer_stands_over_a_base_and_over_no_other_layer),
     TEST_CASE(backend_is_left_when_nobody_is_inside),
     TEST_CASE(what_somebody_is_inside_is_kept_and_tried_again),
+    TEST_CASE(records_keep_their_time),
 };
 
 const struct test_suite suite_paravirt_switch = TEST_SUITE("paravirt_switch", cases);
