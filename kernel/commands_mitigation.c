@@ -147,9 +147,10 @@ const struct shell_command command_mitigation = {
     .example = "mitigation lfence",
     .details =
         "All indirect calls of C code go through thunks, one for each register; a switch patches\n"
-        "all of them in one batch, while other CPUs run through them. sites, rounds, ipis: what\n"
-        "switching to that one would write and cost, by the default protocol. --thunks: the\n"
-        "thunks with their first instruction, the only one that is patched.\n"
+        "all of them in one batch, while other CPUs run through them. Bare under every one: calls\n"
+        "of paravirt ops in form indirect, and those of a layer to what is below it. sites,\n"
+        "rounds, ipis: what switching to that one would write and cost, by the default protocol.\n"
+        "--thunks: the thunks with their first instruction, the only one that is patched.\n"
         "Also mitigation=NAME on the kernel command line.",
     .run = mitigation_run,
     .complete = mitigation_complete,
