@@ -9,6 +9,7 @@
 #include "kernel/pv_command.h"
 #include "kernel/string.h"
 #include "kernel/table.h"
+#include "patching/indirect_thunk.h"
 #include "patching/record.h"
 
 /* ---- switches ---- */
@@ -81,8 +82,19 @@ static const char *wanted_who(const struct wanted *wanted)
     if (wanted->backend == NULL) {
         return paravirt_form_who(wanted->form);
     }
-    return wanted->op != NULL ? paravirt_switch_op_who(wanted->backend)
+    return wanted->op != NULL ? paravirt_switch_op_who(wanted->op)
                               : paravirt_switch_who(wanted->backend);
+}
+
+/* Sites have no room for a thunk of a register, and nothing but `pv` writes their slots. */
+static void note_bare_calls(void)
+{
+    enum mitigation mitigation = mitigation_current();
+
+    if (mitigation != MITIGATION_NONE) {
+        console_print("note: these calls are bare: mitigation %s does not guard them\n",
+                      mitigation_name(mitigation));
+    }
 }
 
 /* Does it and shows what it cost. */
@@ -98,6 +110,9 @@ static enum command_result switch_run(const struct wanted *wanted, bool json)
         return COMMAND_FAILED;
     }
     print_change(wanted_who(wanted), count_changed(&before), newest, json);
+    if (!json && wanted->backend == NULL && wanted->form == PARAVIRT_INDIRECT) {
+        note_bare_calls();
+    }
     return COMMAND_OK;
 }
 
@@ -260,8 +275,8 @@ static void pv_complete(struct shell_completion *completion, int argument, char 
 const struct shell_command command_pv = {
     .name = "pv",
     .summary = "paravirt ops: what each call of one is, counted; switch backend and form",
-    .usage = "pv [backends|backend NAME|op NAME BACKEND|form FORM|stats [OP]|locks] [-n N] "
-             "[--clear] [-j]",
+    .usage = "pv | pv backends | pv backend NAME | pv op NAME BACKEND | pv form FORM | "
+             "pv stats [NAME] [--clear] | pv locks [-n N] [--clear] [-j]",
     .example = "pv op eoi native",
     .details =
         "An op is a thing that machines do in different ways: to turn interrupts off, to wait for\n"
@@ -271,16 +286,20 @@ const struct shell_command command_pv = {
         "backend: whose way it is; group: ops that change only together, by that name; clobbers:\n"
         "what a call gives up besides its result; the last line sums up; other: none of these.\n"
         "pv backends: the backends, and their way of each op, or why they have none here.\n"
-        "pv backend NAME: all ops, in one batch of 3 rounds; those it has no way for go native.\n"
-        "counted is a layer: it is put over what each op has; the other backends take it off.\n"
+        "pv backend NAME: all ops, in one batch (int3-batch: 3 rounds); those it has no way for\n"
+        "go native. counted is a layer: it is put over what each op has; others take it off.\n"
         "pv op NAME BACKEND: one op or group. pv form indirect|direct|inline: how far sites are\n"
-        "patched; a way that is no instruction is called directly with inline, too.\n"
+        "patched; a way that is no instruction is called directly with inline, too. Calls of form\n"
+        "indirect, and the layer's of what is below it, are bare under every mitigation.\n"
+        "left: what a switch could not put back, for a thread may be inside an old way.\n"
         "A switch shows the record of its batch. Refused: nothing changes, and why is said.\n"
-        "pv stats: calls and times of each op while it was counted, all CPUs together; of OP by\n"
-        "CPU. Times are those of what is below the layer, with the price of reading the TSC; ops\n"
-        "that let interrupts in include those that came at once; safe_halt: the time halted.\n"
+        "pv stats: calls and times of each op while it was counted, all CPUs together; of op or\n"
+        "group NAME by CPU. Times are those of what is below the layer, with the price of reading\n"
+        "the TSC; ops that let interrupts in include those that came at once; safe_halt: the time\n"
+        "halted.\n"
         "pv locks: spinlocks by name, longest waits first, N names (20): how often taken, how\n"
-        "often somebody else had it, time waited; then CPUs that halted for a lock, and kicks.\n"
+        "often somebody else had it, time waited; then CPUs that halted for a lock, and how\n"
+        "often each kicked another one that did.\n"
         "--clear: all these counts begin at 0; while nothing is counted, memory is given back.\n"
         "Tests (`test`) begin them at 0, too.\n"
         "Also pv=NAME and pv_form=FORM on the kernel command line; without pv=: kvm where CPUID\n"

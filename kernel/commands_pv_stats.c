@@ -51,14 +51,23 @@ static enum command_result counts_clear(const char *command, bool json)
 
 /* ---- pv stats ---- */
 
-static bool op_find(const char *name, enum paravirt_op_id *op)
+/* Whether @name is that of @op or of its group. */
+static bool is_called(enum paravirt_op_id op, const char *name)
 {
-    for (*op = 0; *op < PARAVIRT_OP_COUNT; (*op)++) {
-        if (strcmp(paravirt_ops[*op].name, name) == 0) {
+    const char *group = paravirt_ops[op].group;
+
+    return strcmp(paravirt_ops[op].name, name) == 0 || (group != NULL && strcmp(group, name) == 0);
+}
+
+/* Says so if nothing is called @name. */
+static bool name_is_known(const char *name)
+{
+    for (enum paravirt_op_id op = 0; op < PARAVIRT_OP_COUNT; op++) {
+        if (is_called(op, name)) {
             return true;
         }
     }
-    console_print("pv stats: there is no op '%s': pv lists them\n", name);
+    console_print("pv stats: there is no op or group '%s': pv lists them\n", name);
     return false;
 }
 
@@ -99,13 +108,12 @@ enum command_result pv_stats_run(int argc, char **argv)
     bool json = false;
     bool clear = false;
     const struct option options[] = {OPTION_JSON(&json), OPTION_FLAG("--clear", &clear)};
-    enum paravirt_op_id only = PARAVIRT_OP_COUNT;
     struct table table;
 
     if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 1)) {
         return COMMAND_USAGE;
     }
-    if (argc > 1 && !op_find(argv[1], &only)) {
+    if (argc > 1 && !name_is_known(argv[1])) {
         return COMMAND_FAILED;
     }
     if (clear) {
@@ -116,10 +124,12 @@ enum command_result pv_stats_run(int argc, char **argv)
     }
     table_begin(&table, "pv.stats", json);
     for (enum paravirt_op_id op = 0; op < PARAVIRT_OP_COUNT; op++) {
-        for (unsigned cpu = 0; op == only && cpu < cpu_present_count(); cpu++) {
+        bool is_named = argc > 1 && is_called(op, argv[1]);
+
+        for (unsigned cpu = 0; is_named && cpu < cpu_present_count(); cpu++) {
             stats_row(&table, op, cpu);
         }
-        if (argc == 1 || op == only) {
+        if (argc == 1 || is_named) {
             stats_row(&table, op, ALL_CPUS);
         }
     }
@@ -153,7 +163,8 @@ static void halts_row(struct table *table, unsigned cpu, struct lock_halt_counts
     table_end_row(table);
 }
 
-/* CPUs that halted for a lock, or were kicked, since boot, by whatever backend: not the layer's. */
+/* How often a CPU halted for a lock, and kicked another one that had, since boot, by whatever
+ * backend: not the layer's. */
 static void halts_print(bool json)
 {
     struct lock_halt_counts total = {0};

@@ -26,8 +26,7 @@ const struct paravirt_backend paravirt_backend_native = {
 
 #define REGISTERED(backend_name)                                                                   \
     {                                                                                              \
-        .backend = &paravirt_backend_##backend_name, .who = "pv backend " #backend_name,           \
-        .op_who = "pv op " #backend_name                                                           \
+        .backend = &paravirt_backend_##backend_name, .who = "pv backend " #backend_name            \
     }
 /* One entry stays empty: the end. */
 static struct paravirt_registered registry[PARAVIRT_BACKENDS_MAX + 1] = {
@@ -69,27 +68,36 @@ void paravirt_backend_names(const char *names[PARAVIRT_BACKENDS_MAX + 1])
 }
 
 /* Records keep the names of batches longer than tests keep their backends: those have one. */
-static const struct paravirt_registered *registered(const struct paravirt_backend *backend)
-{
-    static const struct paravirt_registered of_test = {.who = "pv backend (test)",
-                                                       .op_who = "pv op (test)"};
-
-    for (unsigned i = 0; paravirt_backend_at(i) != NULL; i++) {
-        if (registry[i].backend == backend && registry[i].who != NULL) {
-            return &registry[i];
-        }
-    }
-    return &of_test;
-}
-
 const char *paravirt_switch_who(const struct paravirt_backend *backend)
 {
-    return registered(backend)->who;
+    for (unsigned i = 0; paravirt_backend_at(i) != NULL; i++) {
+        if (registry[i].backend == backend && registry[i].who != NULL) {
+            return registry[i].who;
+        }
+    }
+    return "pv backend (test)";
 }
 
-const char *paravirt_switch_op_who(const struct paravirt_backend *backend)
+/* For records, too: of each op, and of its group, NULL: it has none. */
+#define OP_WHO(name, group, ...)                                                                   \
+    [PARAVIRT_##name] = {"pv op " #name, sizeof(group) > 1 ? "pv op " group : NULL},
+static const struct {
+    const char *of_op, *of_group;
+} op_whos[PARAVIRT_OP_COUNT] = {PARAVIRT_TABLE(OP_WHO)};
+
+const char *paravirt_switch_op_who(const char *name)
 {
-    return registered(backend)->op_who;
+    for (enum paravirt_op_id op = 0; op < PARAVIRT_OP_COUNT; op++) {
+        const char *group = paravirt_ops[op].group;
+
+        if (group != NULL && strcmp(group, name) == 0) {
+            return op_whos[op].of_group;
+        }
+        if (strcmp(paravirt_ops[op].name, name) == 0) {
+            return op_whos[op].of_op;
+        }
+    }
+    return "pv op"; /* there is none: refused */
 }
 
 /* ---- what tests add ---- */

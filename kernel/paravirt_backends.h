@@ -13,7 +13,6 @@ extern const struct paravirt_backend paravirt_backend_counted; /* paravirt_count
 struct paravirt_registered {
     const struct paravirt_backend *backend; /* NULL: the end */
     const char *who;                        /* of batches of all ops; NULL: a test's */
-    const char *op_who;                     /* of one op or group */
     /* under the change lock: */
     uint32_t entered; /* ops whose enter() was called and whose leave() was not, as bits */
 };

@@ -205,7 +205,7 @@ __attribute__((noinline)) bool paravirt_switch_op(const char *name,
                                                   const struct paravirt_backend *backend,
                                                   struct paravirt_refusal *refusal)
 {
-    const struct asked asked = ASKED(paravirt_switch_op_who(backend));
+    const struct asked asked = ASKED(paravirt_switch_op_who(name));
 
     return switch_to(&asked, name, backend, refusal);
 }

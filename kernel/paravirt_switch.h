@@ -120,10 +120,12 @@ void paravirt_leftovers_step(void);
 /* The names of the forms, by enum paravirt_form; ended by NULL. */
 extern const char *const paravirt_form_names[PARAVIRT_FORM_COUNT + 1];
 
-/* Under which name the batch of a switch leaves its record: "pv backend kvm", "pv op kvm", "pv form
- * inline". Nothing to change leaves none. Context: any. */
+/* Under which name the batch of a switch leaves its record: "pv backend kvm", "pv op eoi" or "pv op
+ * lock" (@name: of an op or a group), "pv form inline". Nothing to change leaves none. Context:
+ * any.
+ */
 const char *paravirt_switch_who(const struct paravirt_backend *backend);
-const char *paravirt_switch_op_who(const struct paravirt_backend *backend);
+const char *paravirt_switch_op_who(const char *name);
 const char *paravirt_form_who(enum paravirt_form form);
 
 /* Takes pv= and pv_form= from the command line; without pv=, kvm where CPUID says so.

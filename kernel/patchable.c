@@ -102,6 +102,28 @@ static void offer(const char *name, void *completion)
     shell_completion_offer(completion, name);
 }
 
+/* Returns false if no group of ops is called @name. */
+static bool group_explain(const char *command, const char *name)
+{
+    bool any = false;
+
+    for (enum paravirt_op_id op = 0; op < PARAVIRT_OP_COUNT; op++) {
+        const char *group = paravirt_ops[op].group;
+
+        if (group != NULL && strcmp(group, name) == 0) {
+            if (!any) {
+                console_print("%s: '%s' is a group; one op at a time:", command, name);
+            }
+            console_print(" %s", paravirt_ops[op].name);
+            any = true;
+        }
+    }
+    if (any) {
+        console_print("\n");
+    }
+    return any;
+}
+
 bool patchable_find(const char *command, enum patchable_scope scope, const char *name,
                     struct patchable *found)
 {
@@ -113,6 +135,9 @@ bool patchable_find(const char *command, enum patchable_scope scope, const char 
 
     if (find(scope, name, found)) {
         return true;
+    }
+    if (scope != PATCHABLE_CALLS && group_explain(command, name)) {
+        return false;
     }
     for_each_name(scope, consider, &nearest);
     if (nearest.best != NULL) {

@@ -14,7 +14,7 @@ enum command_result pv_backends_run(int argc, char **argv);
 
 /* commands_pv_stats.c: what the layer `counted` has counted.
  *
- *     pv stats [OP] [-j] [--clear]    calls and times of ops; of one op, by CPU
+ *     pv stats [NAME] [-j] [--clear]  calls and times of ops; of one op or group, by CPU
  *     pv locks [-n N] [-j] [--clear]  spinlocks by name; CPUs that halted for one */
 enum command_result pv_stats_run(int argc, char **argv);
 enum command_result pv_locks_run(int argc, char **argv);

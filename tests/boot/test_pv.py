@@ -155,13 +155,13 @@ def test_in_the_indirect_form_a_switch_writes_no_text(shell):
 
 def test_one_op_and_one_group(shell):
     before = rows_with_form(shell)
-    poke, ops = switch(shell, "pv op eoi counted", "pv op counted")
+    poke, ops = switch(shell, "pv op eoi counted", "pv op eoi")
     assert (poke["sites"], ops) == (before["eoi"]["sites"], 1)
-    poke, ops = switch(shell, "pv op lock counted", "pv op counted")
+    poke, ops = switch(shell, "pv op lock counted", "pv op lock")
     assert (poke["sites"], ops) == (sum(before[op]["sites"] for op in LOCK), 3)
     has = backends(shell)
     assert [op for op in OPS if has[op] != "native"] == [*LOCK, "eoi"]
-    poke, ops = switch(shell, "pv op lock native", "pv op native")
+    poke, ops = switch(shell, "pv op lock native", "pv op lock")
     assert ops == 3 and [op for op in OPS if backends(shell)[op] != "native"] == ["eoi"]
     # A layer is put over what each op has: the one that has it keeps it, at no cost.
     poke, ops = switch(shell, "pv backend counted", "pv backend counted")
@@ -184,6 +184,23 @@ def test_nothing_to_change_costs_nothing(shell, before, command):
     assert state(shell) == unchanged
     shell.run("pv backend native")
     check_native(shell)
+
+
+def test_a_group_is_planned_op_by_op(shell):
+    for command in ("plan lock counted", "sites lock"):
+        name = command.split()[0]
+        assert shell.run(command).strip() == (f"{name}: 'lock' is a group; one op at a time: "
+                                              f"{' '.join(LOCK)}")
+
+
+@pytest.mark.parametrize("mitigation", ["retpoline", "lfence", "none"])
+def test_bare_calls_are_said(shell, mitigation):
+    note = f"note: these calls are bare: mitigation {mitigation} does not guard them"
+    before = next(row["name"] for row in shell.json("mitigation -j") if row["current"])
+    shell.run(f"mitigation {mitigation}")
+    assert (note in shell.run("pv form indirect")) == (mitigation != "none")
+    assert "note" not in shell.run("pv form inline")
+    shell.run(f"mitigation {before}")
 
 
 @pytest.mark.parametrize("counted", [False, True], ids=["native", "counted"])
