@@ -45,6 +45,15 @@ def test_kernel_suites_pass(name, options):
     assert result.passed > (50 if options.get("cpus") == 1 else 90)
 
 
+def test_ten_thousand_switches_of_locks_and_clocks_lose_nothing():
+    """Two CPUs: as many as the host has, so that they really run at the same time."""
+    command = "test paravirt_torture locks_and_clocks_survive_switches_of_them"
+    with Machine("ktap-switches", cpus=2, timeout=200,
+                 command_line=f'paravirt_switches=10000 run="{command}; exit"') as machine:
+        assert machine.exit_status() == ALL_OK
+    assert "# 10000 switches in " in machine.text
+
+
 def test_suites_run_from_any_state_and_put_it_back():
     """Keys and protocol as the user left them neither disturb the cases nor get lost."""
     commands = ("protocol int3; key bench_56 on; key test_true off; test static_key; keys -j; "
