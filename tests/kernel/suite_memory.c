@@ -171,7 +171,7 @@ static void half_mapped_stack_is_flushed_everywhere(struct test *test)
         for (size_t pages = 0; pages < STACK_SIZE / PAGE_SIZE; pages++) {
             size_t before = page_count().free;
 
-            EXPECT_EQUAL(test, stack_fail_after(test, pages), pages != 0);
+            EXPECT_EQUAL(test, stack_fail_after(test, pages), pages != 0 && cpu_count() > 1);
             EXPECT_EQUAL(test, page_count().free, before);
         }
         EXPECT(test, flush_goes(way_below));
