@@ -127,7 +127,7 @@ def test_flows_spread_over_the_queues(net, guest, nic):
 
 def test_discard_counts_and_answers_nothing(net, guest):
     before = counters(guest)
-    report = net.pktgen("send", "--port=9", "--count=3000", "--rate=20000", "--size=60-1514")
+    report = net.pktgen("send", "--port=9", "--count=3000", "--rate=5000", "--size=60-1514")
     wait_until(lambda: counters(guest)["drop.udp_discarded"] - before["drop.udp_discarded"] == 3000,
                "the last frame")
     assert (report["sent"], report["received"]) == (3000, 0)

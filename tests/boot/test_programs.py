@@ -94,7 +94,7 @@ def test_a_program_decides_over_each_frame(pair, program, verdict):
     row, = guest.json(f"prog attach nic0 {program} -j")
     assert row["in_dispatcher"] and row["entries"] == 1
     before = verdicts(guest)
-    net.pktgen("send", "--port=9007", "--count=2000", "--rate=20000")
+    net.pktgen("send", "--port=9007", "--count=2000", "--rate=5000")
     wait_until(lambda: more(before, verdicts(guest))[verdict] >= 2000, "the last frame")
     seen = more(before, verdicts(guest))
     # ARP may come as well; gen7 lets it pass.
@@ -112,7 +112,7 @@ def test_the_hook_runs_the_same_program_both_ways(pair):
         row, = guest.json(f"prog hook {way} -j")
         assert (row["nic"], row["way"], row["dyncall"]) == ("nic0", way, "hook_0")
         before = verdicts(guest)
-        net.pktgen("send", "--port=9007", "--count=500", "--rate=20000")
+        net.pktgen("send", "--port=9007", "--count=500", "--rate=5000")
         wait_until(lambda: more(before, verdicts(guest))["drop"] >= 500, "the last frame")
         assert more(before, verdicts(guest))["drop"] == 500
     guest.run("prog detach nic0")
@@ -128,8 +128,8 @@ def test_count_counts_by_port(pair):
                 if row["protocol"] == "udp"}
     guest.run("prog attach nic0 count")
     before = frames()
-    net.pktgen("send", "--port=4007", "--count=300", "--rate=20000")
-    net.pktgen("send", "--port=4008", "--count=200", "--rate=20000")
+    net.pktgen("send", "--port=4007", "--count=300", "--rate=5000")
+    net.pktgen("send", "--port=4008", "--count=200", "--rate=5000")
     wait_until(lambda: frames().get(4008, 0) >= 200, "the last frame")
     assert (frames()[4007], frames()[4008]) == (300, 200)
     assert 4007 not in before and 4008 not in before
@@ -166,7 +166,7 @@ def test_programs_come_and_go_under_a_flood(pair):
     assert pktgen_end(flood)["offered"] > 1000 and changes >= 5
     guest.run("prog attach nic0 count")
     before = verdicts(guest), queues(guest)[0]["received"]
-    net.pktgen("send", "--port=9", "--count=2000", "--rate=20000")
+    net.pktgen("send", "--port=9", "--count=2000", "--rate=5000")
     wait_until(lambda: more(before[0], verdicts(guest))["pass"] >= 2000, "the last frame")
     seen = more(before[0], verdicts(guest))
     assert sum(seen.values()) == seen["pass"]
@@ -182,7 +182,7 @@ def test_the_65th_program_runs_through_the_fallback(pair):
     assert row["in_dispatcher"] is False and row["entries"] == 64
     assert "the dispatcher is full" in guest.run("log")
     before = verdicts(guest)
-    net.pktgen("send", "--port=9", "--count=1000", "--rate=20000")
+    net.pktgen("send", "--port=9", "--count=1000", "--rate=5000")
     wait_until(lambda: more(before, verdicts(guest))["drop"] >= 1000, "the last frame")
     for line, culprit in (("prog attach nic0 drop", "drop on nic0: it is there already"),
                           ("prog enter gen3", "gen3: it is there already"),

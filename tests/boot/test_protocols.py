@@ -122,8 +122,9 @@ def test_answers_that_are_always_late_do_no_harm(protocol):
     with Machine(f"late-{protocol}", command_line="sync_timeout_ms=3 loglevel=error") as machine:
         machine.wait_prompt()
         machine.run(f"protocol {protocol} --unsafe")
-        before, failures = machine.json("sites bench_16 -j"), 0
-        for turn in range(12):
+        before, failures, turn = machine.json("sites bench_16 -j"), 0, 0
+        while turn < 12 or (failures == 0 and turn < 60):  # a slow host may miss all of the first
+            turn += 1
             machine.run("; ".join(f"spin {cpu} {20 * cpu + 7 * turn} --no-interrupts"
                                   for cpu in (1, 2, 3) if (cpu + turn) % 3))
             text = machine.run("; ".join(["key bench_16 on; key bench_16 off"] * 4), 60)

@@ -3,7 +3,7 @@
  * compare clocks, while one thread switches backends, layer and forms as fast as it can. Why it
  * detects: each lock protects a count that two owners at once would lose; locks halt almost at once
  * and wait for a kick, and fake_halt.h reports who was served and not kicked; the other clock is
- * CLOCK_BEHIND_NS behind, so that a single read without a floor goes back by that much:
+ * behind, so that a single read without a floor goes back by that much:
  *
  *     one CPU                                   another CPU
  *     time = clock_now_ns()
@@ -18,6 +18,7 @@
 #include "arch/instructions.h"
 #include "arch/interrupts.h"
 #include "arch/percpu.h"
+#include "kernel/clock_change.h"
 #include "kernel/command_line.h"
 #include "kernel/console.h"
 #include "kernel/lock_halt.h"
@@ -29,20 +30,21 @@
 #include "tests/kernel/test.h"
 #include "tests/kernel/workers.h"
 
-#define TORTURE_NS      3000000000ull
-#define SWITCHES_MOST   10000000
-#define MANY_SWITCHES   1000
-#define CLOCK_BEHIND_NS 200000ull
-#define CLOCK_SLOWER    1024 /* by one part of so many */
-#define FEW_SPINS       2u
-#define BURST           8 /* turns, and a rest: a switch would wait for the time slices of all */
-#define REST_NS         500000ull
-#define LOCKS           2
+#define TORTURE_NS    3000000000ull
+#define SWITCHES_MOST 10000000
+#define MANY_SWITCHES 1000
+#define CLOCK_FAR_NS  600000000ull /* behind at first: longer than a grace period takes */
+#define CLOCK_NEAR_NS 200000ull    /* from then on */
+#define CLOCK_SLOWER  1024         /* by one part of so many */
+#define FEW_SPINS     2u
+#define BURST         8 /* turns, and a rest: a switch would wait for the time slices of all */
+#define REST_NS       500000ull
+#define LOCKS         2
 
 /* ---- another clock ---- */
 
 /* Where it begins; of its own: native time begins anew with each switch back. */
-static uint64_t clock_base_ns, clock_base_ticks;
+static uint64_t clock_base_ns, clock_base_ticks, clock_behind_ns;
 
 static __attribute__((noinline)) uint64_t torture_clock_read(void)
 {
@@ -55,8 +57,9 @@ static __attribute__((noinline)) uint64_t torture_clock_read(void)
 static __attribute__((noinline)) const char *torture_clock_enter(enum paravirt_op_id op)
 {
     (void)op;
-    clock_base_ns = clock_now_ns() - CLOCK_BEHIND_NS;
+    clock_base_ns = clock_now_ns() - clock_behind_ns;
     clock_base_ticks = read_tsc();
+    clock_behind_ns = CLOCK_NEAR_NS;
     return NULL;
 }
 
@@ -148,7 +151,7 @@ static void use_everything(void *argument)
         backwards += clock_turn();
         flags_wrong += !flags_turn();
         if (++turns % BURST == 0) {
-            thread_sleep_ns(REST_NS);
+            thread_sleep_ns(REST_NS * cpu_count());
         }
     }
     __atomic_fetch_add(&fire.turns, turns, __ATOMIC_RELAXED);
@@ -262,6 +265,8 @@ static void run_under_fire(struct test *test, bool (*switch_next)(uint64_t numbe
 
     fire = (struct fire){
         .locked = {{.lock = SPINLOCK("test torture a")}, {.lock = SPINLOCK("test torture b")}}};
+    thread_sleep_until_ns(2 * CLOCK_FAR_NS); /* no time below 0 */
+    clock_behind_ns = CLOCK_FAR_NS;
     __atomic_store_n(&lock_halt_spins, FEW_SPINS, __ATOMIC_RELAXED);
     if (EXPECT(test, workers_start(&fire.workers, true, use_everything, NULL))) {
         switch_for_long(test, switch_next);
@@ -287,8 +292,7 @@ static void torture(struct test *test, bool (*switch_next)(uint64_t number))
     EXPECT(test, paravirt_backend_remove(&fake_halt_backend));
 }
 
-/* Mutants: lock-pair-switched-apart, clock-without-floor, floor-let-go-too-early,
- * halting-allowed-before-the-batch, halting-not-forbidden. */
+/* Mutant: clock-without-floor. */
 static void locks_and_clocks_survive_switches_of_them(struct test *test)
 {
     torture(test, switch_lock_or_clock);
@@ -299,7 +303,37 @@ static void everything_survives_switches_of_everything(struct test *test)
     torture(test, switch_one);
 }
 
+static bool clock_goes(struct test *test, const struct paravirt_way *way)
+{
+    struct patch_change change = paravirt_change_to(&paravirt_ops[PARAVIRT_clock_read], way);
+    uint64_t before = clock_now_ns();
+    uint64_t during;
+
+    if (!EXPECT(test, clock_change_begin())) {
+        return false;
+    }
+    EXPECT_EQUAL(test, patch_transaction("test clock", &change, 1, NULL), PATCH_OK);
+    during = clock_now_ns();
+    EXPECT(test, during >= before);
+    EXPECT(test, clock_change_end());
+    EXPECT(test, clock_now_ns() > during);
+    return true;
+}
+
+/* By hand, without the grace period that hides how early the floor goes: who sleeps sleeps until
+ * the source has caught up, and so does a grace period. Mutant: floor-let-go-too-early. */
+static void floor_stands_until_the_source_has_caught_up(struct test *test)
+{
+    thread_sleep_until_ns(2 * CLOCK_FAR_NS);
+    clock_behind_ns = CLOCK_FAR_NS;
+    torture_clock_enter(PARAVIRT_clock_read);
+    if (clock_goes(test, &way_clock)) {
+        clock_goes(test, paravirt_native_ways[PARAVIRT_clock_read]);
+    }
+}
+
 static const struct test_case cases[] = {
+    TEST_CASE(floor_stands_until_the_source_has_caught_up),
     TEST_CASE(locks_and_clocks_survive_switches_of_them),
     TEST_CASE(everything_survives_switches_of_everything),
 };

@@ -15,6 +15,7 @@ extern const struct test_suite suite_paravirt, suite_paravirt_counted, suite_par
 extern const struct test_suite suite_lock_halt, suite_paravirt_switch;
 extern const struct test_suite suite_paravirt_batch, suite_paravirt_hold;
 extern const struct test_suite suite_paravirt_torture;
+extern const struct test_suite suite_paravirt_halt;
 
 /* clang-format off */
 const struct test_suite *const test_suites[] = {
@@ -36,6 +37,7 @@ const struct test_suite *const test_suites[] = {
     &suite_dynamic_callee,
     &suite_paravirt_batch,
     &suite_paravirt_hold,
+    &suite_paravirt_halt,
     &suite_hold,
     &suite_hold_company,
     &suite_mitigation,

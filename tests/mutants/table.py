@@ -5,6 +5,7 @@ from counted_mutants import COUNTED_MUTANTS
 from dynamic_mutants import DYNAMIC_MUTANTS
 from lock_halt_mutants import LOCK_HALT_MUTANTS
 from mutant import HANGS, Mutant
+from paravirt_mutants import PARAVIRT_MUTANTS
 from switch_mutants import SWITCH_MUTANTS
 
 INT3_WRITTEN = "return from[0] == INSN_INT3 || site_write_int3(window, pass->batch, site);"
@@ -438,4 +439,4 @@ MUTANTS = [
            "form = {\n        .shape = dispatcher->shape, .is_sampled = true, .generation = "
            "UINT64_MAX};",
            "dispatcher_auto", "off_stops_a_trial"),
-] + DYNAMIC_MUTANTS + COUNTED_MUTANTS + LOCK_HALT_MUTANTS + SWITCH_MUTANTS
+] + DYNAMIC_MUTANTS + COUNTED_MUTANTS + LOCK_HALT_MUTANTS + SWITCH_MUTANTS + PARAVIRT_MUTANTS
