@@ -213,8 +213,13 @@ const struct shell_command command_cmdline = {
         "thunks, idle=halt|poll what a CPU does that has nothing to run, sync_timeout_ms=N\n"
         "how long a flip waits for a CPU that does not answer before it is given up (10000),\n"
         "grace_timeout_ms=N how long one waits for threads to leave old code (10000),\n"
+        "pv=NAME and pv_form=FORM are what paravirt ops begin with (see 'help pv'),\n"
         "dispatch=auto|SHAPE how dispatchers call programs: what is fastest, or one shape,\n"
-        "static_call_updates=N makes the races of suite static_call that long.",
+        "dyncall=off lets no dynamic call learn, dyncall_form=imm|mem is how they compare,\n"
+        "ip=ADDRESS/BITS|dhcp|none is a NIC's address, with commas one of each in order,\n"
+        "gw=ADDRESS the gateway.\n"
+        "static_call_updates=N, dynamic_call_changes=N and paravirt_switches=N make the\n"
+        "races of suites static_call, dynamic_torture and paravirt_torture that long.",
     .run = cmdline_run,
 };
 
