@@ -273,3 +273,17 @@ void paravirts_take(struct paravirt_op *op, enum paravirt_form form, const struc
     }
     paravirts_begin();
 }
+
+void paravirts_expect_all(enum paravirt_form form, bool is_native)
+{
+    for (size_t i = 0; i < PARAVIRT_OP_COUNT; i++) {
+        paravirts_expect(op_at(i), form, is_native ? native_of(i) : other_of(i));
+    }
+}
+
+void paravirts_take_all(enum paravirt_form form, bool is_native)
+{
+    for (size_t i = 0; i < PARAVIRT_OP_COUNT; i++) {
+        paravirts_take(op_at(i), form, is_native ? native_of(i) : other_of(i));
+    }
+}

@@ -36,6 +36,21 @@ struct paravirt_subject {
 };
 extern const struct paravirt_subject paravirt_subjects[PARAVIRT_OP_COUNT];
 
+static inline struct paravirt_op *op_at(size_t index)
+{
+    return &paravirt_ops[index];
+}
+
+static inline const struct paravirt_way *native_of(size_t index)
+{
+    return paravirt_native_ways[index];
+}
+
+static inline const struct paravirt_way *other_of(size_t index)
+{
+    return paravirt_subjects[index].other;
+}
+
 /* What a way in C saw last; the native functions note here, too. */
 struct paravirt_sight {
     unsigned calls;
@@ -73,3 +88,7 @@ void paravirts_expect(const struct paravirt_op *op, enum paravirt_form form,
 /* Takes @op there by whatever changes it needs. */
 void paravirts_take(struct paravirt_op *op, enum paravirt_form form,
                     const struct paravirt_way *way);
+
+/* The same for all ops, native or the other way. */
+void paravirts_expect_all(enum paravirt_form form, bool is_native);
+void paravirts_take_all(enum paravirt_form form, bool is_native);

@@ -18,21 +18,6 @@ enum { ROUNDS = 3 };
 static const uint8_t six_bytes[] = {0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00};
 static const uint8_t two_bytes[] = {0x66, 0x90};
 
-static struct paravirt_op *op_at(size_t index)
-{
-    return &paravirt_ops[index];
-}
-
-static const struct paravirt_way *native_of(size_t index)
-{
-    return paravirt_native_ways[index];
-}
-
-static const struct paravirt_way *other_of(size_t index)
-{
-    return paravirt_subjects[index].other;
-}
-
 static bool shows_the_same(enum paravirt_form a, const struct paravirt_way *way_a,
                            enum paravirt_form b, const struct paravirt_way *way_b)
 {
@@ -150,24 +135,10 @@ static void inlined_instruction_gives_way_to_another(void **state)
 
 static struct patch_change changes[PARAVIRT_OP_COUNT + 1];
 
-static void all_take(enum paravirt_form form, bool is_native)
-{
-    for (size_t i = 0; i < PARAVIRT_OP_COUNT; i++) {
-        paravirts_take(op_at(i), form, is_native ? native_of(i) : other_of(i));
-    }
-}
-
-static void all_expect(enum paravirt_form form, bool is_native)
-{
-    for (size_t i = 0; i < PARAVIRT_OP_COUNT; i++) {
-        paravirts_expect(op_at(i), form, is_native ? native_of(i) : other_of(i));
-    }
-}
-
 static int setup(void **state)
 {
     (void)state;
-    all_take(PARAVIRT_INLINE, true);
+    paravirts_take_all(PARAVIRT_INLINE, true);
     return 0;
 }
 
@@ -175,19 +146,19 @@ static void all_ops_change_in_three_rounds(void **state)
 {
     (void)state;
     for (enum paravirt_form form = 0; form < PARAVIRT_FORM_COUNT; form++) {
-        all_take(form, true);
+        paravirts_take_all(form, true);
         for (size_t i = 0; i < PARAVIRT_OP_COUNT; i++) {
             changes[i] = paravirt_change_to(op_at(i), other_of(i));
             paravirts_watch(op_at(i), form, other_of(i));
         }
         assert_int_equal(patch_transaction("all ways", changes, PARAVIRT_OP_COUNT, NULL), PATCH_OK);
         assert_int_equal(recorder.rounds, form == PARAVIRT_INDIRECT ? 0 : ROUNDS);
-        all_expect(form, false);
+        paravirts_expect_all(form, false);
     }
     for (unsigned i = 0; i < PARAVIRT_FORM_COUNT * PARAVIRT_FORM_COUNT; i++) {
         enum paravirt_form from = i / PARAVIRT_FORM_COUNT, to = i % PARAVIRT_FORM_COUNT;
 
-        all_take(from, true);
+        paravirts_take_all(from, true);
         for (size_t op = 0; op < PARAVIRT_OP_COUNT; op++) {
             changes[op] = paravirt_form_change_to(op_at(op), to);
             paravirts_watch(op_at(op), to, native_of(op));
@@ -195,7 +166,7 @@ static void all_ops_change_in_three_rounds(void **state)
         assert_int_equal(patch_transaction("all forms", changes, PARAVIRT_OP_COUNT, NULL),
                          PATCH_OK);
         assert_int_equal(recorder.rounds, from == to ? 0 : ROUNDS);
-        all_expect(to, true);
+        paravirts_expect_all(to, true);
     }
 }
 
@@ -230,7 +201,7 @@ static void change_to_what_is_there_costs_nothing(void **state)
     assert_int_equal(patch_transaction("nothing", changes, PARAVIRT_OP_COUNT, NULL), PATCH_OK);
     assert_string_equal(recorder_log(), "");
     assert_int_equal(patch_record_newest(), records);
-    all_expect(PARAVIRT_INLINE, true);
+    paravirts_expect_all(PARAVIRT_INLINE, true);
 }
 
 /* ---- plans ---- */
@@ -283,7 +254,7 @@ static void site_with_any_other_byte_shows_nothing(void **state)
 {
     (void)state;
     for (enum paravirt_form form = 0; form < PARAVIRT_FORM_COUNT; form++) {
-        all_take(form, true);
+        paravirts_take_all(form, true);
         for (const struct paravirt_site *site = paravirt_sites_start; site < paravirt_sites_end;
              site++) {
             uint8_t *text = (uint8_t *)site->address;

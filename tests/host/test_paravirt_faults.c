@@ -12,41 +12,12 @@
 
 enum { MIXED = 3 }; /* changes that fail together */
 
-static struct paravirt_op *op_at(size_t index)
-{
-    return &paravirt_ops[index];
-}
-
-static const struct paravirt_way *native_of(size_t index)
-{
-    return paravirt_native_ways[index];
-}
-
-static const struct paravirt_way *other_of(size_t index)
-{
-    return paravirt_subjects[index].other;
-}
-
 static struct patch_change changes[PARAVIRT_OP_COUNT + 1];
-
-static void all_take(enum paravirt_form form, bool is_native)
-{
-    for (size_t i = 0; i < PARAVIRT_OP_COUNT; i++) {
-        paravirts_take(op_at(i), form, is_native ? native_of(i) : other_of(i));
-    }
-}
-
-static void all_expect(enum paravirt_form form, bool is_native)
-{
-    for (size_t i = 0; i < PARAVIRT_OP_COUNT; i++) {
-        paravirts_expect(op_at(i), form, is_native ? native_of(i) : other_of(i));
-    }
-}
 
 static int setup(void **state)
 {
     (void)state;
-    all_take(PARAVIRT_INLINE, true);
+    paravirts_take_all(PARAVIRT_INLINE, true);
     return 0;
 }
 
@@ -62,9 +33,9 @@ static void expect_refusal(size_t count, enum patch_status status, const char *c
     assert_int_equal(error.status, status);
     assert_string_equal(error.name, culprit);
     assert_string_equal(recorder_log(), "");
-    all_expect(PARAVIRT_INLINE, true);
-    all_take(PARAVIRT_DIRECT, false);
-    all_take(PARAVIRT_INLINE, true);
+    paravirts_expect_all(PARAVIRT_INLINE, true);
+    paravirts_take_all(PARAVIRT_DIRECT, false);
+    paravirts_take_all(PARAVIRT_INLINE, true);
 }
 
 static void op_that_is_listed_twice_is_refused(void **state)
@@ -153,7 +124,7 @@ static void foreign_bytes_at_a_site_are_refused_and_named(void **state)
         assert_string_equal(recorder_log(), "");
         text[PARAVIRT_SITE_LENGTH - 1] ^= 0x40;
     }
-    all_expect(PARAVIRT_INLINE, true);
+    paravirts_expect_all(PARAVIRT_INLINE, true);
 }
 
 static void no_change_where_none_may_be_made(void **state)
@@ -164,7 +135,7 @@ static void no_change_where_none_may_be_made(void **state)
     assert_int_equal(patch_transaction("not here", changes, 1, NULL), PATCH_ERR_CONTEXT);
     assert_string_equal(recorder_log(), "");
     recorder.may_patch = true;
-    all_expect(PARAVIRT_INLINE, true);
+    paravirts_expect_all(PARAVIRT_INLINE, true);
 }
 
 /* ---- failing ---- */
@@ -172,7 +143,7 @@ static void no_change_where_none_may_be_made(void **state)
 /* One op in the indirect form, whose slot alone would change; one way; one form. */
 static void mixed_begin(void)
 {
-    all_take(PARAVIRT_INLINE, true);
+    paravirts_take_all(PARAVIRT_INLINE, true);
     paravirts_take(op_at(0), PARAVIRT_INDIRECT, native_of(0));
     changes[0] = paravirt_change_to(op_at(0), other_of(0));
     changes[1] = paravirt_change_to(op_at(1), other_of(1));
@@ -211,7 +182,7 @@ static void failing_write_leaves_every_op_as_it_was(void **state)
         recorder_expect_synced();
         mixed_expect_as_before();
     }
-    all_take(PARAVIRT_DIRECT, false); /* nothing is still changing */
+    paravirts_take_all(PARAVIRT_DIRECT, false); /* nothing is still changing */
 }
 
 /* From the second round on it stops the machine: test_stand_in.c. */
@@ -225,7 +196,7 @@ static void silent_cpu_leaves_every_op_as_it_was(void **state)
     assert_int_equal(patch_transaction("mixed", changes, MIXED, &error), PATCH_ERR_SILENT_CPU);
     assert_int_equal(error.cpu, RECORDER_SILENT_CPU);
     mixed_expect_as_before();
-    all_take(PARAVIRT_DIRECT, false); /* nothing is still changing */
+    paravirts_take_all(PARAVIRT_DIRECT, false); /* nothing is still changing */
 }
 
 static const struct CMUnitTest tests[] = {
