@@ -96,9 +96,10 @@ class Machine:
         self.log.close()
 
     def wait(self, pattern, timeout=None):
-        """Waits for a literal text; returns what came before it."""
+        """Waits for a literal text or a compiled pattern; returns what came before it."""
+        expect = self.child.expect_exact if isinstance(pattern, str) else self.child.expect
         try:
-            self.child.expect_exact(pattern, timeout=timeout or self.timeout)
+            expect(pattern, timeout=timeout or self.timeout)
         except (pexpect.TIMEOUT, pexpect.EOF) as error:
             self.lost = True
             self.child.close(force=True)
@@ -116,8 +117,11 @@ class Machine:
         self.child.send(text)
 
     def run(self, command, timeout=None):
-        """Runs one command line; returns its output without the echo, lines ended by newline."""
+        """Runs one command line; returns its output without the echo, lines ended by newline. The
+        log draws the prompt again, with what has been typed so far, behind lines that come while
+        nothing runs: what counts is the prompt behind the whole command."""
         self.send(command + "\r")
+        self.wait(re.compile(re.escape(command) + r"(?=\r+\n)"), timeout)
         _, _, output = self.wait_prompt(timeout).partition("\r\n")
         return output.replace("\r\n", "\n")
 
