@@ -28,6 +28,7 @@
 #include "arch/percpu.h"
 #include "arch/trap_frame.h"
 #include "kernel/string.h"
+#include "patching/paravirt_thunk.h"
 
 #define CPUID_HYPERVISOR_FIRST 0x40000000u
 #define CPUID_HYPERVISOR_END   0x40010000u

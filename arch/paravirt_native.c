@@ -9,6 +9,7 @@
 #include "arch/ipi_raw.h"
 #include "kernel/panic.h"
 #include "kernel/spinlock.h"
+#include "patching/paravirt_thunk.h"
 
 /* An instruction's function (the slot's target, and the stand-in of an int3) and its bytes. */
 #define NATIVE_CODE(name, body, text)                                                              \

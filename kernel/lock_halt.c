@@ -8,6 +8,7 @@
 #include "arch/percpu.h"
 #include "kernel/log.h"
 #include "kernel/spinlock.h"
+#include "patching/paravirt_thunk.h"
 
 #define FORBID_LIMIT_NS 10000000000ull
 

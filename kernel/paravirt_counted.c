@@ -17,6 +17,7 @@
 #include "kernel/spinlock.h"
 #include "kernel/thread.h"
 #include "patching/nopatch.h"
+#include "patching/paravirt_thunk.h"
 
 /* ---- counting ---- */
 

@@ -17,8 +17,8 @@
  *
  * A *way* is one implementation of an op: a function, and, if it is one instruction of at most six
  * bytes, that. Ways keep all registers but those that the op's declaration gives up; a way in C
- * goes through a thunk (PARAVIRT_THUNK). While a batch is in flight a site's int3 stands for a call
- * of the function: it does what the instruction does.
+ * goes through a thunk (paravirt_thunk.h). While a batch is in flight a site's int3 stands for a
+ * call of the function: it does what the instruction does.
  *
  *     struct patch_change changes[] = {
  *         paravirt_change_to(&ops[OP_EOI], &way_eoi_kvm),
@@ -26,8 +26,8 @@
  *     };
  *     status = patch_transaction("pv backend kvm", changes, 2, &error);
  *
- * API: PARAVIRT_SITE, PARAVIRT_THUNK, paravirt_initialize, paravirt_change_to,
- * paravirt_form_change_to, paravirt_plan, paravirt_site_encode, paravirt_site_shows.
+ * API: PARAVIRT_SITE, paravirt_initialize, paravirt_change_to, paravirt_form_change_to,
+ * paravirt_plan, paravirt_site_encode, paravirt_site_shows.
  *
  * Traps for the reader: when a change has returned, every CPU calls the new way, but some may still
  * be INSIDE the old one (platform_synchronize() waits for them). Ops that work together (taking and
@@ -96,39 +96,6 @@ extern const struct paravirt_site paravirt_sites_start[], paravirt_sites_end[];
     ".balign 8\n\t"                                                                                \
     ".quad 771b, %c[op]\n\t"                                                                       \
     ".popsection\n\t"
-
-/* PARAVIRT_THUNK(name) and PARAVIRT_THUNK_STACKED(name) define paravirt_thunk_NAME, which calls the
- * C function @name (visible to the linker) with its arguments: a way for ops that keep registers.
- * They have a frame: without it a backtrace would leave out the function that the site is in. */
-#define PARAVIRT_THUNK_SAVE                                                                        \
-    "push %rbp\n\tmov %rsp, %rbp\n\tpush %rax\n\t"                                                 \
-    "push %rcx\n\tpush %rdx\n\tpush %rsi\n\tpush %rdi\n\t"                                         \
-    "push %r8\n\tpush %r9\n\tpush %r10\n\tpush %r11\n\t"
-#define PARAVIRT_THUNK_RESTORE                                                                     \
-    "pop %r11\n\tpop %r10\n\tpop %r9\n\tpop %r8\n\t"                                               \
-    "pop %rdi\n\tpop %rsi\n\tpop %rdx\n\tpop %rcx\n\t"                                             \
-    "pop %rax\n\tpop %rbp\n\tret\n\t"
-
-#define PARAVIRT_ASM_FUNCTION(symbol, body)                                                        \
-    extern void symbol(void);                                                                      \
-    __asm__(".pushsection .text\n\t"                                                               \
-            ".balign 16, 0xcc\n\t"                                                                 \
-            ".globl " #symbol "\n\t"                                                               \
-            ".type " #symbol ", @function\n" #symbol ":\n\t" body ".size " #symbol                 \
-            ", . - " #symbol "\n\t"                                                                \
-            ".popsection")
-
-/* For a C function that returns nothing: keeps everything but the flags. */
-#define PARAVIRT_THUNK(name)                                                                       \
-    PARAVIRT_ASM_FUNCTION(paravirt_thunk_##name,                                                   \
-                          PARAVIRT_THUNK_SAVE "call " #name "\n\t" PARAVIRT_THUNK_RESTORE)
-
-/* For a C function that returns uint64_t, which the thunk leaves on the stack: it moves its own
- * return address one word down. Keeps everything but the flags. */
-#define PARAVIRT_THUNK_STACKED(name)                                                               \
-    PARAVIRT_ASM_FUNCTION(paravirt_thunk_##name,                                                   \
-                          "push (%rsp)\n\t" PARAVIRT_THUNK_SAVE "call " #name                      \
-                          "\n\tmov %rax, 16(%rbp)\n\t" PARAVIRT_THUNK_RESTORE)
 
 /* Attaches the sites to @ops, lets every op go the way its entry names and makes its sites
  * @form. Before, every op works, through its slot, which must hold the function of that way.

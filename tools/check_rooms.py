@@ -28,8 +28,9 @@ ROOMS = {
     "boot": ({"boot", "arch"}, KERNEL_LEAVES | {"patching/nopatch.h"}, set()),
     "arch": ({"arch"}, KERNEL_LEAVES | {"boot/boot_facts.h", "patching/breakpoint.h",
                                         "patching/dynamic_call.h", "patching/nopatch.h",
-                                        "patching/paravirt.h", "patching/static_call.h",
-                                        "patching/static_key.h"}, set()),
+                                        "patching/paravirt.h", "patching/paravirt_thunk.h",
+                                        "patching/static_call.h", "patching/static_key.h"},
+             set()),
     "patching": ({"patching"}, set(), set()),
     # Drivers implement the interface that net/ defines, and use nothing else of it.
     "drivers": ({"drivers", "arch", "kernel", "patching"},

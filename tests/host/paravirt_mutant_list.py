@@ -31,6 +31,7 @@ WHILE_WAYS = (CODE, "ways_change_while_the_op_runs")
 FROM_C = (CODE, "calls_from_c_pass_arguments_and_keep_what_is_live")
 
 ENGINE, HEADER, CALLS = "paravirt.c", "patching/paravirt.h", "arch/paravirt.h"
+THUNKS = "patching/paravirt_thunk.h"
 NATIVE, ROWS = "arch/paravirt_native.c", "arch/paravirt_table.h"
 FLOOR = "arch/clock_floor.c"
 
@@ -140,17 +141,17 @@ MUTANTS = [
     Mutant("failed write at boot overlooked", ENGINE,
            "status = PATCH_ERR_WRITE;", ";", TABLE, "write_that_fails_is_refused_and_named"),
     # Thunks and native ways.
-    Mutant("thunk forgets a register", HEADER, "push %r8\\n\\tpush %r9\\n\\tpush %r10\\n\\t",
+    Mutant("thunk forgets a register", THUNKS, "push %r8\\n\\tpush %r9\\n\\tpush %r10\\n\\t",
            "push %r8\\n\\tpush %r9\\n\\tpush %r9\\n\\t", *EXECUTED),
-    Mutant("thunk gives registers back in another order", HEADER,
+    Mutant("thunk gives registers back in another order", THUNKS,
            "pop %rdi\\n\\tpop %rsi\\n\\t", "pop %rsi\\n\\tpop %rdi\\n\\t", *EXECUTED),
-    Mutant("thunk leaves the function's rax", HEADER, "pop %rax\\n\\tpop %rbp",
+    Mutant("thunk leaves the function's rax", THUNKS, "pop %rax\\n\\tpop %rbp",
            "pop %rcx\\n\\tpop %rbp", *EXECUTED),
-    Mutant("thunk loses the frame pointer", HEADER, "pop %rax\\n\\tpop %rbp",
+    Mutant("thunk loses the frame pointer", THUNKS, "pop %rax\\n\\tpop %rbp",
            "pop %rax\\n\\tpop %rax", *EXECUTED),
-    Mutant("stacked result in the word above", HEADER, "mov %rax, 16(%rbp)", "mov %rax, 24(%rbp)",
+    Mutant("stacked result in the word above", THUNKS, "mov %rax, 16(%rbp)", "mov %rax, 24(%rbp)",
            *EXECUTED),
-    Mutant("stacked result nowhere", HEADER, "mov %rax, 16(%rbp)", "nop", *EXECUTED),
+    Mutant("stacked result nowhere", THUNKS, "mov %rax, 16(%rbp)", "nop", *EXECUTED),
     Mutant("pushed word over the saved return address", NATIVE, "pop 8(%rsp)", "pop (%rsp)",
            *WHILE_FORMS),
     Mutant("stand-in does nothing", NATIVE,

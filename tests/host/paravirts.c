@@ -2,6 +2,7 @@
 /* See paravirts.h. */
 #include "tests/host/paravirts.h"
 
+#include "patching/paravirt_thunk.h"
 #include "tests/host/host_test.h"
 #include "tests/host/own_text.h"
 #include "tests/host/recorder.h"

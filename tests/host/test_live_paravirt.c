@@ -21,6 +21,7 @@
 #include "patching/paravirt.h"
 
 #include "patching/breakpoint.h"
+#include "patching/paravirt_thunk.h"
 #include "patching/trap_statistics.h"
 #include "tests/host/host_test.h"
 #include "tests/host/live.h"

@@ -3,6 +3,8 @@
  * would come back here. */
 #include "tests/kernel/paravirt_double.h"
 
+#include "patching/paravirt_thunk.h"
+
 static uint64_t counts[PARAVIRT_OP_COUNT]; /* atomic */
 
 /* The native functions, by enum paravirt_op_id; named by assembler text. */

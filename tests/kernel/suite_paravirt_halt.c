@@ -12,6 +12,7 @@
 #include "kernel/patch_hold.h"
 #include "kernel/spinlock.h"
 #include "kernel/thread.h"
+#include "patching/paravirt_thunk.h"
 #include "tests/kernel/fake_halt.h"
 #include "tests/kernel/paravirt_set.h"
 #include "tests/kernel/test.h"

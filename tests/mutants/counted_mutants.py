@@ -30,11 +30,11 @@ COUNTED_MUTANTS = [
            "        if (PARAVIRT_##name == PARAVIRT_irq_disable) { below_irq_enable(); } "
            "else { below_##name(); }",
            FORWARDED, "interrupt_flag_follows_the_ops", may_die=True),
-    Mutant("thunk-forgets-a-register", "patching/paravirt.h",
+    Mutant("thunk-forgets-a-register", "patching/paravirt_thunk.h",
            r"pop %rdi\n\tpop %rsi\n\tpop %rdx\n\tpop %rcx\n\t",
            r"pop %rdi\n\tpop %rsi\n\tpop %rcx\n\tpop %rcx\n\t",
            FORWARDED, "registers_are_kept", may_die=True),
-    Mutant("thunk-loses-the-flags", "patching/paravirt.h",
+    Mutant("thunk-loses-the-flags", "patching/paravirt_thunk.h",
            "mov %rax, 16(%rbp)", "mov %rcx, 16(%rbp)",
            FORWARDED, "interrupt_flag_follows_the_ops", may_die=True),
     Mutant("wait-counted-as-taken", LAYER,

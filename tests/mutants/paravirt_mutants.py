@@ -4,7 +4,7 @@ mutant.py. Others: switch_mutants.py, counted_mutants.py, lock_halt_mutants.py."
 
 from mutant import HANGS, Mutant
 
-PATCHING, THUNKS = "patching/paravirt.c", "patching/paravirt.h"
+PATCHING, THUNKS = "patching/paravirt.c", "patching/paravirt_thunk.h"
 HAZARDS, FLOOR = "kernel/paravirt_hazards.c", "arch/clock_floor"
 EFFECTS = ("paravirt", "native_ops_do_what_they_are_for_in_every_form")
 DOUBLES = ("paravirt", "second_ways_do_it_too_and_are_gone_through")
