@@ -48,7 +48,7 @@ def build(mutant):
         source = ROOT / name
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if source.is_dir() else shutil.copy2)(source, tree / name)
-        if source.is_dir() and name != "tools" and (BUILD / name).is_dir():
+        if source.is_dir() and (BUILD / name).is_dir():
             shutil.copytree(BUILD / name, tree / "build" / name)
     shutil.copy2(BUILD / "flags.stamp", tree / "build/flags.stamp")
     (tree / mutant.file).write_text(mutated)
