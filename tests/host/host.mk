@@ -72,12 +72,12 @@ check: $(HOST_TESTS:%=$(HOST)/%)
 mutants: host-mutants
 host-mutants: $(HOST_TESTS:%=$(HOST)/%)
 	@$(PYTHON) tests/host/mutants.py --host $(HOST) \
-	    --make "$(MAKE) -s -f tests/host/host.mk CC=$(CC) BUILD=$(BUILD)"
+	    --make "$(MAKE) -rs -f tests/host/host.mk CC=$(CC) BUILD=$(BUILD)"
 
 # For mutants.py, through kernel_tests.mk: makes program $(TEST) with the mutated file $(MUTANT), C
 # or assembler. Its object stands before the library: the linker takes nothing from the original.
 patching-mutant:
-	@$(if $(filter %.asm,$(MUTANT)),$(HOST_NASM),$(CC) $(HOST_CFLAGS) -w -c) $(MUTANT) \
+	@$(if $(filter %.asm,$(MUTANT)),$(HOST_NASM),$(CC) $(HOST_CFLAGS) -g0 -w -c) $(MUTANT) \
 	    -o $(basename $(MUTANT)).o
 	@$(CC) $(HOST_CFLAGS) -no-pie $(call host_sections,$(TEST)) \
 	    $(call host_object,$(TEST),$(HOST)) $(basename $(MUTANT)).o \
