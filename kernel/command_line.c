@@ -34,6 +34,7 @@ static const char *const known_names[] = {
     "static_call_updates",
     "dynamic_call_changes",
     "paravirt_switches",
+    "torture_ms",
     "ip",
     "gw",
 };

@@ -219,7 +219,8 @@ const struct shell_command command_cmdline = {
         "ip=ADDRESS/BITS|dhcp|none is a NIC's address, with commas one of each in order,\n"
         "gw=ADDRESS the gateway.\n"
         "static_call_updates=N, dynamic_call_changes=N and paravirt_switches=N make the\n"
-        "races of suites static_call, dynamic_torture and paravirt_torture that long.",
+        "races of suites static_call, dynamic_torture and paravirt_torture that long,\n"
+        "torture_ms=N is how long each case lasts that puts everything under fire.",
     .run = cmdline_run,
 };
 

@@ -83,11 +83,13 @@ static void unknown_words_are_named(void **state)
         log_text,
         "warning: command line: unknown word 'quiet' (known: run= loglevel= cpus= protocol= "
         "idle= mitigation= pv= pv_form= sync_timeout_ms= grace_timeout_ms= dispatch= dyncall= "
-        "dyncall_form= static_call_updates= dynamic_call_changes= paravirt_switches= ip= gw=)\n"
+        "dyncall_form= static_call_updates= dynamic_call_changes= paravirt_switches= "
+        "torture_ms= ip= gw=)\n"
         "warning: command line: unknown word 'lglevel=debug': did you mean 'loglevel='?\n"
         "warning: command line: unknown word '=x' (known: run= loglevel= cpus= protocol= "
         "idle= mitigation= pv= pv_form= sync_timeout_ms= grace_timeout_ms= dispatch= dyncall= "
-        "dyncall_form= static_call_updates= dynamic_call_changes= paravirt_switches= ip= gw=)\n");
+        "dyncall_form= static_call_updates= dynamic_call_changes= paravirt_switches= "
+        "torture_ms= ip= gw=)\n");
     assert_int_equal(console_level, LOG_INFO);
     assert_false(command_line_word(0)->known);
     assert_string_equal(command_line_word(1)->name, "lglevel");

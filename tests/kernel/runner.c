@@ -6,8 +6,9 @@
 #include "arch/clock.h"
 #include "arch/paging.h"
 #include "arch/percpu.h"
-#include "kernel/console.h"
 #include "kernel/choice_worker.h"
+#include "kernel/command_line.h"
+#include "kernel/console.h"
 #include "kernel/heap.h"
 #include "kernel/page_allocator.h"
 #include "kernel/paravirt_switch.h"
@@ -20,8 +21,10 @@
 #include "patching/static_key.h"
 #include "tests/kernel/boot_state.h"
 
-#define IPI_ARRIVAL_NS 2000000000ull
-#define PATIENT_CPUS   8
+#define IPI_ARRIVAL_NS  2000000000ull
+#define PATIENT_CPUS    8
+#define NS_PER_MS       1000000ull
+#define TORTURE_MS_MOST 86400000
 
 struct machine_state {
     size_t free_pages;
@@ -100,6 +103,14 @@ uint64_t test_patience_ns(uint64_t ns)
 void test_skip(struct test *test, const char *reason)
 {
     test->skip_reason = reason;
+}
+
+uint64_t test_torture_ns(uint64_t usual_ns)
+{
+    uint64_t milliseconds = usual_ns / NS_PER_MS;
+
+    command_line_get_number("torture_ms", 1, TORTURE_MS_MOST, &milliseconds);
+    return milliseconds * NS_PER_MS;
 }
 
 bool test_should_stop(const struct test *test)

@@ -303,7 +303,7 @@ static void calls_arrive_whatever_is_tried_and_updated(struct test *test)
 {
     static struct dispatcher_decision decision;
     bool is_well = begin(test, 0, PROGRAMS) && automatic(test);
-    uint64_t until = clock_now_ns() + TORTURE_NS;
+    uint64_t until = clock_now_ns() + test_torture_ns(TORTURE_NS);
     uint64_t known;
 
     for (unsigned turn = 0; is_well && clock_now_ns() < until; turn++) {

@@ -119,7 +119,7 @@ static const enum patch_protocol_id protocols[] = {
 static void change_for_long(struct test *test)
 {
     uint64_t wanted = 0, lost = 0, changes = 0, seed = 88172645463325252;
-    uint64_t end_ns = clock_now_ns() + TORTURE_NS;
+    uint64_t end_ns = clock_now_ns() + test_torture_ns(TORTURE_NS);
 
     command_line_get_number("dynamic_call_changes", 1, CHANGES_MOST, &wanted);
     while (changes < PROTOCOLS * TURN_CHANGES ||

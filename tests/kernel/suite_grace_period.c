@@ -457,7 +457,7 @@ static void read_versions(void *argument)
 
 static void no_reader_sees_a_version_that_a_period_has_freed(struct test *test)
 {
-    uint64_t end = clock_now_ns() + TORTURE_NS;
+    uint64_t end = clock_now_ns() + test_torture_ns(TORTURE_NS);
 
     torture = (struct torture){.published = &torture.versions[0]};
     version_fill(&torture.versions[0], GOOD);

@@ -232,9 +232,10 @@ static void switch_for_long(struct test *test, bool (*switch_next)(uint64_t numb
 {
     uint64_t wanted = 0, done = 0, lost = 0;
     uint64_t start_ns = clock_now_ns();
+    uint64_t end_ns = start_ns + test_torture_ns(TORTURE_NS);
 
     command_line_get_number("paravirt_switches", 1, SWITCHES_MOST, &wanted);
-    while (done < 16 || (wanted != 0 ? done < wanted : clock_now_ns() - start_ns < TORTURE_NS)) {
+    while (done < 16 || (wanted != 0 ? done < wanted : clock_now_ns() < end_ns)) {
         if (test_should_stop(test)) {
             test_skip(test, "stopped by Ctrl-C");
             break;

@@ -134,7 +134,7 @@ static void call_sites_survive_ten_seconds_under_fire(struct test *test)
     if (!EXPECT(test, workers_start(&torture.workers, false, run_and_check, NULL))) {
         return;
     }
-    torture_flip_until(test, clock_now_ns() + TORTURE_NS);
+    torture_flip_until(test, clock_now_ns() + test_torture_ns(TORTURE_NS));
     EXPECT_EQUAL(test, patch_protocol_set_default(PATCH_PROTOCOL_INT3_BATCH, 0), PATCH_OK);
     for (unsigned i = 0; i < SUSPECT_COUNT; i++) {
         if (torture.suspects[i].enabled) {

@@ -303,7 +303,7 @@ static void all_functions_are_traced_under_fire(struct test *test)
         PATCH_PROTOCOL_QWORD,
         PATCH_PROTOCOL_INT3,
     };
-    uint64_t deadline = clock_now_ns() + TORTURE_NS;
+    uint64_t deadline = clock_now_ns() + test_torture_ns(TORTURE_NS);
     unsigned turns = 0;
     work_done = work_wrong = 0;
     if (!record_begin(test, RING_RECORDS) ||

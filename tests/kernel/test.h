@@ -71,6 +71,9 @@ void test_skip(struct test *test, const char *reason);
  * threads on all CPUs, are done. */
 uint64_t test_patience_ns(uint64_t ns);
 
+/* How long a case keeps everything under fire: @usual_ns, or torture_ms= of the command line. */
+uint64_t test_torture_ns(uint64_t usual_ns);
+
 /* Whether the user wants to stop (Ctrl-C): long cases ask, leave things as they found them, and
  * skip. */
 bool test_should_stop(const struct test *test);

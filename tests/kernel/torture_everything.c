@@ -400,7 +400,7 @@ void everything_that_is_patched_changes_at_once(struct test *test)
         return;
     }
     if (EXPECT(test, workers_start(&all.changers, true, change_everything, NULL))) {
-        uint64_t deadline = clock_now_ns() + TORTURE_NS;
+        uint64_t deadline = clock_now_ns() + test_torture_ns(TORTURE_NS);
         for (unsigned turn = 0; torture_goes_on(turn, deadline); turn++) {
             if (test_should_stop(test)) {
                 test_skip(test, "stopped by Ctrl-C");
