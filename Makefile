@@ -148,7 +148,7 @@ help:
 	@echo "make coverage-lines  which lines and branches of patching/ the host tests do not reach"
 	@echo "make silicon  patching on this machine's real CPU, two minutes; SILICON='-j --quick'"
 	@echo "make test     everything; ends with 'N passed, N failed, N skipped'"
-	@echo "make fuzz     fuzz patching/, net/ for FUZZ_SECONDS=600; fuzz-check: 90 s; fuzz-mutants"
+	@echo "make fuzz     fuzz patching/, net/ for FUZZ_SECONDS=600; fuzz-check: 45 s; fuzz-mutants"
 	@echo "make model    the protocols in Spin, all interleavings; MODEL=name TRAIL=1 shows one"
 	@echo "make mutants  break the code on purpose: the tests must notice"
 	@echo "make lint     form, rooms, closed nopatch text, cppcheck, shellcheck"
