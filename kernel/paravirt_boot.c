@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* Which backend and form paravirt ops have after boot: pv= and pv_form= of the command line.
- * Invariant: a word that cannot be obeyed is named in the log, and the default stays. Called by:
- * the first thread. */
+/* Which backend and form paravirt ops have after boot: pv= and pv_form= of the command line; under
+ * a KVM that emulates, the protocol, too. Invariant: a word that cannot be obeyed is named in the
+ * log, and the default stays. Called by: the first thread. */
 #include "arch/kvm.h"
 #include "kernel/command_line.h"
 #include "kernel/format.h"
@@ -50,9 +50,15 @@ static void backend_from_command_line(void)
     }
 }
 
-/* With all CPUs parked meanwhile, so that none meets an int3, under KVM: one that emulates
- * instructions may stop at it, and a backend that nobody has asked for must not stop the machine.
- */
+/* A KVM that refuses hypercalls emulates instructions, and may stop at an int3. */
+static bool kvm_may_stop_at_int3(void)
+{
+    return kvm_is_host() && !kvm_hypercalls_work();
+}
+
+/* With all CPUs parked meanwhile, so that none meets an int3, under KVM: a backend that nobody has
+ * asked for must not stop the machine. Nor must calls that learn by themselves: so, where an int3
+ * is dangerous, that protocol stays unless the user has named one. */
 static void backend_choose(void)
 {
     enum patch_protocol_id protocol = patch_protocol_default();
@@ -63,7 +69,7 @@ static void backend_choose(void)
         status = patch_protocol_set_default(PATCH_PROTOCOL_STOP, 0);
     }
     backend_from_command_line();
-    if (status == PATCH_OK) {
+    if (status == PATCH_OK && (!kvm_may_stop_at_int3() || command_line_get("protocol") != NULL)) {
         status = patch_protocol_set_default(protocol, flags);
     }
     if (status != PATCH_OK) {
@@ -84,10 +90,12 @@ static void kvm_report(void)
                                   length == 0 ? "" : ", ", paravirt_ops[op].name);
         }
     }
-    log_info("paravirt: %s %s to kvm%s", length == 0 ? "no op" : ops, length == 0 ? "goes" : "go",
-             kvm_hypercalls_work()
-                 ? ""
-                 : "; hypercalls are refused: this KVM may stop the machine at an int3");
+    log_info("paravirt: %s %s to kvm", length == 0 ? "no op" : ops, length == 0 ? "goes" : "go");
+    if (kvm_may_stop_at_int3()) {
+        log_warning("this KVM refuses hypercalls and may stop the machine at an int3: the protocol "
+                    "is %s",
+                    patch_protocol_name(patch_protocol_default()));
+    }
 }
 
 void paravirt_switch_initialize(void)
