@@ -38,10 +38,10 @@ def listing(machine):
 
 
 def state(machine):
-    """All that a refused switch must leave alone; no round without a record. Lazy calls may be
-    found, and patched, meanwhile."""
+    """All that a refused switch must leave alone; no round without a record. Calls that learn may
+    be patched meanwhile, and their records take the place of the oldest."""
     pokes = [poke["seq"] for poke in machine.json("pokes -j") if poke["who"].startswith("pv ")]
-    return machine.run("pv -j"), machine.run("pv backends -j"), pokes
+    return machine.run("pv -j"), machine.run("pv backends -j"), pokes[-1:]
 
 
 def backends(machine):
