@@ -10,6 +10,7 @@ fuzz.mk; fuzz_mutants.py uses its parts.
 """
 
 import argparse
+import contextlib
 import os
 import pathlib
 import re
@@ -74,6 +75,20 @@ def start(program, target, log, folders, options):
     with log.open("w") as out:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                 env=environment)
+
+
+@contextlib.contextmanager
+def interrupts_held():
+    """Holds Ctrl-C back: between the start of a process and its entry into a list it would leave
+    one behind that nobody ends."""
+    came = []
+    usual = signal.signal(signal.SIGINT, lambda *_: came.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if came:
+        raise KeyboardInterrupt
 
 
 def wait(processes, seconds):
@@ -147,8 +162,9 @@ def fuzz(build, seconds, seed=0):
         for target, log in logs.items():
             corpus = folder / "corpus" / target
             corpus.mkdir(parents=True, exist_ok=True)
-            processes.append(start(folder / target, target, log, [corpus, folders[target]],
-                                   [f"-max_total_time={seconds}", f"-seed={seed}"]))
+            with interrupts_held():
+                processes.append(start(folder / target, target, log, [corpus, folders[target]],
+                                       [f"-max_total_time={seconds}", f"-seed={seed}"]))
         report_progress(processes, logs, seconds)
         wait(processes, GRACE_SECONDS)
     finally:

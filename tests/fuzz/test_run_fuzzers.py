@@ -3,6 +3,7 @@
 
 The fuzzers here are shell scripts that print what libFuzzer would. Run by make test."""
 
+import os
 import pathlib
 import signal
 import subprocess
@@ -96,6 +97,18 @@ def test_seconds_that_are_none_are_refused_by_name(tmp_path, seconds):
                           check=False)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == f"fuzz: '{seconds}' is no whole number of seconds from 1 on\n"
+
+
+def test_an_interrupt_waits_until_what_was_started_is_known():
+    known = []
+    with pytest.raises(KeyboardInterrupt):
+        with run_fuzzers.interrupts_held():
+            os.kill(os.getpid(), signal.SIGINT)
+            known.append("started")
+    assert known == ["started"]
+    with run_fuzzers.interrupts_held():
+        pass
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_ctrl_c_ends_fuzzers_and_runner_without_a_traceback(tmp_path):
