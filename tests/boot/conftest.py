@@ -10,11 +10,13 @@ from machine import Machine, revived
 def shared_machine(request):
     """Returns a function that gives the shared machine, booted again after one that died."""
     name = request.module.__name__.removeprefix("test_")
-    with revived(lambda number: Machine(f"shared-{name}-{number}"), Machine.wait_prompt) as running:
+    with revived(lambda number: Machine(f"shared-{name}-{number}", command_line="dyncall=off"),
+                 Machine.wait_prompt) as running:
         yield running
 
 
 @pytest.fixture
 def shell(shared_machine):
-    """A machine of 4 CPUs at its prompt; what a test changes, it puts back."""
+    """A machine of 4 CPUs at its prompt; what a test changes, it puts back. No call learns by
+    itself: what a test compares before and after, nothing else patches."""
     return shared_machine()

@@ -143,10 +143,8 @@ class Machine:
         return rows
 
     def pokes_after(self, seq):
-        """Returns the records of batches that are newer, but for those of calls that learn by
-        themselves, at any time."""
-        return [row for row in self.json("pokes -j")
-                if row["seq"] > seq and not row["who"].startswith("dyncall ")]
+        """Returns the records of batches that are newer."""
+        return [row for row in self.json("pokes -j") if row["seq"] > seq]
 
     def output_until(self, pattern, timeout):
         """Returns all that comes up to the pattern, or, failing that, until QEMU or the time ends;

@@ -74,7 +74,8 @@ def test_slots_that_name_the_right_function_cost_no_more(exact, mode, mitigation
 
 def test_calls_learn_while_it_runs():
     """A second of packets: each call decides once, for whom the packets go to; behind the bench it
-    begins anew. Learning counts the calls of a sixteenth of the time."""
+    begins anew, and soon switches off for want of calls: the time of an idle machine leaps.
+    Learning counts the calls of a sixteenth of the time."""
     decided = {"deliver": "ipv4_receive", "ipv4_deliver": "udp_receive"}
     with Machine("bench-net-auto", cpus=2, **icount()) as machine:
         machine.wait_prompt()
@@ -82,10 +83,10 @@ def test_calls_learn_while_it_runs():
                                  "--dyncall off,auto -j", 120)
         for name, target in decided.items():
             (row,) = machine.json(f"dyncall {name} -j")
-            assert (row["state"], row["why"], row["refused"]) == ("learning", "new", 0)
-            *_, decision = machine.json(f"dyncall {name} log -j")
-            assert (decision["after"], decision["reason"]) == ("stable", "hot")
-            assert decision["new_targets"] == [target]
+            assert (row["refused"], row["failed"]) == (0, 0)
+            assert [(decision["reason"], decision["new_targets"])
+                    for decision in machine.json(f"dyncall {name} log -j")
+                    if decision["after"] != "off"] == [("hot", [target])]
         assert machine.exit() == ALL_OK
     assert (off["dyncall"], auto["dyncall"]) == ("off", "auto")
     assert auto["received"] == auto["packets"] == 1000000

@@ -151,14 +151,16 @@ def test_flips_cost_exactly_what_the_protocol_says(shell):
 
 
 def test_flip_to_the_present_state_costs_nothing(shell):
-    """Of IPIs only those of its batches count: a dynamic call may learn meanwhile."""
-    newest = shell.json("pokes -n 1 -j")[-1]["seq"]
-    before = shell.json("cpus -j")
-    shell.run("key bench_8 off; key test_true on")
-    after = shell.json("cpus -j")
-    assert shell.pokes_after(newest) == []
-    if shell.json("pokes -n 1 -j")[-1]["seq"] == newest:
-        assert [row["ipis_sent"] for row in after] == [row["ipis_sent"] for row in before]
+    """Neither a batch nor an IPI, but for threads that are woken meanwhile, as above."""
+    for _ in range(5):
+        newest = shell.json("pokes -n 1 -j")[-1]["seq"]
+        before = [row["ipis_sent"] for row in shell.json("cpus -j")]
+        shell.run("key bench_8 off; key test_true on")
+        after = [row["ipis_sent"] for row in shell.json("cpus -j")]
+        assert shell.pokes_after(newest) == []
+        if after == before:
+            break
+    assert after == before
 
 
 ROUNDS = {"stop": 1, "qword": 1, "int3-batch": 3, "naive": 0}  # int3: 3 a site

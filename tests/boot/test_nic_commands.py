@@ -37,8 +37,8 @@ FIELDS = {
 @pytest.fixture(scope="module")
 def online():
     """A machine with a card, its address set, and the neighbour known. By -device: QEMU 7.2 gives a
-    card of -nic no MSI-X vectors."""
-    with Machine("nic-commands", command_line="ip=10.0.2.15/24 gw=10.0.2.2",
+    card of -nic no MSI-X vectors. No call learns by itself, as with `shell`."""
+    with Machine("nic-commands", command_line="ip=10.0.2.15/24 gw=10.0.2.2 dyncall=off",
                  extra=["-netdev", "user,id=net",
                         "-device", "virtio-net-pci,netdev=net"]) as machine:
         machine.wait_prompt()
