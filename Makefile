@@ -10,7 +10,7 @@ endif
 LD := ld
 NASM := nasm
 PYTHON := /usr/bin/python3
-ROOMS := boot arch kernel patching drivers net tests/kernel
+ROOMS := boot arch kernel patching drivers net bench tests/kernel
 
 ELF := $(BUILD)/livetext.elf
 ISO := $(BUILD)/livetext.iso
@@ -214,7 +214,7 @@ SCRIPTS := .ci/run $(wildcard tools/*.sh)
 CPPCHECK := cppcheck --quiet -j 2 --std=c11 --enable=warning,performance,portability \
     --inline-suppr --error-exitcode=1 --suppress=comparePointers --suppress=subtractPointers \
     --suppress=internalAstError -D_Noreturn=[[noreturn]] \
-    $(addprefix --suppress=uninitvar:,arch/instructions.h arch/percpu.h kernel/bench_pv_native.h)
+    $(addprefix --suppress=uninitvar:,arch/instructions.h arch/percpu.h bench/bench_pv_native.h)
 
 lint: setup
 	@$(MAKE) --no-print-directory kernel

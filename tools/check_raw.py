@@ -115,7 +115,7 @@ RULES = (
 )
 # Who knows which ticket of a spinlock is served, or measures that; everybody else calls op
 # lock_unlock.
-LOCK_FILES = re.compile(r"kernel/(spinlock|lock_halt|bench_pv)\w*\.[ch]$|tests/")
+LOCK_FILES = re.compile(r"(kernel/(spinlock|lock_halt)|bench/bench_pv)\w*\.[ch]$|tests/")
 LOCK_FIELD = re.compile(r"(->|\.)serving\b")
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -193,7 +193,7 @@ def check_sites(elf, code):
 def check_sources(root):
     """Returns the complaints about who serves tickets, from the sources below `root`."""
     return [f"{path.relative_to(root)}:{number}: knows which ticket is served: use op lock_unlock"
-            for room in ("arch", "kernel", "patching", "drivers", "net")
+            for room in ("arch", "kernel", "patching", "drivers", "net", "bench")
             for path in sorted((root / room).glob("*.[ch]"))
             if not LOCK_FILES.match(str(path.relative_to(root)))
             for number, line in enumerate(path.read_text().splitlines(), 1)

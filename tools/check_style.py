@@ -10,8 +10,9 @@ import pathlib
 import re
 import sys
 
-ROOMS = ("boot", "arch", "kernel", "patching", "drivers", "tests", "tests/kernel", "tests/host",
-         "tests/boot", "tests/fuzz", "tests/model", "tests/mutants", "tests/silicon", "tools")
+ROOMS = ("boot", "arch", "kernel", "patching", "drivers", "net", "bench", "tests", "tests/kernel",
+         "tests/host", "tests/boot", "tests/fuzz", "tests/model", "tests/mutants", "tests/silicon",
+         "tools")
 FILE_LINES, FUNCTION_LINES, LINE_COLUMNS = 500, 60, 100
 IFS_PER_LINES = 1000
 LICENCE = "SPDX-License-Identifier: MIT"

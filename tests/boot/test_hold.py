@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`bench poke --hold`: what CPUs execute while a batch is held at a step, and what is refused.
 
-The rows are exact about what may not happen (kernel/hold_flip.h), so nothing here depends on luck
+The rows are exact about what may not happen (bench/hold_flip.h), so nothing here depends on luck
 or time. Callers: make test.
 """
 
@@ -13,7 +13,7 @@ import pytest
 from machine import ALL_OK, SOME_FAILED, Machine
 
 STEPS = ("int3", "tail", "first")
-SITES = 7  # kernel/hold_sites.h
+SITES = 7  # bench/hold_sites.h
 
 
 def check_rows(rows, protocol, step, cpus):

@@ -120,8 +120,8 @@ def test_compiled_code_has_no_indirect_branch():
     writes: their sites, which boot patches, and what a way has below it."""
     bare = {"bench_call_loops.o", "bench_dispatch_loops.o", "counted_layer.o"}
     words = r"R_X86_64_PC32\t(pv_ops|paravirt_below|kvm_eoi_native|paravirt_double_below)[-+]"
-    objects = [path for room in ("boot", "arch", "kernel", "patching", "drivers", "tests/kernel")
-               for path in sorted((BUILD / room).glob("*.o"))
+    rooms = "boot", "arch", "kernel", "patching", "drivers", "net", "bench", "tests/kernel"
+    objects = [path for room in rooms for path in sorted((BUILD / room).glob("*.o"))
                if not path.match("*.asm.o") and path.name not in bare]
     listing = subprocess.run(["objdump", "-dr", "-w", "--no-show-raw-insn", *objects], check=True,
                              capture_output=True, text=True).stdout

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-# Host tests of the pure parts of kernel/, arch/, drivers/ and net/, as Linux programs under the
-# address and undefined-behaviour sanitizers. Included by tests/host/host.mk, whose `check` runs
+# Host tests of the pure parts of kernel/, bench/, arch/, drivers/ and net/, as Linux programs under
+# the address and undefined-behaviour sanitizers. Included by tests/host/host.mk, whose `check` runs
 # them too.
 
 KERNEL_HOST_TESTS := kernel_format kernel_string kernel_log_ring kernel_table kernel_options \
     kernel_words kernel_command_line kernel_line_editor kernel_shell kernel_glob \
-    kernel_bench_dispatch_traffic \
+    bench_dispatch_traffic \
     arch_instruction_shape arch_kvm arch_clock_floor \
     drivers_pci_bus drivers_pci_bar drivers_pci_interrupts \
     drivers_e1000_receive drivers_e1000_transmit drivers_e1000_reset_lies \
@@ -21,7 +21,7 @@ kernel_table_SOURCES := kernel/table.c $(KERNEL_FAKE_CONSOLE)
 kernel_options_SOURCES := kernel/options.c $(KERNEL_FAKE_CONSOLE)
 kernel_words_SOURCES := kernel/words.c kernel/nearest_word.c
 kernel_glob_SOURCES := kernel/glob.c
-kernel_bench_dispatch_traffic_SOURCES := kernel/bench_dispatch_traffic.c
+bench_dispatch_traffic_SOURCES := bench/bench_dispatch_traffic.c
 kernel_command_line_SOURCES := kernel/command_line.c kernel/log_ring.c kernel/nearest_word.c \
     kernel/options.c kernel/words.c $(KERNEL_FAKE_CONSOLE)
 kernel_line_editor_SOURCES := kernel/line_editor.c kernel/line_view.c

@@ -3,7 +3,7 @@
  * in their first form. Defined in suite_hold.c; callers: it and suite_hold_company.c. */
 #pragma once
 
-#include "kernel/hold_flip.h"
+#include "bench/hold_flip.h"
 #include "tests/kernel/test.h"
 
 /* One way to patch, and what it must come to. */

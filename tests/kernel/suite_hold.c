@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* Every protocol, held at each of its steps while all other CPUs run through its sites, alone or
  * with a CPU whose interrupts are off; suite_hold_company.c adds other company. Why it detects: the
- * sites (kernel/hold_sites.asm) tell old, new and mixed apart, a held step lasts until every CPU
+ * sites (bench/hold_sites.asm) tell old, new and mixed apart, a held step lasts until every CPU
  * has run through every site several times, and what each of them may get there is known exactly
- * (kernel/hold_flip.h). What it could miss: a CPU that fetches stale bytes, which no emulator does;
+ * (bench/hold_flip.h). What it could miss: a CPU that fetches stale bytes, which no emulator does;
  * under KVM on a real processor it would be seen here, else in `make silicon` and tests/model. That
  * a sync was answered is seen by its acknowledgement. And TCG tears quadwords: there mixtures of
  * quadword sites count only behind the sync. */

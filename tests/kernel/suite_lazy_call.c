@@ -7,7 +7,7 @@
 #include "arch/clock.h"
 #include "arch/instructions.h"
 #include "arch/percpu.h"
-#include "kernel/bench_lazy.h"
+#include "bench/bench_lazy.h"
 #include "kernel/cross_call.h"
 #include "kernel/patch_worker.h"
 #include "kernel/spinlock.h"

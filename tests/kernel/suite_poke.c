@@ -5,7 +5,7 @@
 #include "arch/interrupts.h"
 #include "arch/paging.h"
 #include "arch/percpu.h"
-#include "kernel/hold_sites.h"
+#include "bench/hold_sites.h"
 #include "kernel/string.h"
 #include "kernel/thread.h"
 #include "patching/instruction.h"

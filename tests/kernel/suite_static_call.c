@@ -18,7 +18,7 @@
 #include "arch/clock.h"
 #include "arch/interrupts.h"
 #include "arch/percpu.h"
-#include "kernel/bench_keys.h"
+#include "bench/bench_keys.h"
 #include "kernel/command_line.h"
 #include "kernel/string.h"
 #include "kernel/thread.h"

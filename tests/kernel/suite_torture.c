@@ -16,7 +16,7 @@
 #include "arch/clock.h"
 #include "arch/instructions.h"
 #include "arch/percpu.h"
-#include "kernel/bench_keys.h"
+#include "bench/bench_keys.h"
 #include "kernel/thread.h"
 #include "patching/poke.h"
 #include "tests/kernel/test.h"

@@ -21,8 +21,8 @@
 
 #include "arch/clock.h"
 #include "arch/percpu.h"
-#include "kernel/bench_keys.h"
-#include "kernel/bench_lazy.h"
+#include "bench/bench_keys.h"
+#include "bench/bench_lazy.h"
 #include "kernel/mutex.h"
 #include "kernel/thread.h"
 #include "kernel/trace_rings.h"

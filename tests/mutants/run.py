@@ -26,7 +26,7 @@ from machine import BUILD, Machine  # noqa: E402
 from table import MUTANTS  # noqa: E402
 
 COPIED = ("Makefile", "linker.ld", "partial.ld", "boot", "arch", "kernel", "patching", "drivers",
-          "net", "tests/kernel", "tools")
+          "net", "bench", "tests/kernel", "tools")
 
 
 def mutate(text, mutant):

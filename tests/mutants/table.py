@@ -132,10 +132,10 @@ MUTANTS = [
     # Held batches: the check itself first, then each way to break a step. A CPU that is released
     # from `stop` without serialising cannot be told from one that serialises under an emulator:
     # that mutant is the model's (tests/model).
-    Mutant("mixture-not-counted", "kernel/hold_sites.asm",
+    Mutant("mixture-not-counted", "bench/hold_sites.asm",
            "mov eax, MIXED + 1", "mov eax, SECOND + 1",
            "hold", "every_mixture_is_counted_as_mixed"),
-    Mutant("mixture-passes-the-check", "kernel/hold_flip.c",
+    Mutant("mixture-passes-the-check", "bench/hold_flip.c",
            "return (!mixed || may & ALLOW_MIXED) &&", "return (!mixed || may <= 15) &&",
            "hold", "naive_is_seen_to_mix"),
     Mutant("int3-not-written", "patching/three_steps.c", INT3_WRITTEN,

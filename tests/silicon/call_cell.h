@@ -4,7 +4,7 @@
  * measure_dispatch.c, measure_dyncall.c. Context: the main thread. */
 #pragma once
 
-#include "kernel/bench_dispatch_loops.h"
+#include "bench/bench_dispatch_loops.h"
 
 #include <stdint.h>
 

@@ -2,7 +2,7 @@
 /* See dispatch_auto.h. */
 #include "tests/silicon/dispatch_auto.h"
 
-#include "kernel/bench_dispatch_loops.h"
+#include "bench/bench_dispatch_loops.h"
 #include "patching/dispatcher_auto.h"
 #include "patching/platform.h"
 #include "tests/host/live.h"

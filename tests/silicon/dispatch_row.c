@@ -2,7 +2,7 @@
 /* See dispatch_row.h. The loops are the kernel's (`bench dispatch`). */
 #include "tests/silicon/dispatch_row.h"
 
-#include "kernel/bench_dispatch_loops.h"
+#include "bench/bench_dispatch_loops.h"
 #include "patching/platform.h"
 #include "tests/silicon/dispatch_auto.h"
 #include "tests/silicon/machine.h"

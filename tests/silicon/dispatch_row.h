@@ -4,7 +4,7 @@
  * Used by: measure_dispatch.c. Context: the main thread. */
 #pragma once
 
-#include "kernel/bench_dispatch_traffic.h"
+#include "bench/bench_dispatch_traffic.h"
 #include "tests/silicon/call_cell.h"
 
 #include <stdbool.h>

@@ -4,7 +4,7 @@
  * the main thread. */
 #pragma once
 
-#include "kernel/bench_dyncall_loops.h"
+#include "bench/bench_dyncall_loops.h"
 
 #include <stdbool.h>
 

@@ -5,8 +5,8 @@
  * thread. */
 #pragma once
 
-#include "kernel/bench_dyncall_loops.h"
-#include "kernel/bench_dyncall_sequence.h"
+#include "bench/bench_dyncall_loops.h"
+#include "bench/bench_dyncall_sequence.h"
 #include "tests/silicon/call_cell.h"
 
 #include <stdbool.h>

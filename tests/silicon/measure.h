@@ -3,7 +3,7 @@
  * and no executor behind. Called by: main.c. */
 #pragma once
 
-#include "kernel/bench_dispatch_traffic.h"
+#include "bench/bench_dispatch_traffic.h"
 #include "tests/host/live_sites.h"
 
 void measure_sync(void);

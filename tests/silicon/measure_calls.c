@@ -5,7 +5,7 @@
  * afterwards as before. Called by: main.c. */
 #include "tests/silicon/measure.h"
 
-#include "kernel/bench_call_loops.h"
+#include "bench/bench_call_loops.h"
 #include "patching/function_trace.h"
 #include "patching/indirect_thunk.h"
 #include "patching/platform.h"

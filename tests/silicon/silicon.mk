@@ -20,9 +20,9 @@ $(SILICON_BUILD)/%.o: tests/silicon/%.c tests/host/host.mk tests/silicon/silicon
 	@mkdir -p $(@D)
 	@$(CC) $(HOST_CFLAGS) -MMD -MP -c $< -o $@
 
-# The kernel's loops around calls: indirect ones through the thunks of patching/, functions that
+# The benches' loops around calls: indirect ones through the thunks of patching/, functions that
 # can be traced, static calls found by the link-time pass.
-SILICON_LOOPS := $(addprefix $(SILICON_BUILD)/kernel/,bench_call_loops.o bench_call_targets.o \
+SILICON_LOOPS := $(addprefix $(SILICON_BUILD)/bench/,bench_call_loops.o bench_call_targets.o \
     bench_dispatch_loops.o bench_dispatch_traffic.o bench_dyncall_loops.o bench_dyncall_sequence.o)
 SILICON_LOOPS_CFLAGS := -fpatchable-function-entry=5 $(if $(findstring clang,$(CC)), \
     -mretpoline -mretpoline-external-thunk,\
@@ -32,7 +32,7 @@ SILICON_SECTIONS := $(HOST_KEY_SECTIONS) $(HOST_CALL_SECTIONS) \
     -Wl,--defsym=function_entries_start=__start___patchable_function_entries \
     -Wl,--defsym=function_entries_end=__stop___patchable_function_entries
 
-$(SILICON_BUILD)/kernel/%.o: kernel/%.c tests/host/host.mk tests/silicon/silicon.mk
+$(SILICON_BUILD)/bench/%.o: bench/%.c tests/host/host.mk tests/silicon/silicon.mk
 	@mkdir -p $(@D)
 	@$(CC) $(HOST_CFLAGS) $(SILICON_LOOPS_CFLAGS) -MMD -MP -c $< -o $@
 
@@ -49,4 +49,4 @@ $(SILICON_BUILD)/silicon: $(SILICON_OBJECTS) $(SILICON_BUILD)/loops.partial.o \
     $(SILICON_BUILD)/loops.call_sites.o $(HOST_LIVE) $(HOST)/libpatching.a
 	@$(CC) $(HOST_CFLAGS) -no-pie $(SILICON_SECTIONS) $^ -o $@
 
--include $(wildcard $(SILICON_BUILD)/*.d $(SILICON_BUILD)/kernel/*.d)
+-include $(wildcard $(SILICON_BUILD)/*.d $(SILICON_BUILD)/bench/*.d)

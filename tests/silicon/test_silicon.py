@@ -265,7 +265,7 @@ def compiled(tmp_path_factory, main):
     (folder / "main.c").write_text(main, encoding="ascii")
     sources = [ROOT / name for name in (
         "tests/silicon/bars.c", "tests/silicon/dispatch_bars.c", "tests/silicon/report.c",
-        "tests/silicon/options.c", "kernel/bench_dispatch_traffic.c")]
+        "tests/silicon/options.c", "bench/bench_dispatch_traffic.c")]
     subprocess.run(["cc", "-std=gnu11", "-I.", folder / "main.c", *sources, "-lm", "-o",
                     folder / "bars"], cwd=ROOT, check=True, timeout=TIME_LIMIT_S)
     return folder / "bars"
