@@ -12,25 +12,18 @@
 #include "patching/histogram.h"
 #include "patching/poke.h"
 
-struct bench {
-    const char *name;
-    const char *usage; /* behind "bench " */
-    enum command_result (*run)(struct shell_session *session, int argc, char **argv);
-};
-
-/* In bench.c, ended by a row without a name. */
-extern const struct bench benches[];
-
-enum command_result bench_calls_run(struct shell_session *session, int argc, char **argv);
-enum command_result bench_dispatch_run(struct shell_session *session, int argc, char **argv);
-enum command_result bench_dyncall_run(struct shell_session *session, int argc, char **argv);
-enum command_result bench_grace_run(struct shell_session *session, int argc, char **argv);
-enum command_result bench_ipi_run(struct shell_session *session, int argc, char **argv);
-enum command_result bench_poke_run(struct shell_session *session, int argc, char **argv);
-enum command_result bench_lazy_run(struct shell_session *session, int argc, char **argv);
-enum command_result bench_net_run(struct shell_session *session, int argc, char **argv);
-enum command_result bench_pv_run(struct shell_session *session, int argc, char **argv);
-enum command_result bench_seeds_run(struct shell_session *session, int argc, char **argv);
+/* The command, and what it finds behind its name: in bench.c, and each in bench_NAME.c. */
+extern const struct shell_command command_bench;
+extern const struct shell_command command_bench_calls;
+extern const struct shell_command command_bench_dispatch;
+extern const struct shell_command command_bench_dyncall;
+extern const struct shell_command command_bench_ipi;
+extern const struct shell_command command_bench_poke;
+extern const struct shell_command command_bench_lazy;
+extern const struct shell_command command_bench_grace;
+extern const struct shell_command command_bench_net;
+extern const struct shell_command command_bench_pv;
+extern const struct shell_command command_bench_seeds;
 
 /* `bench poke --hold STEP`: the words as `bench poke` got them; in bench_hold.c. */
 enum command_result bench_hold_run(struct shell_session *session, int argc, char **argv);

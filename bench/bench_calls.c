@@ -40,7 +40,7 @@ static void result_print(struct table *table, const struct call_form *form,
     table_end_row(table);
 }
 
-enum command_result bench_calls_run(struct shell_session *session, int argc, char **argv)
+static enum command_result bench_calls_run(struct shell_session *session, int argc, char **argv)
 {
     static struct call_result results[CALL_FORM_COUNT];
     uint64_t calls = 0;
@@ -76,3 +76,21 @@ enum command_result bench_calls_run(struct shell_session *session, int argc, cha
     table_end(&table);
     return COMMAND_OK;
 }
+
+const struct shell_command command_bench_calls = {
+    .name = "calls",
+    .summary = "what one call costs in each form, counted and timed",
+    .usage = "bench calls [--calls N] [-j]",
+    .example = "bench calls --calls 10000",
+    .details =
+        "The loop around a call is subtracted. ns: the median of blocks of 1000 calls, min to\n"
+        "max of the same blocks; --calls: how many in all, up to 1000000; without it 100000,\n"
+        "or 2 s. instructions, bytes, branches: executed by one call, counted in single steps;\n"
+        "exact, or \"-\" where a step was lost (a KVM that emulates). nothing: the loop\n"
+        "against itself, what noise there is. wrapper: a function that calls the target and\n"
+        "returns. indirect: call *register; thunk: what compilers make of it, under each\n"
+        "mitigation, switched for the purpose. lazy-first: the first call of a site, one a\n"
+        "block. untraced: the target has the tracer's nop; traced: each call is recorded, in\n"
+        "rings of its own.",
+    .run = bench_calls_run,
+};

@@ -216,7 +216,7 @@ static bool updates_have_room(const struct number_list *entries)
     return true;
 }
 
-enum command_result bench_dispatch_run(struct shell_session *session, int argc, char **argv)
+static enum command_result bench_dispatch_run(struct shell_session *session, int argc, char **argv)
 {
     static struct bench_dispatch bench; /* one bench at a time: the shell's */
     static struct number_list entries, shapes, traffics;
@@ -268,3 +268,20 @@ enum command_result bench_dispatch_run(struct shell_session *session, int argc, 
     return rows_run(&bench, json);
 }
 _Static_assert(SHAPES == 8 && DISPATCH_TRAFFIC_COUNT == 7, "the default lists say so");
+
+const struct shell_command command_bench_dispatch = {
+    .name = "dispatch",
+    .summary = "calls of one of many programs through a dispatcher; its updates",
+    .usage = "bench dispatch [--entries LIST] [--shape LIST] [--traffic LIST] [--calls N] "
+             "[-j]\n"
+             "         bench dispatch --updates N [--entries LIST] [-j]",
+    .example = "bench dispatch --entries 0,64 --traffic zipf,miss",
+    .details =
+        "By entries (0 to 64) of the dispatcher, shape and traffic; direct, indirect and the\n"
+        "compiler's thunk in the same rounds: thunk_ns, for each row. instructions: exact, on\n"
+        "average over the traffic. burst: 95 % as before; zipf: the k-th by 1/k; miss: of a\n"
+        "program that is no entry. auto: what it has chosen. --updates: a program comes into a\n"
+        "dispatcher of so many entries and goes again, N times, while the other CPUs are idle,\n"
+        "then busy with calls; removals wait for a grace period.",
+    .run = bench_dispatch_run,
+};

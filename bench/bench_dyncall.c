@@ -294,7 +294,7 @@ static bool learning_has_no_calls(const struct bench_dyncall *bench, uint64_t ca
     return wrong == NULL;
 }
 
-enum command_result bench_dyncall_run(struct shell_session *session, int argc, char **argv)
+static enum command_result bench_dyncall_run(struct shell_session *session, int argc, char **argv)
 {
     static const char *const slot_names[] = {"1", "2", "4", NULL}; /* as dyncall_sizes */
     static struct bench_dyncall bench;                             /* one bench at a time */
@@ -332,3 +332,21 @@ enum command_result bench_dyncall_run(struct shell_session *session, int argc, c
     };
     return rows_run(&bench, json);
 }
+
+const struct shell_command command_bench_dyncall = {
+    .name = "dyncall",
+    .summary = "calls that learn whom they call: what they cost, what it takes to learn",
+    .usage = "bench dyncall [--sequence LIST] [--way LIST] [--form imm,mem] [--slots 1,2,4] "
+             "[--calls N] [-j]\n"
+             "         bench dyncall --learning [--sequence LIST] [--slots LIST] [-j]",
+    .example = "bench dyncall --sequence constant,zipf-8",
+    .details =
+        "By sequence of targets (burst-8: 95 % as before, else any of 8; phase-256: another of\n"
+        "4 after so many calls), way and number of slots. pinned: the hottest targets in the\n"
+        "slots; off: gate closed; learning, watched: the same two, every call or every miss\n"
+        "counted; auto: what it has learnt, chosen: slots in use. Unless named: all sequences,\n"
+        "pinned, off and auto, imm, 2 slots. --learning: epochs, updates, batches, rounds and\n"
+        "IPIs until it has learnt; then 3 s of the same; then until it has learnt other\n"
+        "targets.",
+    .run = bench_dyncall_run,
+};

@@ -68,7 +68,7 @@ static enum command_result row_run(struct shell_session *session, struct table *
     return COMMAND_OK;
 }
 
-enum command_result bench_grace_run(struct shell_session *session, int argc, char **argv)
+static enum command_result bench_grace_run(struct shell_session *session, int argc, char **argv)
 {
     bool json = false;
     uint64_t samples = DEFAULT_SAMPLES;
@@ -98,3 +98,12 @@ enum command_result bench_grace_run(struct shell_session *session, int argc, cha
     table_end(&table);
     return COMMAND_OK;
 }
+
+const struct shell_command command_bench_grace = {
+    .name = "grace",
+    .summary = "waits until every thread was seen outside patched code",
+    .usage = "bench grace [-n N] [-j]",
+    .example = "bench grace -n 50",
+    .details = "N times (200); busy: all other CPUs compute, and pass a checkpoint in each round.",
+    .run = bench_grace_run,
+};

@@ -152,7 +152,7 @@ static bool rows_run(struct table *table, const struct bench_lazy *bench, bool k
     return true;
 }
 
-enum command_result bench_lazy_run(struct shell_session *session, int argc, char **argv)
+static enum command_result bench_lazy_run(struct shell_session *session, int argc, char **argv)
 {
     static struct table table;
     struct number_list sites = {.count = 3, .values = {1, 56, 256}};
@@ -191,3 +191,16 @@ enum command_result bench_lazy_run(struct shell_session *session, int argc, char
     table_end(&table);
     return COMMAND_OK;
 }
+
+const struct shell_command command_bench_lazy = {
+    .name = "lazy",
+    .summary = "call sites that become direct calls while all CPUs run through them",
+    .usage = "bench lazy [--sites 1,56,256] [--keep] [-j]",
+    .example = "bench lazy --sites 56",
+    .details =
+        "1, 56 and 256 sites, until all are direct calls; another target for those, and for as\n"
+        "many that the linker listed. slow_calls: through the stub; time: from the first\n"
+        "report to the last site patched, or of the one batch. --keep: the sites stay found:\n"
+        "`sites bench_lazy_56` shows them.",
+    .run = bench_lazy_run,
+};

@@ -368,7 +368,7 @@ static bool rows_check(struct rows *rows)
     return true;
 }
 
-enum command_result bench_net_run(struct shell_session *session, int argc, char **argv)
+static enum command_result bench_net_run(struct shell_session *session, int argc, char **argv)
 {
     static struct rows rows; /* one bench at a time: the shell's */
     const char *nic = NULL;
@@ -420,3 +420,27 @@ enum command_result bench_net_run(struct shell_session *session, int argc, char 
     }
     return result;
 }
+
+const struct shell_command command_bench_net = {
+    .name = "net",
+    .summary = "frames dropped, read or echoed, of another host or from memory",
+    .usage =
+        "bench net [--mode drop,sink,echo] [--seconds N] [--nic NAME] [--port P] "
+        "[--wait S] [--mitigation LIST] [--dyncall off,auto,pin] [--shape SHAPE] "
+        "[--entries 0,1,2,4,8,16,32,64,full] [-j]\n"
+        "         bench net --memory [--packets N] [--mode LIST] [--mitigation LIST] [--dyncall "
+        "LIST] [--entries LIST] [-j]",
+    .example = "bench net --memory --packets 20000",
+    .details =
+        "Frames that another host sends (tools/pktgen; make bench-net), for N seconds from the\n"
+        "first one on: dropped by program drop, read from a socket on port P (9000) by a\n"
+        "thread, or echoed from that port. packets: that the mode was done with; received: by\n"
+        "the card. min, max: of intervals of 250 ms. cycles_per_packet: TSC ticks inside\n"
+        "polls. --mitigation, --dyncall: each of them in turn; off, if not given: the packet\n"
+        "path's dynamic calls are indirect calls; pin: their slots name whom the packets go\n"
+        "to; auto: they learn. --memory: frames from memory instead of a card, N (100000) of\n"
+        "them, as fast as they are done with: no host, exact with ACCEL=icount. --entries:\n"
+        "drop, the program in a dispatcher with so many entries; 0: through the fallback\n"
+        "alone; full: the same, behind 64 others; --shape: tree, if not given.",
+    .run = bench_net_run,
+};

@@ -289,7 +289,7 @@ static bool options_go_together(bool is_hold, int argc, char **argv)
     return true;
 }
 
-enum command_result bench_poke_run(struct shell_session *session, int argc, char **argv)
+static enum command_result bench_poke_run(struct shell_session *session, int argc, char **argv)
 {
     bool is_hold = is_given("--hold", argc, argv);
 
@@ -326,3 +326,34 @@ enum command_result bench_poke_run(struct shell_session *session, int argc, char
     table_end(&table);
     return COMMAND_OK;
 }
+
+const struct shell_command command_bench_poke = {
+    .name = "poke",
+    .summary = "flips of 1 to 4096 sites as one batch, by protocol and load",
+    .usage =
+        "bench poke [--sites LIST] [--protocol LIST] [--load idle|busy] [--busy N] "
+        "[--flips N] [--placement quadword|across] [--strict] [--unsafe] [-j]\n"
+        "         bench poke --hold int3|tail|first [--protocol NAME] [--hold-ms N] [--unsafe] "
+        "[-j]",
+    .example = "bench poke --sites 1,56,4096 --load busy --busy 1",
+    .details =
+        "Flips that many sites as one batch and adds up the records; without --flips, up to\n"
+        "100 flips or 1 s a row, 2 flips at least, and a row that would take longer than 10 s\n"
+        "is left out by name. --load busy: N other CPUs (--busy; all if not given) run through\n"
+        "the sites; with more busy CPUs (the patcher is one) than the host has cores, times\n"
+        "are the host's time slices: --busy 1 for two cores. --placement across: no site lies\n"
+        "inside an aligned quadword; --strict: qword then refuses instead of falling back.\n"
+        "--unsafe: naive, too, and under load what `protocol` calls unsafe; that may crash the\n"
+        "kernel. Ctrl-C acts between two flips.\n"
+        "traps: int3 hits emulated; handler_p50: time of one. stolen: what one flip takes from\n"
+        "a busy CPU, measured there: the passes through the sites that overlap the flip, less\n"
+        "what the same number of passes takes undisturbed (median of the 31 before the flip);\n"
+        "median and maximum over flips and busy CPUs; \"-\" where no CPU was busy; with\n"
+        "ACCEL=icount it holds the turns of the others, too.\n"
+        "wrong_passes: passes that did not run each site exactly once.\n"
+        "--hold STEP: stops one batch at that step for N ms (10), once its bytes are written\n"
+        "and once all CPUs are synced, and counts what the others execute there meanwhile:\n"
+        "old, emulated, new; a mixture is a failure. The only bench that runs while functions\n"
+        "are traced.",
+    .run = bench_poke_run,
+};

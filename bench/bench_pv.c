@@ -103,7 +103,7 @@ static unsigned set_of(const struct number_list *list, unsigned all)
     return set != 0 ? set : (1u << all) - 1;
 }
 
-enum command_result bench_pv_run(struct shell_session *session, int argc, char **argv)
+static enum command_result bench_pv_run(struct shell_session *session, int argc, char **argv)
 {
     static struct number_list rows, loads; /* too large for the stack */
     uint64_t calls = 0, switches = DEFAULT_SWITCHES;
@@ -136,3 +136,20 @@ enum command_result bench_pv_run(struct shell_session *session, int argc, char *
 
     return ops_run(session, &request, json);
 }
+
+const struct shell_command command_bench_pv = {
+    .name = "pv",
+    .summary = "paravirt ops in each form beside native instructions; switches of all",
+    .usage = "bench pv [--op LIST] [--calls N] [-j]\n"
+             "         bench pv --switch [--load idle,busy] [-n N] [-j]",
+    .example = "bench pv --op eoi,irq-save-restore",
+    .details =
+        "Ops in one loop, patched to each form between blocks of 1000, beside a native copy:\n"
+        "the same loop with the instructions built in. code_bytes: of the ops where they are\n"
+        "called; bytes: executed; over_native: instructions more than the copy: indirect and\n"
+        "direct 2 a site (call, ret); irq_save 4, for its function moves its return address.\n"
+        "Ops go the way they go: after `pv backend NAME`, that backend's. --switch: all ops to\n"
+        "another form and to another backend, N times (20), others idle, then busy with one\n"
+        "lock; sites, rounds and ipis: of the batch of one switch.",
+    .run = bench_pv_run,
+};

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* Shell commands about the shell and the machine's life: help, ver, cmdline, log, exit, reboot,
- * panic. Invariant: each checks all its words before it does anything. Listed in
- * kernel/command_table.c. */
+/* Shell commands about the machine's life: ver, cmdline, log, exit, reboot, panic. Invariant: each
+ * checks all its words before it does anything. Listed in kernel/command_table.c. */
 #include "arch/apic.h"
 #include "arch/clock.h"
 #include "arch/instructions.h"
@@ -23,7 +22,6 @@
 #include "kernel/version.h"
 
 #define STOP_TIMEOUT_NS 1000000000ull
-#define HELP_LINE_MAX   256
 
 /* For commands whose only option is -j. */
 static bool parse_json_only(int argc, char **argv, bool *json)
@@ -37,113 +35,6 @@ static bool parse_nothing(int argc, char **argv)
 {
     return options_parse(NULL, 0, &argc, argv, 0, 0);
 }
-
-static void help_list(bool json)
-{
-    struct table table;
-
-    table_begin(&table, "command", json);
-    for (const struct shell_command *const *command = shell_commands; *command != NULL; command++) {
-        table_row(&table);
-        table_text(&table, "name", 10, (*command)->name);
-        table_text(&table, "summary", 0, (*command)->summary);
-        table_end_row(&table);
-    }
-    table_end(&table);
-    if (!json) {
-        console_print("'help NAME' explains a command; most print JSON with -j; ';' separates "
-                      "commands.\n");
-    }
-}
-
-/* Prints the details line by line: neither one console_print() nor one row could hold them all. */
-static void help_details(const char *text, bool json)
-{
-    struct table table;
-
-    table_begin(&table, "command.detail", json);
-    while (text != NULL) {
-        const char *end = strchr(text, '\n');
-        int length = end != NULL ? (int)(end - text) : (int)strlen(text);
-        char line[HELP_LINE_MAX];
-
-        format_text(line, sizeof(line), "%.*s", length, text);
-        if (json) {
-            table_row(&table);
-            table_text(&table, "text", 0, line);
-            table_end_row(&table);
-        } else {
-            console_print("%s\n", line);
-        }
-        text = end != NULL ? end + 1 : NULL;
-    }
-}
-
-static void help_explain(const struct shell_command *command, bool json)
-{
-    struct table table;
-
-    if (json) {
-        table_begin(&table, "command", json);
-        table_row(&table);
-        table_text(&table, "name", 0, command->name);
-        table_text(&table, "summary", 0, command->summary);
-        table_text(&table, "usage", 0, command->usage);
-        table_text(&table, "example", 0, command->example);
-        table_end_row(&table);
-        table_end(&table);
-    } else {
-        console_print("%s: %s\nusage:   %s\nexample: %s\n", command->name, command->summary,
-                      command->usage, command->example);
-    }
-    help_details(command->details, json);
-}
-
-static enum command_result help_run(struct shell_session *session, int argc, char **argv)
-{
-    bool json = false;
-    const struct option options[] = {OPTION_JSON(&json)};
-
-    (void)session;
-    if (!options_parse(options, ARRAY_COUNT(options), &argc, argv, 0, 1)) {
-        return COMMAND_USAGE;
-    }
-    if (argc == 1) {
-        help_list(json);
-        return COMMAND_OK;
-    }
-    const struct shell_command *command = shell_find_command(argv[1]);
-
-    if (command == NULL) {
-        const char *nearest = shell_nearest_command(argv[1]);
-
-        console_print("help: unknown command '%s'%s%s%s\n", argv[1],
-                      nearest != NULL ? ": did you mean '" : "", nearest != NULL ? nearest : "",
-                      nearest != NULL ? "'?" : "");
-        return COMMAND_FAILED;
-    }
-    help_explain(command, json);
-    return COMMAND_OK;
-}
-
-static void help_complete(struct shell_completion *completion, int argument, char **argv)
-{
-    (void)argv;
-    for (const struct shell_command *const *command = shell_commands; *command != NULL; command++) {
-        if (argument == 1) {
-            shell_completion_offer(completion, (*command)->name);
-        }
-    }
-}
-
-const struct shell_command command_help = {
-    .name = "help",
-    .summary = "list the commands, or explain one",
-    .usage = "help [COMMAND] [-j]",
-    .example = "help bench",
-    .run = help_run,
-    .complete = help_complete,
-};
 
 static enum command_result ver_run(struct shell_session *session, int argc, char **argv)
 {

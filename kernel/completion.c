@@ -51,10 +51,12 @@ void shell_completion_offer_all(struct shell_completion *completion, const char 
     }
 }
 
-static void offer_commands(struct shell_completion *completion)
+/* @commands: ended by NULL. */
+static void offer_commands(struct shell_completion *completion,
+                           const struct shell_command *const *commands)
 {
-    for (const struct shell_command *const *command = shell_commands; *command != NULL; command++) {
-        shell_completion_offer(completion, (*command)->name);
+    for (; *commands != NULL; commands++) {
+        shell_completion_offer(completion, (*commands)->name);
     }
 }
 
@@ -139,14 +141,21 @@ void completion_find(struct shell_completion *completion, const char *text, size
     completion->typed = argv[argument];
     completion->typed_length = strlen(argv[argument]);
     if (argument == 0) {
-        offer_commands(completion);
+        offer_commands(completion, shell_commands);
         return;
     }
     const struct shell_command *command = shell_find_command(argv[0]);
 
-    if (command != NULL && completion->typed[0] == '-') {
-        offer_options(completion, command->usage);
-    } else if (command != NULL && command->complete != NULL) {
+    if (command == NULL) {
+        return;
+    }
+    const struct shell_command *part = argument > 1 ? shell_find_part(command, argv[1]) : NULL;
+
+    if (completion->typed[0] == '-') {
+        offer_options(completion, part != NULL ? part->usage : command->usage);
+    } else if (argument == 1 && command->parts != NULL) {
+        offer_commands(completion, command->parts);
+    } else if (command->complete != NULL) {
         command->complete(completion, argument, argv);
     }
 }

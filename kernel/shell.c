@@ -23,14 +23,26 @@ _Static_assert(LINE_EDITOR_MAX <= COMPLETION_TEXT_MAX, "completion sees every li
 static struct line_editor editor;
 static struct shell_completion completion;
 
-const struct shell_command *shell_find_command(const char *name)
+/* @commands: ended by NULL. */
+static const struct shell_command *find_among(const struct shell_command *const *commands,
+                                              const char *name)
 {
-    for (const struct shell_command *const *command = shell_commands; *command != NULL; command++) {
-        if (strcmp((*command)->name, name) == 0) {
-            return *command;
+    for (; *commands != NULL; commands++) {
+        if (strcmp((*commands)->name, name) == 0) {
+            return *commands;
         }
     }
     return NULL;
+}
+
+const struct shell_command *shell_find_command(const char *name)
+{
+    return find_among(shell_commands, name);
+}
+
+const struct shell_command *shell_find_part(const struct shell_command *command, const char *name)
+{
+    return command->parts != NULL ? find_among(command->parts, name) : NULL;
 }
 
 const char *shell_nearest_command(const char *word)
@@ -92,10 +104,11 @@ static enum command_result run_command(struct shell_session *session, char *text
         }
         return COMMAND_FAILED;
     }
+    const struct shell_command *part = argc > 1 ? shell_find_part(command, argv[1]) : NULL;
     enum command_result result = command->run(session, argc, argv);
 
     if (result == COMMAND_USAGE) {
-        console_print("usage: %s\n", command->usage);
+        console_print("usage: %s\n", part != NULL ? part->usage : command->usage);
     }
     return result;
 }

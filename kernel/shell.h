@@ -33,6 +33,9 @@ struct shell_command {
     /* Offers the possible words for argv[argument], by shell_completion_offer(); NULL if there are
      * none to offer. argv holds the words before it. */
     void (*complete)(struct shell_completion *completion, int argument, char **argv);
+    /* Commands behind this one's name, as `bench poke`: for their usage, Tab and `help bench poke`;
+     * run() finds its way by shell_find_part(). NULL-ended; NULL if there are none. */
+    const struct shell_command *const *parts;
 };
 
 /* kernel/command_table.c, in the order of `help`, ended by NULL. */
@@ -52,6 +55,9 @@ bool shell_interrupted(const struct shell_session *session);
 
 /* Returns the command, or NULL. */
 const struct shell_command *shell_find_command(const char *name);
+
+/* Returns the part of @command that is called @name, or NULL. */
+const struct shell_command *shell_find_part(const struct shell_command *command, const char *name);
 
 /* Returns the name of the command that @word may have meant, or NULL. */
 const char *shell_nearest_command(const char *word);

@@ -15,6 +15,7 @@ COMMANDS = ("help ver cpus mem threads log cmdline ipi keys key sites plan pokes
             " panic reboot").split()
 UP, DOWN, LEFT, HOME, END = "\x1b[A", "\x1b[B", "\x1b[D", "\x1b[H", "\x1b[F"
 CTRL_C, BACKSPACE, TAB = "\x03", "\x7f", "\t"
+BENCHES = set("calls dispatch dyncall ipi poke lazy grace net pv seeds".split())
 
 
 def test_help_lists_every_command(shell):
@@ -30,9 +31,9 @@ def test_help_explains_with_an_example(shell, command):
     assert command in example
 
 
-def details_in_source(command):
-    """Returns the lines of the command's .details, as its C file has them."""
-    for path in [ROOT / "bench/bench.c", *sorted((ROOT / "kernel").glob("commands_*.c"))]:
+def details_in_source(command, paths):
+    """Returns the lines of the command's .details, as the C file that has it says."""
+    for path in paths:
         for struct in path.read_text(encoding="utf-8").split("const struct shell_command ")[1:]:
             if f'.name = "{command}"' in struct:
                 details = re.search(r'\.details =\s*((?:"(?:\\.|[^"\\])*"\s*)+),', struct)
@@ -43,20 +44,43 @@ def details_in_source(command):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_prints_every_detail(shell, command):
-    """One call to the console and one row of JSON both have a limit, and `help bench` is longer
+    """One call to the console and one row of JSON both have a limit, and `help trace` is longer
     than either. The source is the witness."""
-    wanted = details_in_source(command)
-    assert shell.run(f"help {command}").splitlines()[3:] == wanted
+    wanted = details_in_source(command, [ROOT / "bench/bench.c",
+                                         *sorted((ROOT / "kernel").glob("commands_*.c"))])
+    lines = shell.run(f"help {command}").splitlines()[3:]
+    assert lines[:len(wanted)] == wanted and (command == "bench") == (lines != wanted)
     first, *rows = shell.json(f"help {command} -j")
     assert (first["kind"], first["name"]) == ("command", command) and "truncated" not in first
-    assert [(row["kind"], row["text"]) for row in rows] == [("command.detail", line)
-                                                            for line in wanted]
+    details = [row["text"] for row in rows if row["kind"] == "command.detail"]
+    assert details == wanted and (command == "bench") == (len(rows) > len(details))
+
+
+def test_help_explains_each_bench(shell):
+    """`help bench` lists them; each says how it is called and what its columns mean."""
+    rows = [row for row in shell.json("help bench -j") if row["kind"] == "command.part"]
+    assert {row["name"] for row in rows} == BENCHES
+    for row in rows:
+        name = f"bench {row['name']}"
+        wanted = details_in_source(row["name"], sorted((ROOT / "bench").glob("bench_*.c")))
+        first, *details = shell.json(f"help {name} -j")
+        assert (first["name"], first["summary"]) == (name, row["summary"])
+        assert all(usage.strip().startswith(name) for usage in first["usage"].split("\n"))
+        assert first["example"].startswith(name)
+        assert [detail["text"] for detail in details] == wanted != []
+        lines = shell.run(f"help {name}").splitlines()
+        assert lines[0] == f"{name}: {row['summary']}" and lines[-len(wanted):] == wanted
+        assert f"usage: {first['usage'].splitlines()[0]}" in shell.run(f"{name} --nosuch")
 
 
 @pytest.mark.parametrize("line, culprit", [
     ("foo", "foo"),
     ("foo bar -j", "foo"),
     ("help nosuch", "nosuch"),
+    ("help bench pok", "did you mean 'poke'?"),
+    ("help bench nosuch", "'bench nosuch': 'help bench' lists them"),
+    ("help keys bench_1", "'keys' has no parts"),
+    ("help bench poke now", "now"),
     ("ver -x", "-x"),
     ("cpus extra", "extra"),
     ("key", "argument missing"),

@@ -125,8 +125,19 @@ static const struct shell_command fail = {
     .name = "fail", .summary = "s", .usage = "fail [-x]", .example = "e", .run = fail_run};
 static const struct shell_command waits = {
     .name = "wait", .summary = "s", .usage = "wait", .example = "e", .run = wait_run};
+static const struct shell_command long_part = {
+    .name = "long", .summary = "s", .usage = "whole long [--hours N]", .example = "e"};
+static const struct shell_command longer_part = {
+    .name = "longer", .summary = "s", .usage = "whole longer [--days N]", .example = "e"};
+static const struct shell_command *const parts[] = {&long_part, &longer_part, NULL};
+static const struct shell_command whole = {.name = "whole",
+                                           .summary = "s",
+                                           .usage = "whole NAME [-j]",
+                                           .example = "e",
+                                           .run = fail_run,
+                                           .parts = parts};
 
-const struct shell_command *const shell_commands[] = {&echo, &fail, &waits, NULL};
+const struct shell_command *const shell_commands[] = {&echo, &fail, &waits, &whole, NULL};
 
 static int reset(void **state)
 {
@@ -169,6 +180,17 @@ static void a_failure_is_remembered_and_the_list_goes_on(void **state)
     assert_string_equal(execute("fail; echo on; fail -x", false),
                         "fail: as asked\n<on>\nfail: as asked\nusage: fail [-x]\n");
     assert_true(session.any_failed);
+}
+
+static void a_part_has_its_own_usage(void **state)
+{
+    (void)state;
+    assert_string_equal(execute("whole longer", false),
+                        "fail: as asked\nusage: whole longer [--days N]\n");
+    assert_string_equal(execute("whole lon", false), "fail: as asked\nusage: whole NAME [-j]\n");
+    assert_ptr_equal(shell_find_part(&whole, "long"), &long_part);
+    assert_null(shell_find_part(&whole, "lon"));
+    assert_null(shell_find_part(&waits, "long"));
 }
 
 static void unknown_commands_are_named_with_the_nearest(void **state)
@@ -238,7 +260,7 @@ static void tab_inserts_what_is_certain_and_lists_the_rest(void **state)
     assert_string_equal(interact("e\ti\t\r"), "\n<ipi>\n");
     assert_string_equal(interact("e\tb\t\t\r"), "bench.1  bench.16\n\n<bench.1>\n");
     assert_string_equal(interact("zz\t\003"), "(bell)^C\n");
-    assert_string_equal(interact("\t\t\003"), "(bell)echo  fail  wait\n^C\n");
+    assert_string_equal(interact("\t\t\003"), "(bell)echo  fail  wait  whole\n^C\n");
     assert_string_equal(interact("fail; echo b\t6\r"), "\nfail: as asked\n<bench.16>\n");
 }
 
@@ -253,8 +275,8 @@ static const char *completed(const char *text)
 static void completion_knows_commands_options_and_arguments(void **state)
 {
     (void)state;
-    assert_string_equal(completed(""), "echo  fail  wait");
-    assert_string_equal(completed("fail;"), "echo  fail  wait");
+    assert_string_equal(completed(""), "echo  fail  wait  whole");
+    assert_string_equal(completed("fail;"), "echo  fail  wait  whole");
     assert_string_equal(completed("fail; f"), "fail");
     assert_string_equal(completed("echo ben"), "bench.1  bench.16");
     assert_string_equal(completed("echo ipi "), "ipi");
@@ -262,6 +284,11 @@ static void completion_knows_commands_options_and_arguments(void **state)
     assert_string_equal(completed("echo --"), "--name  --na");
     assert_string_equal(completed("fail "), "");
     assert_string_equal(completed("nothing "), "");
+    assert_string_equal(completed("whole "), "long  longer");
+    assert_string_equal(completed("whole -"), "-j");
+    assert_string_equal(completed("whole long --"), "--hours");
+    assert_string_equal(completed("whole longer --"), "--days");
+    assert_string_equal(completed("whole long "), "");
     assert_string_equal(completed("echo 'b;e' ip"), ""); /* argument 2: argv[1] */
 }
 
@@ -283,6 +310,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test_setup(commands_get_their_words, reset),
     cmocka_unit_test_setup(echoed_lists_read_like_a_dialogue, reset),
     cmocka_unit_test_setup(a_failure_is_remembered_and_the_list_goes_on, reset),
+    cmocka_unit_test_setup(a_part_has_its_own_usage, reset),
     cmocka_unit_test_setup(unknown_commands_are_named_with_the_nearest, reset),
     cmocka_unit_test_setup(malformed_lines_are_refused_with_their_words, reset),
     cmocka_unit_test_setup(ctrl_c_stops_the_rest_of_the_list, reset),
