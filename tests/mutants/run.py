@@ -17,7 +17,7 @@ import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
 
-ALONE_TRIES = 3
+ALONE_TRIES = 6
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests/boot"), str(ROOT / "tools"), str(pathlib.Path(__file__).parent)]
 
