@@ -165,8 +165,8 @@ static void row_print(struct table *table, const struct bench_net_request *reque
     table_number(table, "rate_pps", 8, packets * 1000000000 / duration_ns);
     table_number(table, "min_pps", 8, rates->count == 0 ? 0 : rates->minimum);
     table_number(table, "max_pps", 8, rates->maximum);
-    table_number(table, "cycles_per_packet", 8,
-                 packets == 0 ? 0 : (last->poll_ticks - first->poll_ticks) / packets);
+    table_thousandths(table, "cycles_per_packet", 8,
+                      thousandths(last->poll_ticks - first->poll_ticks, packets));
     table_number(table, "received", 9, last->received - first->received);
     table_number(table, "interrupts", 10, last->interrupts - first->interrupts);
     table_number(table, "polls", 8, last->polls - first->polls);

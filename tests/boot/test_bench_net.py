@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """`bench net --memory`: what a frame costs on its way, exactly.
 
-In QEMU's deterministic mode a cycle is an instruction, so these figures repeat to the digit, and a
-path that has become longer is noticed. Frames from a host are in test_net_traffic.py.
+In QEMU's deterministic mode a cycle is an instruction, so these figures repeat but for an interrupt
+of the timer that comes in a poll, and a path that has become longer is noticed. Frames from a host are in test_net_traffic.py.
 """
 
 import pytest
@@ -13,6 +13,7 @@ COMMAND = "bench net --memory --packets 20000 --mitigation retpoline,none --dync
 MODES = ["drop", "sink", "echo"]
 MOST = {"drop": 270, "sink": 780, "echo": 1000}  # instructions, the device's copy included
 BUDGET = 64  # frames in one poll
+NEAR = 0.05  # instructions a packet: a run of 20,000 may have one timer interrupt more in its polls
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +24,10 @@ def exact():
         machine.wait_prompt()
         rows = machine.json(COMMAND)
         again = machine.json(COMMAND)
-        for name in "packets", "polls", "doorbells", "cycles_per_packet":
+        for name in "packets", "polls", "doorbells":
             assert [row[name] for row in again] == [row[name] for row in rows]
+        assert [row["cycles_per_packet"] for row in again] \
+            == pytest.approx([row["cycles_per_packet"] for row in rows], abs=NEAR)
         assert machine.exit() == ALL_OK
     assert [(row["mode"], row["mitigation"], row["dyncall"]) for row in rows] == [
         (mode, mitigation, dyncall) for mitigation in ("retpoline", "none")
@@ -61,7 +64,7 @@ def test_a_retpoline_is_dearer_at_each_indirect_call(exact):
     more = {mode: exact[mode, "retpoline"]["cycles_per_packet"] -
             exact[mode, "none"]["cycles_per_packet"]
             for mode in ("drop", "echo", "pin-drop", "pin-echo")}
-    assert more == {"drop": 0, "echo": 4, "pin-drop": 0, "pin-echo": 1}
+    assert more == pytest.approx({"drop": 0, "echo": 4, "pin-drop": 0, "pin-echo": 1}, abs=NEAR)
 
 
 @pytest.mark.parametrize("mode", ["sink", "echo"])
