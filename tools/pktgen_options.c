@@ -25,7 +25,8 @@ static const char usage[] =
     "--from-ip= --from-port= --from-mac=   this end: 10.0.2.9, any, 02:00:00:00:00:09\n"
     "--size=60 or --size=60-1514      of frames; a range goes round\n"
     "--flows=1 --hosts=1             that many ports and addresses of this end in turn\n"
-    "--count=N       end after N frames       --seconds=10  or after this time\n"
+    "--count=N       end after N frames, sent again if the interface refuses them\n"
+    "--seconds=10    or after this time\n"
     "--rate=N        frames a second          --window=N    echo: at most N unanswered\n"
     "--wait=1        seconds without an answer after which what is missing is lost\n"
     "-j              one JSON object\n";

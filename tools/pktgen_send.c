@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#define REFUSED_PAUSE_NS 50000u /* window: let the interface's queue drain */
+#define REFUSED_PAUSE_NS 50000u /* for the interface's queue to drain */
 
 struct sender {
     struct run *run;
@@ -123,7 +123,7 @@ static bool is_refusal_survived(struct sender *sender)
     case EINTR:
         return true;
     case ENOBUFS:
-        if (run->settings->window != 0) {
+        if (run->settings->window != 0 || run->settings->count != 0) {
             sleep_until(now_ns() + REFUSED_PAUSE_NS);
             return true;
         }

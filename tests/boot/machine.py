@@ -17,6 +17,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import time
 import zlib
@@ -28,7 +29,8 @@ BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build")).resolve()
 LOGS = BUILD / "boot-logs"
 FIRMWARE = "/usr/share/ovmf/OVMF.fd"
 PROMPT = "\r\nlivetext> "
-CPU_WAS_AWAY = re.compile(r"\[ *[\d.]+\] error: (cpu \d+: no answer to|  at |  from )")
+CPU_WAS_AWAY = re.compile(r"\[ *[\d.]+\] (error: (cpu \d+: no answer to|  at |  from )|"
+                          r"warning: grace period: (thread .* was not outside for|and \d+ threads))")
 TYPED_MAX = 511  # characters; the line editor takes no more
 ALL_OK, SOME_FAILED = 33, 35  # QEMU's exit status for debug-exit values 16 and 17
 
@@ -93,8 +95,15 @@ class Machine:
         return self
 
     def __exit__(self, *_):
-        self.child.close(force=True)
+        self.kill()
         self.log.close()
+
+    def kill(self):
+        """Ends QEMU, however long the host takes for that."""
+        if self.child.isalive():
+            self.child.kill(signal.SIGKILL)
+            self.child.wait()
+        self.child.close()
 
     def wait(self, pattern, timeout=None):
         """Waits for a literal text or a compiled pattern; returns what came before it."""
@@ -103,7 +112,7 @@ class Machine:
             expect(pattern, timeout=timeout or self.timeout)
         except (pexpect.TIMEOUT, pexpect.EOF) as error:
             self.lost = True
-            self.child.close(force=True)
+            self.kill()
             tail = "\n".join(str(self.child.before).splitlines()[-25:])
             raise AssertionError(f"{self.name}: {type(error).__name__} before {pattern!r} came; "
                                  f"the last lines:\n{tail}") from None

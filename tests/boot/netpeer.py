@@ -145,6 +145,13 @@ class Namespace:
         return self.start(*pinned, PKTGEN, mode, f"tap:{tap}", f"--mac={mac}", *words, "-j")
 
     def pktgen(self, mode, *words, timeout=300, **options):
+        """Runs it to its end. Where frames are counted, patience with a slow host costs nothing:
+        a run ends with its last frame, or that one's answer."""
+        given = {word.partition("=")[0] for word in words}
+        if "--count" in given:
+            patience = {"--seconds": 60, "--wait": 10}
+            words += tuple(f"{name}={value}" for name, value in patience.items()
+                           if name not in given)
         return pktgen_end(self.pktgen_start(mode, *words, **options), timeout)
 
     def machine(self, name, nic, command_line=STATIC, tap="tap0", more="", device="",

@@ -84,17 +84,8 @@ def check_steady(guest):
             assert row[what] == before[name][what], (name, what)
 
 
-def wait_for_silence(guest):
-    """What a flood has left in queues is done with."""
-    def is_silent():
-        before = discarded(guest)
-        time.sleep(0.3)
-        return discarded(guest) == before
-    wait_until(is_silent, "the last frame of the flood")
-
-
 def check_every_frame_arrives(net, guest):
-    wait_for_silence(guest)
+    wait_for_echo(net)  # behind whatever a flood has left in queues
     before = discarded(guest)
     net.pktgen("send", "--port=9", "--count=2000", "--rate=20000")
     wait_until(lambda: discarded(guest) - before == 2000, "the last frame")

@@ -27,7 +27,7 @@ def wait_for_lease(guest):
 
 
 def ping(guest, host, more="-c 2 -i 10"):
-    return guest.json(f"ping {host} {more} -j")[-1]
+    return guest.json(f"ping {host} -w 10000 {more} -j")[-1]
 
 
 def check_user_network(guest, nic):

@@ -83,7 +83,7 @@ def test_nic_lists_the_card(online):
 
 def test_ping_measures_the_host_and_itself(online):
     for host in ("10.0.2.2", "10.0.2.15"):
-        *replies, summary = online.json(f"ping {host} -c 5 -i 0 -s 1472 -j")
+        *replies, summary = online.json(f"ping {host} -c 5 -i 0 -s 1472 -w 10000 -j")
         assert [row["outcome"] for row in replies] == ["answered"] * 5
         assert [row["sequence"] for row in replies] == list(range(5))
         assert (summary["sent"], summary["answered"], summary["lost"]) == (5, 5, 0)
@@ -116,14 +116,14 @@ def test_count_sees_what_comes_and_lets_it_pass(online):
     everything = rows.pop()
     assert everything["protocol"] == "all"
     assert sum(row["frames"] for row in rows) == everything["frames"]
-    assert online.json("ping 10.0.2.2 -c 1 -j")[-1]["answered"] == 1
+    assert online.json("ping 10.0.2.2 -w 10000 -c 1 -j")[-1]["answered"] == 1
 
 
 def test_reset_keeps_the_card_usable(online):
     resets = online.json("nic nic0 reset -j")[0]["resets"]
     row, = online.json("nic nic0 reset -j")
     assert (row["is_back"], row["resets"]) == (True, resets + 1)
-    assert online.json("ping 10.0.2.2 -c 3 -i 10 -j")[-1]["answered"] >= 1
+    assert online.json("ping 10.0.2.2 -w 10000 -c 3 -i 10 -j")[-1]["answered"] >= 1
     assert card_is_whole(online)
 
 
@@ -134,7 +134,7 @@ def test_time_stamps_are_a_key_of_four_sites(online, protocol, rounds):
     for state in ("on", "off"):
         poke = online.json(f"key netstamp_needed {state} -j")[0]
         assert (poke["sites"], poke["rounds"], poke["ipis"]) == (4, rounds, 3 * rounds)
-        assert online.json("ping 10.0.2.2 -c 1 -j")[-1]["answered"] == 1
+        assert online.json("ping 10.0.2.2 -w 10000 -c 1 -j")[-1]["answered"] == 1
     online.run("protocol int3-batch")
 
 
@@ -191,7 +191,7 @@ def test_ctrl_c_brings_the_final_row(online, command, row):
     online.send("\x03")
     output = online.wait_prompt(20)
     assert row in output and "{" not in output
-    assert online.json("ping 10.0.2.2 -c 1 -j")[-1]["answered"] == 1
+    assert online.json("ping 10.0.2.2 -w 10000 -c 1 -j")[-1]["answered"] == 1
 
 
 @pytest.mark.parametrize("line, culprit", [
