@@ -101,9 +101,10 @@ static enum patch_protocol_id protocol_choose(unsigned which, unsigned turn)
     return too_long ? PATCH_PROTOCOL_INT3_BATCH : id;
 }
 
+/* However slow the machine is, once with each protocol: two flips in a row share one. */
 static void torture_flip_until(struct test *test, uint64_t deadline)
 {
-    for (unsigned i = 0; clock_now_ns() < deadline; i++) {
+    for (unsigned i = 0; i < 2 * PROTOCOL_TURNS || clock_now_ns() < deadline; i++) {
         if (test_should_stop(test)) {
             test_skip(test, "stopped by Ctrl-C");
             return;
