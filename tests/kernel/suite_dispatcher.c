@@ -118,13 +118,30 @@ static void reader_run(void)
     }
 }
 
+static struct dispatcher_statistics statistics_read(void)
+{
+    static struct dispatcher_view view;
+
+    dispatcher_look(subject, &view);
+    return view.statistics;
+}
+
 /* The reader stands in a row of compares. A tree has other instructions there, at other places; it
- * must not come to where the reader is, neither as the next image nor as the one behind that. */
+ * must not come to where the reader is, neither as the next image nor as the one behind that. Each
+ * image takes the place of one that was left, so each waits: also where the reader happened to be
+ * preempted outside. */
 static bool image_changes(struct test *test, enum dispatcher_shape between)
 {
+    struct dispatcher_statistics before, after;
+
     reader_run();
-    return (between == DISPATCHER_LINEAR || shape_set(test, between)) &&
-           shape_set(test, DISPATCHER_TREE) && shape_set(test, DISPATCHER_LINEAR);
+    before = statistics_read();
+    bool done = (between == DISPATCHER_LINEAR || shape_set(test, between)) &&
+                shape_set(test, DISPATCHER_TREE) && shape_set(test, DISPATCHER_LINEAR);
+    after = statistics_read();
+    return done && EXPECT(test, after.updates >= before.updates + 2) &&
+           EXPECT_EQUAL(test, after.grace_periods - before.grace_periods,
+                        after.updates - before.updates);
 }
 
 /* The caller and the reader share a CPU: whenever the caller runs, the reader has been preempted.

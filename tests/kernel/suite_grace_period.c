@@ -2,9 +2,9 @@
 /* Suite grace_period: who is waited for, and who is not.
  *
  * "Is waited for" is shown by an order of events, not by a time: somebody stays inside until a
- * third thread lets him out, KEPT_IN_NS after the wait began; if the wait ends while he is inside,
- * it ended too early. Missed only if the wait's end itself comes that late. "Is not waited for": he
- * does not come out before the wait has ended, which then must end well. */
+ * third thread lets him out, KEPT_IN_NS after it has seen that the wait began; if the wait ends
+ * while he is inside, it ended too early. Missed only if the wait's end itself comes that late. "Is
+ * not waited for": he does not come out before the wait has ended, which then must end well. */
 #include "kernel/grace_period.h"
 
 #include "arch/apic.h"
@@ -18,25 +18,24 @@
 #include "kernel/string.h"
 #include "kernel/wait_queue.h"
 #include "tests/kernel/fake_nic.h"
+#include "tests/kernel/grace_torture.h"
 #include "tests/kernel/net_frames.h"
 #include "tests/kernel/test.h"
 #include "tests/kernel/workers.h"
 
 #define MILLISECOND      1000000ull
 #define POLL_NS          100000ull
-#define KEPT_IN_NS       (30 * MILLISECOND)
+#define KEPT_IN_NS       (100 * MILLISECOND)
 #define PATIENCE_NS      (5000 * MILLISECOND) /* for what comes soon or never */
 #define SHORT_TIMEOUT_MS 60
-#define TORTURE_NS       (300 * MILLISECOND)
-#define LONG_STAY_NS     (20 * MILLISECOND)
-#define SHORT_STAYS      16 /* one of them is long */
 #define PERIODS          10 /* of each of many callers */
 
 /* Of one case; atomic. */
 static struct scene {
     bool is_inside;
     bool is_released;
-    bool is_over; /* what the one inside waited for himself */
+    bool is_over;           /* what the one inside waited for himself */
+    uint64_t period_before; /* of those who wait for him */
 } scene;
 
 static bool flag_read(const bool *flag)
@@ -89,9 +88,16 @@ static void stay_inside(void *argument)
     flag_set(&scene.is_inside, false);
 }
 
+/* However late the one that waits comes to run, the time begins with its period. */
 static void release_later(void *argument)
 {
+    uint64_t limit = clock_now_ns() + PATIENCE_NS;
+
     (void)argument;
+    while (__atomic_load_n(&grace_newest_period, __ATOMIC_ACQUIRE) == scene.period_before &&
+           clock_now_ns() < limit) {
+        thread_sleep_ns(POLL_NS);
+    }
     thread_sleep_ns(KEPT_IN_NS);
     flag_set(&scene.is_released, true);
 }
@@ -99,6 +105,7 @@ static void release_later(void *argument)
 /* Waits for a grace period while somebody is inside, who is let out meanwhile. */
 static void expect_waited_for(struct test *test)
 {
+    scene.period_before = __atomic_load_n(&grace_newest_period, __ATOMIC_ACQUIRE);
     struct thread *releaser = thread_create("releaser", cpu_index(), release_later, NULL);
 
     if (EXPECT(test, releaser != NULL)) {
@@ -154,12 +161,17 @@ static void preempted_thread_inside_is_waited_for(struct test *test)
     }
 }
 
+/* Stays until it was seen, and KEPT_IN_NS from then on. */
 static void handle_inside(void *argument)
 {
-    uint64_t limit = clock_now_ns() + KEPT_IN_NS;
+    uint64_t limit = clock_now_ns() + PATIENCE_NS;
 
     (void)argument;
     flag_set(&scene.is_inside, true);
+    while (!flag_read(&scene.is_released) && clock_now_ns() < limit) {
+        cpu_relax();
+    }
+    limit = clock_now_ns() + KEPT_IN_NS;
     while (clock_now_ns() < limit) {
         cpu_relax();
     }
@@ -182,11 +194,8 @@ static void handler_in_progress_is_waited_for(struct test *test)
     }
     scene = (struct scene){0};
     apic_send_ipi(other_cpu(), vector);
-    uint64_t limit = clock_now_ns() + PATIENCE_NS;
-    while (!flag_read(&scene.is_inside) && clock_now_ns() < limit) {
-        cpu_relax();
-    }
-    EXPECT(test, flag_read(&scene.is_inside));
+    EXPECT(test, flag_comes(&scene.is_inside));
+    flag_set(&scene.is_released, true);
     EXPECT(test, synchronize_tasks());
     EXPECT(test, !flag_read(&scene.is_inside));
 }
@@ -410,73 +419,6 @@ static void poll_thread_that_never_rests_passes_checkpoints(struct test *test)
         flag_set(&frames_never_end, false);
         fake_nic_remove(test, nic);
     }
-}
-
-enum { VERSIONS = 8, VERSION_WORDS = 64, GOOD = 0x600d, POISON = 0xdead };
-
-struct version {
-    uint64_t words[VERSION_WORDS];
-};
-
-static struct torture {
-    struct workers workers[2];         /* two a CPU, so that they preempt one another */
-    struct version versions[VERSIONS]; /* a freed one stays poisoned for a while */
-    struct version *published;         /* atomic */
-    uint64_t poisoned;                 /* atomic: reads of a version that was freed */
-} torture;
-
-static void version_fill(struct version *version, uint64_t value)
-{
-    for (unsigned i = 0; i < VERSION_WORDS; i++) {
-        __atomic_store_n(&version->words[i], value, __ATOMIC_RELAXED);
-    }
-}
-
-static void version_read(const struct version *version)
-{
-    for (unsigned i = 0; i < VERSION_WORDS; i++) {
-        uint64_t word = __atomic_load_n(&version->words[i], __ATOMIC_RELAXED);
-        __atomic_fetch_add(&torture.poisoned, word != GOOD, __ATOMIC_RELAXED);
-        cpu_relax();
-    }
-}
-
-/* Some stay with a version for longer than a sync round takes, on a loaded host, too: else the
- * round alone would do what the wait for threads is for. */
-static void read_versions(void *argument)
-{
-    for (unsigned round = 0; !workers_should_stop(argument); round++) {
-        const struct version *version = __atomic_load_n(&torture.published, __ATOMIC_ACQUIRE);
-        uint64_t end = clock_now_ns() + (round % SHORT_STAYS == 0 ? LONG_STAY_NS : 0);
-
-        do {
-            version_read(version);
-        } while (clock_now_ns() < end);
-    }
-}
-
-static void no_reader_sees_a_version_that_a_period_has_freed(struct test *test)
-{
-    uint64_t end = clock_now_ns() + test_torture_ns(TORTURE_NS);
-
-    torture = (struct torture){.published = &torture.versions[0]};
-    version_fill(&torture.versions[0], GOOD);
-    bool is_complete =
-        workers_start(&torture.workers[0], true, read_versions, &torture.workers[0]) &&
-        workers_start(&torture.workers[1], true, read_versions, &torture.workers[1]);
-
-    for (unsigned i = 1; is_complete && clock_now_ns() < end && !test_should_stop(test); i++) {
-        version_fill(&torture.versions[i % VERSIONS], GOOD);
-        __atomic_store_n(&torture.published, &torture.versions[i % VERSIONS], __ATOMIC_RELEASE);
-        if (!EXPECT(test, synchronize_tasks())) {
-            break;
-        }
-        version_fill(&torture.versions[(i - 1) % VERSIONS], POISON);
-    }
-    workers_join(&torture.workers[0]);
-    workers_join(&torture.workers[1]);
-    EXPECT(test, is_complete);
-    EXPECT_EQUAL(test, torture.poisoned, 0);
 }
 
 static const struct test_case cases[] = {

@@ -296,7 +296,6 @@ static void torture(struct test *test, bool (*switch_next)(uint64_t number))
     EXPECT(test, paravirt_backend_remove(&fake_halt_backend));
 }
 
-/* Mutant: clock-without-floor. */
 static void locks_and_clocks_survive_switches_of_them(struct test *test)
 {
     torture(test, switch_lock_or_clock);
@@ -325,7 +324,8 @@ static bool clock_goes(struct test *test, const struct paravirt_way *way)
 }
 
 /* By hand, without the grace period that hides how early the floor goes: who sleeps sleeps until
- * the source has caught up, and so does a grace period. Mutant: floor-let-go-too-early. */
+ * the source has caught up, and so does a grace period. Mutants: floor-let-go-too-early,
+ * clock-without-floor. */
 static void floor_stands_until_the_source_has_caught_up(struct test *test)
 {
     thread_sleep_until_ns(2 * CLOCK_FAR_NS);

@@ -9,7 +9,7 @@ HAZARDS, FLOOR = "kernel/paravirt_hazards.c", "arch/clock_floor"
 EFFECTS = ("paravirt", "native_ops_do_what_they_are_for_in_every_form")
 DOUBLES = ("paravirt", "second_ways_do_it_too_and_are_gone_through")
 HELD = ("paravirt_hold", "ops_work_at_every_step_of_int3_batch")
-FIRE = ("paravirt_torture", "locks_and_clocks_survive_switches_of_them")
+FLOORED = ("paravirt_torture", "floor_stands_until_the_source_has_caught_up")
 HALT = "paravirt_halt", "nobody_halts_while_locks_are_switched"
 STAND_IN = "PARAVIRT_SITE_LENGTH, function_address(way));"
 
@@ -65,8 +65,8 @@ PARAVIRT_MUTANTS = [
            "paravirt_halt", "nobody_halts_before_old_unlocks_are_over", may_die=True),
     Mutant("clock-without-floor", FLOOR + ".h",
            "? clock_floor_raise(ns)", "? (clock_floor_raise(ns), ns)",
-           *FIRE),
+           *FLOORED),
     Mutant("floor-let-go-too-early", FLOOR + ".c",
            "if (clock_now_ns() > floor) {", "if (clock_now_ns() + limit_ns > floor) {",
-           "paravirt_torture", "floor_stands_until_the_source_has_caught_up"),
+           *FLOORED),
 ]

@@ -88,7 +88,7 @@ MUTANTS = [
            "grace_period", "checkpoint_before_the_call_does_not_count"),
     Mutant("holdouts-not-waited-for", "kernel/grace_period.c",
            "return look->holdouts == 0;", "return look->holdouts == 0 || look->period != 0;",
-           "grace_period", "no_reader_sees_a_version_that_a_period_has_freed"),
+           "grace_period", "running_thread_inside_is_waited_for"),
     Mutant("poll-thread-without-checkpoint", "net/net_poll.c",
            "        thread_checkpoint();", "        (void)thread_checkpoint;",
            "grace_period", "poll_thread_that_never_rests_passes_checkpoints"),
