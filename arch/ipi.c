@@ -34,6 +34,7 @@
 #include "arch/interrupts.h"
 #include "arch/ipi_trace.h"
 #include "arch/nmi.h"
+#include "arch/patience.h"
 #include "arch/traps.h"
 #include "kernel/log.h"
 #include "kernel/panic.h"
@@ -51,8 +52,8 @@
 struct wait {
     const char *what;  /* that is owed */
     uint64_t limit_ns; /* at SILENCE_PANIC_NS the machine stops, below it the wait is given up */
-    uint64_t start_ns; /* 0: nobody had to be waited for yet */
     uint64_t report_ns;
+    struct patience patience; /* not begun: nobody had to be waited for yet */
 };
 
 /* Number of the newest round; entry.asm reads it. On a cache line of its own: all CPUs do. */
@@ -113,13 +114,16 @@ static bool wait_goes_on(struct wait *wait, unsigned index)
 {
     uint64_t now_ns = clock_now_ns();
 
-    if (wait->start_ns == 0) {
-        wait->start_ns = now_ns;
+    if (!patience_has_begun(&wait->patience)) {
         wait->report_ns = SILENCE_REPORT_NS < wait->limit_ns ? SILENCE_REPORT_NS : wait->limit_ns;
+        wait->patience = patience_begin(now_ns, wait->report_ns);
+        return true;
     }
-    if (now_ns - wait->start_ns >= wait->report_ns) {
-        report_silence(wait, index, now_ns - wait->start_ns);
-        if (now_ns - wait->start_ns >= wait->limit_ns) {
+    uint64_t waited_ns = patience_spent(&wait->patience, now_ns);
+
+    if (waited_ns >= wait->report_ns) {
+        report_silence(wait, index, waited_ns);
+        if (waited_ns >= wait->limit_ns) {
             return false;
         }
         wait->report_ns =

@@ -8,8 +8,15 @@
 #include "arch/clock.h"
 #include "arch/instructions.h"
 #include "arch/ipi_raw.h"
+#include "arch/patience.h"
 
 enum nmi_request { REQUEST_NONE, REQUEST_CAPTURE, REQUEST_STOP, REQUEST_STOPPED };
+
+/* clock_now_ns() is a site, which may not stand here. */
+static uint64_t tsc_now_ns(void)
+{
+    return clock_ticks_to_ns(read_tsc());
+}
 
 static void snapshot_take(struct cpu_snapshot *snapshot, const struct trap_frame *frame)
 {
@@ -44,7 +51,7 @@ void nmi_handle(struct trap_frame *frame)
 bool nmi_capture_backtrace(unsigned index, struct cpu_snapshot *out, uint64_t timeout_ns)
 {
     struct cpu *cpu = cpus[index];
-    uint64_t deadline = read_tsc() + clock_ns_to_ticks(timeout_ns);
+    struct patience patience = patience_begin(tsc_now_ns(), timeout_ns);
     uint64_t before;
 
     if (cpu == this_cpu() || !cpu_is_online(cpu)) {
@@ -61,7 +68,7 @@ bool nmi_capture_backtrace(unsigned index, struct cpu_snapshot *out, uint64_t ti
     }
     apic_raw_send(cpu->apic_id, COMMAND_NMI | COMMAND_ASSERT);
     while (__atomic_load_n(&cpu->snapshot.sequence, __ATOMIC_ACQUIRE) == before) {
-        if (read_tsc() > deadline) {
+        if (patience_spent(&patience, tsc_now_ns()) > timeout_ns) {
             return false;
         }
         cpu_relax();
@@ -77,7 +84,7 @@ bool nmi_is_stopped(unsigned index)
 
 unsigned nmi_stop_others(uint64_t timeout_ns)
 {
-    uint64_t deadline = read_tsc() + clock_ns_to_ticks(timeout_ns);
+    struct patience patience = patience_begin(tsc_now_ns(), timeout_ns);
     unsigned stopped = 0;
 
     for (unsigned i = 0; i < cpu_present_count(); i++) {
@@ -90,7 +97,7 @@ unsigned nmi_stop_others(uint64_t timeout_ns)
         if (cpus[i] == this_cpu() || !cpu_is_online(cpus[i])) {
             continue;
         }
-        while (!nmi_is_stopped(i) && read_tsc() < deadline) {
+        while (!nmi_is_stopped(i) && patience_spent(&patience, tsc_now_ns()) < timeout_ns) {
             cpu_relax();
         }
         stopped += nmi_is_stopped(i);

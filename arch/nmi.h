@@ -8,12 +8,12 @@
 #include "arch/trap_frame.h"
 
 /* Interrupts CPU @index by NMI and copies what it was doing to @out.
- * Context: any but NMI. Waits at most @timeout_ns (spins). Returns false if the CPU did not answer,
- * is not online, or is this one. NMIs are not counted as IPIs. */
+ * Context: any but NMI. Spins until @timeout_ns of silence are over (patience.h). Returns false if
+ * the CPU did not answer, is not online, or is this one. NMIs are not counted as IPIs. */
 bool nmi_capture_backtrace(unsigned index, struct cpu_snapshot *out, uint64_t timeout_ns);
 
 /* Stops every other online CPU for ever; each leaves its snapshot in cpu_by_index(i)->snapshot.
- * Returns the number of CPUs that answered within @timeout_ns. */
+ * Returns the number of CPUs that answered before @timeout_ns of silence were over (patience.h). */
 unsigned nmi_stop_others(uint64_t timeout_ns);
 
 /* True when CPU @index was stopped by nmi_stop_others() (its snapshot is valid). */

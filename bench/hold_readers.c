@@ -12,6 +12,7 @@
 #include "arch/clock.h"
 #include "arch/instructions.h"
 #include "arch/interrupts.h"
+#include "arch/patience.h"
 #include "arch/percpu.h"
 #include "kernel/string.h"
 #include "kernel/thread.h"
@@ -202,12 +203,13 @@ static enum hold_window_result readers_wait(const struct hold_window *window, ui
                                             uint64_t rounds, uint64_t least_ns, unsigned *stuck_cpu)
 {
     uint64_t start = clock_now_ns();
+    struct patience patience = patience_begin(start, window->timeout_ns);
     for (unsigned cpu = 0; cpu < cpu_present_count(); cpu++) {
         while (hold_reader_runs(cpu) && !reader_has_done(cpu, number, rounds)) {
             if (!window->meanwhile(window->argument) && rounds != 0) {
                 return HOLD_WINDOW_ENDED;
             }
-            if (clock_now_ns() - start > window->timeout_ns) {
+            if (patience_spent(&patience, clock_now_ns()) > window->timeout_ns) {
                 *stuck_cpu = cpu;
                 return HOLD_WINDOW_STUCK;
             }
@@ -253,11 +255,11 @@ const struct hold_counts *hold_reader_muted_counts(unsigned cpu)
 bool hold_reader_mute(unsigned cpu, uint64_t ns, uint64_t timeout_ns)
 {
     struct hold_reader *reader = &readers.on[cpu];
-    uint64_t deadline = clock_now_ns() + timeout_ns;
+    struct patience patience = patience_begin(clock_now_ns(), timeout_ns);
     __atomic_store_n(&reader->mute_ns, ns, __ATOMIC_RELAXED);
     /* Acquire: pairs with the release in rounds_run_muted(): is_muted was set before. */
     while (__atomic_load_n(&reader->mute_ns, __ATOMIC_ACQUIRE) != 0) {
-        if (clock_now_ns() > deadline) {
+        if (patience_spent(&patience, clock_now_ns()) > timeout_ns) {
             return false;
         }
         cpu_relax();

@@ -15,6 +15,7 @@
 #include "arch/instructions.h"
 #include "arch/ipi.h"
 #include "arch/paging.h"
+#include "arch/patience.h"
 #include "arch/percpu.h"
 #include "arch/traps.h"
 #include "boot/boot_facts.h"
@@ -99,15 +100,15 @@ static void starting_cpus_send(uint64_t startup_page)
 static bool wait_online(unsigned expected, uint64_t patience_ns)
 {
     unsigned seen = cpu_count();
-    uint64_t last_arrival = clock_now_ns();
+    struct patience patience = patience_begin(clock_now_ns(), patience_ns);
 
     while (seen < expected) {
         unsigned now = cpu_count();
 
         if (now != seen) {
             seen = now;
-            last_arrival = clock_now_ns();
-        } else if (clock_now_ns() - last_arrival > patience_ns) {
+            patience = patience_begin(clock_now_ns(), patience_ns);
+        } else if (patience_spent(&patience, clock_now_ns()) > patience_ns) {
             return false;
         }
         clock_compare_sample(1);

@@ -4,6 +4,7 @@
  * leaves a ring behind its back. Called by e1000_setup.c and net_device_reset(). */
 #include "arch/clock.h"
 #include "arch/paging.h"
+#include "arch/patience.h"
 #include "drivers/e1000_card.h"
 #include "kernel/cross_call.h"
 #include "kernel/log.h"
@@ -22,10 +23,10 @@
 static bool register_wait(const struct e1000_card *card, uint32_t offset, uint32_t mask,
                           uint32_t value, uint64_t patience_ns)
 {
-    uint64_t deadline_ns = clock_now_ns() + patience_ns;
+    struct patience patience = patience_begin(clock_now_ns(), patience_ns);
 
     while ((e1000_read(card, offset) & mask) != value) {
-        if (clock_now_ns() > deadline_ns) {
+        if (patience_spent(&patience, clock_now_ns()) > patience_ns) {
             log_error("%s at %s: register %x is %x after %llu ms, bits %x were to be %x",
                       card->net.operations->driver, card->net.location, offset,
                       e1000_read(card, offset), (unsigned long long)(patience_ns / 1000000), mask,

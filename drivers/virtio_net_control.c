@@ -7,6 +7,7 @@
 #include "arch/clock.h"
 #include "arch/instructions.h"
 #include "arch/paging.h"
+#include "arch/patience.h"
 #include "kernel/log.h"
 
 #define ANSWER_PATIENCE_NS 1000000000ull
@@ -23,7 +24,7 @@ _Static_assert(offsetof(struct virtio_net_request, answer) == QUESTION_BYTES, "r
 /* Sends nic->request. Returns whether the device has answered. */
 static bool request_send(struct virtio_net *nic)
 {
-    uint64_t deadline_ns = clock_now_ns() + ANSWER_PATIENCE_NS;
+    struct patience patience = patience_begin(clock_now_ns(), ANSWER_PATIENCE_NS);
     uint64_t physical = virtual_to_physical(&nic->request);
     struct virtio_queue *ring = &nic->control->ring;
     struct virtio_taken taken;
@@ -35,7 +36,8 @@ static bool request_send(struct virtio_net *nic)
     virtio_queue_publish(ring);
     virtio_pci_queue_notify(nic->control);
     while (virtio_queue_take(ring, &taken, 1) == 0) {
-        if (clock_now_ns() > deadline_ns || ring->broken != NULL) {
+        if (patience_spent(&patience, clock_now_ns()) > ANSWER_PATIENCE_NS ||
+            ring->broken != NULL) {
             return false;
         }
         cpu_relax();

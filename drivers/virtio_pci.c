@@ -6,6 +6,7 @@
 #include "arch/clock.h"
 #include "arch/instructions.h"
 #include "arch/paging.h"
+#include "arch/patience.h"
 #include "kernel/heap.h"
 #include "kernel/log.h"
 #include "kernel/page_allocator.h"
@@ -126,11 +127,11 @@ static void status_add(struct virtio_pci *transport, uint8_t bits)
 
 bool virtio_pci_reset(struct virtio_pci *transport)
 {
-    uint64_t deadline_ns = clock_now_ns() + RESET_PATIENCE_NS;
+    struct patience patience = patience_begin(clock_now_ns(), RESET_PATIENCE_NS);
 
     transport->common->status = 0;
     while (transport->common->status != 0) {
-        if (clock_now_ns() > deadline_ns) {
+        if (patience_spent(&patience, clock_now_ns()) > RESET_PATIENCE_NS) {
             log_error("virtio at %s: not reset after a second, status 0x%x", location(transport),
                       transport->common->status);
             return false;

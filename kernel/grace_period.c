@@ -20,6 +20,7 @@
 #include "arch/clock.h"
 #include "arch/ipi.h"
 #include "arch/nmi.h"
+#include "arch/patience.h"
 #include "kernel/format.h"
 #include "kernel/log.h"
 #include "kernel/panic.h"
@@ -129,14 +130,16 @@ static void report(const struct look *look, uint64_t waited_ns, bool gives_up)
 }
 
 /* Looks, sleeps, looks again, for ever longer. Returns false when the time is over. */
-static bool wait_for_threads(struct look *look, uint64_t start_ns)
+static bool wait_for_threads(struct look *look)
 {
     uint64_t limit_ns = __atomic_load_n(&timeout_ns, __ATOMIC_RELAXED);
+    struct patience patience =
+        patience_begin(clock_now_ns(), limit_ns < REPORT_NS ? limit_ns : REPORT_NS);
     uint64_t sleep_ns = FIRST_SLEEP_NS;
     bool is_reported = false;
 
     while (!look_at_all(look)) {
-        uint64_t waited_ns = clock_now_ns() - start_ns;
+        uint64_t waited_ns = patience_spent(&patience, clock_now_ns());
 
         if (waited_ns >= limit_ns) {
             report(look, waited_ns, true);
@@ -197,7 +200,7 @@ bool synchronize_tasks(void)
         .self = self,
     };
 
-    is_over = is_over && wait_for_threads(&look, start_ns);
+    is_over = is_over && wait_for_threads(&look);
 
     count_period(is_over, clock_now_ns() - start_ns);
     return is_over;

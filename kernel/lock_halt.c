@@ -5,6 +5,7 @@
 #include "kernel/lock_halt.h"
 
 #include "arch/clock.h"
+#include "arch/patience.h"
 #include "arch/percpu.h"
 #include "kernel/log.h"
 #include "kernel/spinlock.h"
@@ -111,14 +112,14 @@ static void report_asleep(unsigned cpu)
 /* Wakes @cpu and waits until it no longer halts: it will not again, for that is forbidden. */
 static bool wake_for_good(unsigned cpu)
 {
-    uint64_t start_ns = clock_now_ns();
+    struct patience patience = patience_begin(clock_now_ns(), FORBID_LIMIT_NS);
 
     if (!is_woken(cpu)) {
         pv_lock_kick(cpu);
     }
     while (!is_woken(cpu)) {
         cpu_relax();
-        if (clock_now_ns() - start_ns > FORBID_LIMIT_NS) {
+        if (patience_spent(&patience, clock_now_ns()) > FORBID_LIMIT_NS) {
             report_asleep(cpu);
             return false;
         }

@@ -3,6 +3,7 @@
  * into the transmit ring; each frame has a right checksum and a number of its own. */
 #include "arch/clock.h"
 #include "arch/instructions.h"
+#include "arch/patience.h"
 #include "kernel/console.h"
 #include "kernel/heap.h"
 #include "kernel/net_command.h"
@@ -160,8 +161,8 @@ static bool is_counted_out(const struct flood *flood)
     return flood->count != 0 && flood->sent == flood->count;
 }
 
-/* Why the card cannot go on; NULL: it can. */
-static const char *obstacle(const struct flood *flood, uint64_t progress_ns)
+/* Why the card cannot go on; NULL: it can. @patience: since it last took something. */
+static const char *obstacle(const struct flood *flood, struct patience *patience)
 {
     if (__atomic_load_n(&flood->device->is_dead, __ATOMIC_RELAXED)) {
         return "the card is dead; nic NAME reset may help";
@@ -169,14 +170,16 @@ static const char *obstacle(const struct flood *flood, uint64_t progress_ns)
     if (!__atomic_load_n(&flood->device->link_is_up, __ATOMIC_RELAXED)) {
         return "the link is down";
     }
-    return clock_now_ns() - progress_ns > STUCK_NS ? "the card sends nothing for seconds" : NULL;
+    return patience_spent(patience, clock_now_ns()) > STUCK_NS
+               ? "the card sends nothing for seconds"
+               : NULL;
 }
 
 /* A ring without room is waited for: its queue's poll thread, and other threads, have the CPU
  * meanwhile. */
 static void flood_send_all(struct flood *flood)
 {
-    uint64_t progress_ns = clock_now_ns();
+    struct patience patience = patience_begin(clock_now_ns(), STUCK_NS);
 
     while (!is_counted_out(flood) && pkt_run_goes_on(flood->run)) {
         uint64_t before = flood->sent;
@@ -184,9 +187,9 @@ static void flood_send_all(struct flood *flood)
         batch_fill(flood);
         batch_send(flood);
         if (flood->sent != before) {
-            progress_ns = clock_now_ns();
+            patience = patience_begin(clock_now_ns(), STUCK_NS);
         } else {
-            flood->ended_by = obstacle(flood, progress_ns);
+            flood->ended_by = obstacle(flood, &patience);
             if (flood->ended_by != NULL) {
                 break;
             }

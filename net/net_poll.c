@@ -13,6 +13,7 @@
 
 #include "arch/clock.h"
 #include "arch/instructions.h"
+#include "arch/patience.h"
 #include "kernel/format.h"
 #include "kernel/grace_period.h"
 #include "kernel/thread.h"
@@ -185,11 +186,11 @@ static bool is_polling(struct net_queue *queue)
 
 bool net_queue_pause(struct net_queue *queue, uint64_t patience_ns)
 {
-    uint64_t deadline_ns = clock_now_ns() + patience_ns;
+    struct patience patience = patience_begin(clock_now_ns(), patience_ns);
 
     flag_set(queue, &queue->is_paused, true);
     while (is_polling(queue)) {
-        if (clock_now_ns() > deadline_ns) {
+        if (patience_spent(&patience, clock_now_ns()) > patience_ns) {
             return false;
         }
         thread_sleep_ns(100000);

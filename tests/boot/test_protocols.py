@@ -2,6 +2,9 @@
 """Protocols as a user chooses them, and CPUs that answer late or never."""
 
 import json
+import os
+import signal
+import threading
 import time
 
 import pytest
@@ -112,6 +115,28 @@ def test_cpu_that_does_not_answer_fails_the_flip_by_name(protocol, what):
                     == sum(row[f"{kind}_received"] for row in rows))
         assert rows[2][f"{what.split()[1]}_received"] > 0
         assert machine.exit() == SOME_FAILED
+
+
+def stop_and_go_on(pid, seconds):
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(seconds)
+    os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("protocol", ["int3-batch", "stop"])
+def test_answer_is_waited_for_by_a_machine_that_its_host_stops(protocol):
+    """CPU 2 answers in 600 ms, the limit is a second, and the whole machine stands for 3 s in
+    between: nobody is silent. Would miss it if a slow host begins to stop it behind the answer."""
+    with Machine(f"away-{protocol}", command_line="sync_timeout_ms=1000") as machine:
+        machine.wait_prompt()
+        machine.run(f"protocol {protocol}")
+        timer = threading.Timer(0.3, stop_and_go_on, (machine.child.pid, 3))
+        timer.start()
+        text = machine.run("spin 2 600 --no-interrupts; key bench_8 on")
+        timer.join()
+        assert "no answer" not in text
+        machine.resynchronise()
+        assert machine.json("key bench_8 -j")[0]["enabled"]
 
 
 @pytest.mark.parametrize("protocol", ["stop", "qword"])

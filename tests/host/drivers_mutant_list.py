@@ -99,7 +99,7 @@ MUTANTS = [
            "if ((transport->common->status & STATUS_FEATURES_OK) == 0) {", "if (false) {",
            CARD, "refused_features_not_kept"),
     Mutant("reset waited for without end", "drivers/virtio_pci.c",
-           "if (clock_now_ns() > deadline_ns) {", "if (false) {",
+           "if (patience_spent(&patience, clock_now_ns()) > RESET_PATIENCE_NS) {", "if (false) {",
            CARD, "refused_reset_without_end"),
     Mutant("reset not waited for", "drivers/virtio_pci.c",
            "while (transport->common->status != 0) {",
@@ -144,7 +144,7 @@ MUTANTS = [
            CARD, "refused_pairs_refused"),
     # A card of Intel's as a whole.
     Mutant("register waited for without end", "drivers/e1000_reset.c",
-           "        if (clock_now_ns() > deadline_ns) {", "        if (false) {",
+           "if (patience_spent(&patience, clock_now_ns()) > patience_ns) {", "if (false) {",
            LYING_INTEL, "refused_reset_without_end"),
     Mutant("transfers not waited for", "drivers/e1000_reset.c",
            "    if (card->model->has_master_disable) {", "    if (false) {",

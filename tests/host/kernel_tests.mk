@@ -6,7 +6,7 @@
 KERNEL_HOST_TESTS := kernel_format kernel_string kernel_log_ring kernel_table kernel_options \
     kernel_words kernel_command_line kernel_line_editor kernel_shell kernel_glob \
     bench_dispatch_traffic \
-    arch_instruction_shape arch_kvm arch_clock_floor \
+    arch_instruction_shape arch_kvm arch_clock_floor arch_patience \
     drivers_pci_bus drivers_pci_bar drivers_pci_interrupts \
     drivers_e1000_receive drivers_e1000_transmit drivers_e1000_reset_lies \
     net_address net_dhcp_client net_dhcp_message \
@@ -30,6 +30,7 @@ kernel_shell_SOURCES := kernel/shell.c kernel/completion.c kernel/line_editor.c 
 arch_instruction_shape_SOURCES := arch/instruction_shape.c
 arch_kvm_SOURCES :=
 arch_clock_floor_SOURCES := arch/clock_floor.c
+arch_patience_SOURCES :=
 net_address_SOURCES := net/net_address.c net/net_address_list.c net/ipv4_text.c kernel/format.c
 net_dhcp_client_SOURCES := net/dhcp_client.c net/net_address.c
 net_dhcp_message_SOURCES := net/dhcp_message.c
@@ -87,15 +88,23 @@ $(foreach test,$(KERNEL_HOST_TESTS),$(eval $(call kernel_host_program,$(test))))
 # those that own mutants:
 host-mutants: $(addprefix $(HOST)/drivers_e1000_,receive transmit reset_lies) \
     $(addprefix $(HOST)/drivers_virtio_,queue queue_lies net pci_lies)
-host-mutants: $(HOST)/arch_clock_floor
+host-mutants: $(addprefix $(HOST)/arch_,clock_floor patience)
 host-mutants: $(addprefix $(HOST)/net_,address dhcp_client dhcp_message)
 
-.PHONY: mutant kernel-mutant
+.PHONY: mutant kernel-mutant kernel-header-mutant
 mutant: $(if $(filter $(TEST),$(NET_HOST_TESTS)),net-mutant,\
-    $(if $(filter $(TEST),$(KERNEL_HOST_TESTS)),kernel-mutant,\
+    $(if $(filter $(TEST),$(KERNEL_HOST_TESTS)),\
+    kernel-$(if $(filter %.h,$(MUTANT)),header-)mutant,\
     $(if $(filter %.h,$(MUTANT)),header-mutant,patching-mutant)))
 kernel-mutant:
 	@$(CC) $($(TEST)_CFLAGS) $(KERNEL_HOST_CFLAGS) -w -c $(MUTANT) -o $(basename $(MUTANT)).o
 	@$(CC) $(KERNEL_HOST_CFLAGS) $(basename $(MUTANT)).o \
 	    $(filter-out %/$(ORIGINAL:.c=.o),$(call kernel_host_objects,$(TEST))) \
 	    -lcmocka -lZydis -o $(basename $(MUTANT))
+
+# The program is compiled anew over the mutated header.
+kernel-header-mutant:
+	@mkdir -p $(basename $(MUTANT))_include/$(dir $(ORIGINAL))
+	@cp $(MUTANT) $(basename $(MUTANT))_include/$(ORIGINAL)
+	@$(CC) -I$(basename $(MUTANT))_include $($(TEST)_CFLAGS) $(KERNEL_HOST_CFLAGS) -w \
+	    tests/host/$(TEST).c $($(TEST)_SOURCES) -lcmocka -lZydis -o $(basename $(MUTANT))

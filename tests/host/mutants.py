@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 
+from arch_mutant_list import MUTANTS as ARCH_MUTANTS
 from choice_mutant_list import MUTANTS as CHOICE_MUTANTS
 from dispatcher_mutant_list import MUTANTS as DISPATCHER_MUTANTS
 from drivers_mutant_list import MUTANTS as DRIVERS_MUTANTS
@@ -42,7 +43,7 @@ import mutant_table  # noqa: E402
 CPU_LIMIT_S, CPU_TIMES, TIMEOUT_S = 3, 10, 40
 MUTANTS = (PATCHING_MUTANTS + DISPATCHER_MUTANTS + CHOICE_MUTANTS + LEARNING_MUTANTS +
            POLICY_MUTANTS + DYNAMIC_CALL_MUTANTS + DRIVERS_MUTANTS + NET_MUTANTS + SITES_MUTANTS +
-           PARAVIRT_MUTANTS)
+           PARAVIRT_MUTANTS + ARCH_MUTANTS)
 
 
 def run_test(program, test, cpu_limit_s):
