@@ -1,100 +1,13 @@
 // SPDX-License-Identifier: MIT
-/* Packets, devices, poll threads, programs: on a card in memory (fake_nic.h), so that every
- * interrupt and every full ring comes exactly when a case wants it. All figures are exact. */
+/* Devices, poll threads, programs: on a card in memory (fake_nic.h), so that every interrupt and
+ * every full ring comes exactly when a case wants it. All figures are exact. */
 #include "arch/clock.h"
 #include "kernel/string.h"
 #include "kernel/thread.h"
 #include "net/counters.h"
-#include "net/wire.h"
 #include "tests/kernel/fake_nic.h"
 #include "tests/kernel/net_frames.h"
 #include "tests/kernel/test.h"
-#include "tests/kernel/workers.h"
-
-/* ---- pools ---- */
-
-#define POOL_PACKETS 33u /* odd: the last page holds one buffer */
-
-static void pool_hands_out_each_packet_once(struct test *test)
-{
-    struct packet_pool *pool = packet_pool_create("test", POOL_PACKETS);
-    struct packet *packets[POOL_PACKETS];
-
-    if (!EXPECT(test, pool != NULL)) {
-        return;
-    }
-    for (unsigned i = 0; i < POOL_PACKETS; i++) {
-        packets[i] = packet_allocate(pool);
-        if (EXPECT(test, packets[i] != NULL)) {
-            memset(packets[i]->buffer, (int)i, PACKET_BUFFER_BYTES);
-        }
-    }
-    EXPECT(test, packet_allocate(pool) == NULL);
-    EXPECT_EQUAL(test, packet_pool_count(pool).exhausted, 1);
-    EXPECT_EQUAL(test, packet_pool_count(pool).free, 0);
-    for (unsigned i = 0; i < POOL_PACKETS; i++) {
-        EXPECT_EQUAL(test, packets[i]->buffer[0], i);
-        EXPECT_EQUAL(test, packets[i]->buffer[PACKET_BUFFER_BYTES - 1], i);
-        packet_free(packets[i]);
-    }
-    EXPECT_EQUAL(test, packet_pool_count(pool).free, POOL_PACKETS);
-    EXPECT_EQUAL(test, packet_pool_count(pool).least_free, 0);
-    packet_pool_destroy(pool);
-}
-
-/* All CPUs take and give from a pool with too few packets for them. A packet that two have got at
- * once shows its owner's mark overwritten; a list that was torn loses packets or panics. May miss a
- * fault: on a host with fewer cores than CPUs the one whose ticket is next is often away, so that a
- * second may have but some thousand rounds. */
-#define RACE_ROUNDS 20000u
-#define RACE_NS     1000000000ull /* and not longer, however slow the host */
-#define RACE_HELD   4u
-
-static struct pool_race {
-    struct packet_pool *pool;
-    uint64_t end_ns;
-    uint32_t overwritten;
-    uint32_t mark;
-} pool_race;
-
-static void take_mark_and_give(void *argument)
-{
-    (void)argument;
-    uint32_t mark = __atomic_add_fetch(&pool_race.mark, 1, __ATOMIC_RELAXED);
-    struct packet *packets[RACE_HELD];
-
-    for (unsigned round = 0; round < RACE_ROUNDS && clock_now_ns() < pool_race.end_ns; round++) {
-        unsigned got =
-            packet_allocate_many(pool_race.pool, packets, 1 + (round + mark) % RACE_HELD);
-
-        for (unsigned i = 0; i < got; i++) {
-            wire_put32(packets[i]->buffer, mark);
-        }
-        for (unsigned i = 0; i < got; i++) {
-            if (wire_get32(packets[i]->buffer) != mark) {
-                __atomic_fetch_add(&pool_race.overwritten, 1, __ATOMIC_RELAXED);
-            }
-        }
-        packet_free_many(packets, got);
-    }
-}
-
-static void pool_survives_all_cpus(struct test *test)
-{
-    struct workers workers;
-
-    pool_race = (struct pool_race){.pool = packet_pool_create("test", 2 * RACE_HELD),
-                                   .end_ns = clock_now_ns() + RACE_NS};
-    if (!EXPECT(test, pool_race.pool != NULL)) {
-        return;
-    }
-    if (EXPECT(test, workers_start(&workers, true, take_mark_and_give, NULL))) {
-        workers_join(&workers);
-    }
-    EXPECT_EQUAL(test, pool_race.overwritten, 0);
-    EXPECT_EQUAL(test, packet_pool_count(pool_race.pool).free, 2 * RACE_HELD);
-    packet_pool_destroy(pool_race.pool);
-}
 
 /* ---- programs ---- */
 
@@ -484,8 +397,6 @@ static void two_devices_do_not_mix(struct test *test)
 }
 
 static const struct test_case cases[] = {
-    TEST_CASE(pool_hands_out_each_packet_once),
-    TEST_CASE(pool_survives_all_cpus),
     TEST_CASE(frames_reach_the_program_in_order),
     TEST_CASE(program_actions_are_obeyed),
     TEST_CASE(polling_masks_interrupts),

@@ -7,8 +7,9 @@ extern const struct test_suite suite_memory, suite_console, suite_machine, suite
 extern const struct test_suite suite_breakpoint, suite_static_key, suite_hold, suite_hold_company,
     suite_mitigation;
 extern const struct test_suite suite_lazy_call, suite_single_step, suite_static_call, suite_trace,
-    suite_torture, suite_net_device, suite_net_transmit, suite_net_path, suite_net_socket,
-    suite_net_traffic, suite_dispatcher, suite_dispatcher_auto, suite_program, suite_dynamic_users;
+    suite_torture, suite_net_pool, suite_net_device, suite_net_transmit, suite_net_path,
+    suite_net_socket, suite_net_traffic, suite_dispatcher, suite_dispatcher_auto, suite_program,
+    suite_dynamic_users;
 extern const struct test_suite suite_dynamic_call, suite_dynamic_callee, suite_dynamic_learning,
     suite_dynamic_worker, suite_dynamic_torture;
 extern const struct test_suite suite_paravirt, suite_paravirt_counted, suite_paravirt_forwarded;
@@ -44,6 +45,7 @@ const struct test_suite *const test_suites[] = {
     &suite_lazy_call,
     &suite_trace,
     &suite_single_step,
+    &suite_net_pool,
     &suite_net_device,
     &suite_net_transmit,
     &suite_net_path,

@@ -279,7 +279,7 @@ MUTANTS = [
     if (pool->free_count < pool->least_free) {
         pool->least_free = pool->free_count;
     }
-""", "net_device", "pool_survives_all_cpus", may_die=True),
+""", "net_pool", "pool_is_whole_wherever_another_takes", may_die=True),
     Mutant("dropped-frame-keeps-its-packet", "net/counters.c",
            "    net_count(reason);\n    packet_free(packet);\n",
            "    net_count(reason);\n    (void)packet;\n",
