@@ -200,7 +200,7 @@ test: setup
 	    boot:gcc='$(PYTEST) -v tests/boot' host:gcc='$(MAKE) check' \
 	    sanitized:host='$(MAKE) live-sanitized' \
 	    tools:host='$(PYTEST) tools tests/mutants tests/fuzz tests/silicon' \
-	    model='$(MAKE) model' fuzz='$(MAKE) fuzz-check' host-mutants:host='$(MAKE) host-mutants' \
+	    model='$(MAKE) model' fuzz:gcc='$(MAKE) fuzz-check' host-mutants:host='$(MAKE) host-mutants' \
 	    kernel-mutants:gcc='$(MAKE) kernel-mutants' fuzz-mutants:fuzz='$(MAKE) fuzz-mutants' \
 	    mutant-table:model,host-mutants,kernel-mutants,fuzz-mutants='$(MUTANT_TABLE) --check'
 

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: MIT
 """Runs test programs and ends with one line that sums them up.
 
-Usage: sum_tests.py [--side-by-side N] NAME[:AFTER,AFTER...]=COMMAND...
+Usage: sum_tests.py [--side-by-side N] [--time-limit SECONDS] NAME[:AFTER,AFTER...]=COMMAND...
 e.g. sum_tests.py --side-by-side 2 build=make 'host:build=make check' 'boot:build=pytest tests/boot'
 At most N of them run at a time, one if nothing is said: the first in the list whose programs named
 behind the colon have all ended. What they print is shown in the order of the list, one after the
 other. A program reports by a line `N passed, N failed, N skipped`; one that prints none counts as
-one test. Invariant: a program that ends with an error, is killed or hangs counts at least one
-failure, and leaves no process behind. Callers: make test, make lint, .ci/run.
+one test. The limit, of each program, is for those that hang: far above what a slow host takes.
+Invariant: a program that ends with an error, is killed or hangs counts at least one failure, and
+leaves no process behind. Callers: make test, make lint, .ci/run.
 """
 
 import argparse
@@ -23,7 +24,7 @@ import time
 
 SUMMARY = re.compile(r"^(?:[\w -]+: )?(\d+) passed, (\d+) failed, (\d+) skipped$")
 PART = re.compile(r"([\w-]+)(?::([\w,-]+))?=(.*)", re.S)
-TIME_LIMIT_SECONDS = 3000
+TIME_LIMIT_SECONDS = 4200
 GRACE_SECONDS = 5
 
 
@@ -31,8 +32,8 @@ class Part:
     """A program, a process group of its own. A thread reads what it prints; the main thread shows
     it when its turn comes."""
 
-    def __init__(self, name, after, command):
-        self.name, self.after, self.command = name, after, command
+    def __init__(self, name, after, command, limit):
+        self.name, self.after, self.command, self.limit = name, after, command, limit
         self.lines = queue.SimpleQueue()  # what to show; None ends it
         self.is_silent = threading.Event()  # nobody is left who could print
         self.counts = self.status = self.seconds = self.process = None
@@ -57,7 +58,7 @@ class Part:
 
     def follow(self, start, when_ended):
         """Reads to the program's end, leaves nothing of it and counts."""
-        timer = threading.Timer(TIME_LIMIT_SECONDS, self.end)
+        timer = threading.Timer(self.limit, self.end)
         timer.daemon = True
         timer.start()
         for line in self.process.stdout:
@@ -120,9 +121,9 @@ class Runner:
             ender.join()
 
 
-def read_parts(arguments, complain):
-    """Returns the parts; @complain ends the program. One can only wait for parts before it: so each
-    gets its turn."""
+def read_parts(arguments, limit, complain):
+    """Returns the parts, each with its @limit in seconds; @complain ends the program. One can only
+    wait for parts before it: so each gets its turn."""
     parts = []
     for argument in arguments:
         match = PART.fullmatch(argument)
@@ -132,16 +133,18 @@ def read_parts(arguments, complain):
         unknown = set(after) - {part.name for part in parts}
         if unknown:
             complain(f"{match[1]}: no part named {', '.join(sorted(unknown))} before it")
-        parts.append(Part(match[1], after, match[3]))
+        parts.append(Part(match[1], after, match[3], limit))
     return parts
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--side-by-side", type=int, default=1, metavar="N")
+    parser.add_argument("--time-limit", type=int, default=TIME_LIMIT_SECONDS, metavar="SECONDS",
+                        help="of each program (default: %(default)s)")
     parser.add_argument("parts", nargs="*", metavar="NAME[:AFTER,AFTER...]=COMMAND")
     options = parser.parse_args()
-    parts = read_parts(options.parts, parser.error)
+    parts = read_parts(options.parts, options.time_limit, parser.error)
     runner = Runner(parts, max(1, options.side_by_side))
     # Ended from outside, by another of these or by a user: `finally` then ends what runs.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))

@@ -155,14 +155,14 @@ def test_every_size_goes_out_right_and_comes_back_equal(link):
 
 
 def test_lost_frames_are_counted(link):
-    report, _ = link("echo", TO_MAC, "--count=300", "--wait=0.2", "--rate=5000",
+    report, _ = link("echo", TO_MAC, "--count=300", "--wait=1", "--rate=5000",
                      judge=lambda f: [answer_to(f)] if f[49] % 3 else [])
     lost = sum(1 for i in range(300) if (i & 255) % 3 == 0)
     assert (report["echoed"], report["lost"], report["wrong"]) == (300 - lost, lost, 0)
 
 
 def test_a_window_goes_on_after_a_loss(link):
-    report, frames = link("echo", TO_MAC, "--count=40", "--wait=0.05", "--window=4",
+    report, frames = link("echo", TO_MAC, "--count=40", "--wait=0.5", "--window=4",
                           judge=lambda f: [answer_to(f)] if f[49] != 7 else [])
     assert (len(frames), report["echoed"], report["lost"]) == (40, 39, 1)
 
@@ -175,14 +175,14 @@ def test_one_wrong_bit_is_noticed_wherever_it_is(link, at):
             answer[at] ^= 0x10
         return [bytes(answer)]
 
-    report, _ = link("echo", TO_MAC, "--count=10", "--size=100", "--wait=0.05", "--window=1",
+    report, _ = link("echo", TO_MAC, "--count=10", "--size=100", "--wait=5", "--window=1",
                      judge=judge, status=1)
     assert (report["echoed"], report["wrong"], report["lost"]) == (9, 1, 0)
 
 
 @pytest.mark.parametrize("change", [lambda a: a[:-1], lambda a: a + b"\0", lambda a: a[:50]])
 def test_a_wrong_length_is_noticed(link, change):
-    report, _ = link("echo", TO_MAC, "--count=5", "--size=100", "--wait=0.05", status=1,
+    report, _ = link("echo", TO_MAC, "--count=5", "--size=100", "--wait=5", status=1,
                      judge=lambda f: [change(answer_to(f))])
     assert (report["echoed"], report["wrong"]) == (0, 5)
 
@@ -199,7 +199,7 @@ def test_an_answer_to_another_frame_is_wrong(link):
             answer[50:] = kept[3]
         return [bytes(answer)]
 
-    report, _ = link("echo", TO_MAC, "--count=8", "--size=100", "--window=1", "--wait=0.1",
+    report, _ = link("echo", TO_MAC, "--count=8", "--size=100", "--window=1", "--wait=5",
                      judge=judge, status=1)
     assert (report["echoed"], report["wrong"]) == (7, 1)
 
@@ -247,11 +247,14 @@ def test_a_machine_that_is_not_there_is_said(datagrams, tmp_path):
 
 def test_a_paced_sender_keeps_its_rate_and_sleeps(datagrams):
     """Never faster than told; a process that was stopped for a while catches up in bursts, so that
-    it slept is counted leniently."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_nvcsw
-    report, _ = datagrams("send", TO_MAC, "--rate=1000", "--count=500", judge=lambda f: [])
-    sleeps = resource.getrusage(resource.RUSAGE_CHILDREN).ru_nvcsw - before
-    assert report["sent"] == 500 and report["seconds"] >= 0.498
+    it slept is counted leniently, and tried again."""
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_nvcsw
+        report, _ = datagrams("send", TO_MAC, "--rate=1000", "--count=500", judge=lambda f: [])
+        sleeps = resource.getrusage(resource.RUSAGE_CHILDREN).ru_nvcsw - before
+        assert report["sent"] == 500 and report["seconds"] >= 0.498
+        if sleeps >= 100:
+            break
     assert sleeps >= 100, "a busy sender gives its CPU away a few times only"
 
 
@@ -285,6 +288,9 @@ def test_hosts_take_turns_and_each_answers_arp(datagrams):
 
 def test_hosts_may_end_right_below_the_machine(datagrams):
     report, frames = datagrams("send", TO_MAC, "--hosts=6", "--count=6", judge=lambda f: [])
+    end = time.monotonic() + 10
+    while len(frames) < 6 and time.monotonic() < end:  # its thread may be behind
+        time.sleep(0.01)
     assert (report["sent"], [frame[29] for frame in frames]) == (6, [9, 10, 11, 12, 13, 14])
 
 

@@ -122,9 +122,9 @@ def test_sum_runs_side_by_side_and_shows_in_order(tmp_path, limit, order):
     """The parts tell when they end: b waits for nobody, c for b and for a free place. What they
     print comes as they stand in the list."""
     log = tmp_path / "log"
-    waits = f"until [ -e {tmp_path}/b ] || [ {limit} = 1 ]; do sleep 0.01; done"
-    parts = [f"a={waits}; sleep 0.2; echo a | tee -a {log}",
-             f"b=touch {tmp_path}/b; echo b | tee -a {log}",
+    waits = f"until grep -qs b {log} || [ {limit} = 1 ]; do sleep 0.01; done"
+    parts = [f"a={waits}; echo a | tee -a {log}",
+             f"b=echo b | tee -a {log}",
              f"c:b=until grep -q a {log}; do sleep 0.01; done; echo c | tee -a {log}",
              f"d:a,c=echo d | tee -a {log}"]
     done = subprocess.run([sys.executable, TOOLS / "sum_tests.py", f"--side-by-side={limit}",
@@ -143,19 +143,37 @@ def test_sum_names_what_it_cannot_run(words, culprit):
     assert done.returncode == 2 and culprit in done.stderr
 
 
+def test_sum_ends_a_program_that_hangs():
+    done = subprocess.run([sys.executable, TOOLS / "sum_tests.py", "--time-limit", "1",
+                           "a=echo up; sleep 600", "b=true"], text=True, capture_output=True,
+                          timeout=60)
+    assert done.returncode == 1
+    assert "== failed: a" in done.stdout and done.stdout.endswith("1 passed, 1 failed, 0 skipped\n")
+
+
+def is_running(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 @pytest.mark.parametrize("limit", (1, 2))
 def test_sum_ended_from_outside_leaves_nothing_behind(tmp_path, limit):
-    mark = tmp_path / "mark"
     inner = (f"{sys.executable} {TOOLS}/sum_tests.py --side-by-side={limit} "
-             f"'a=echo up; sleep 2; touch {mark}' 'b=sleep 2; touch {mark}'")
+             f"'a=echo $$ >{tmp_path}/a; echo up; exec sleep 60' "
+             f"'b=echo $$ >{tmp_path}/b; exec sleep 60'")
     with subprocess.Popen([sys.executable, TOOLS / "sum_tests.py", f"outer={inner}"], text=True,
                           stdout=subprocess.PIPE) as outer:
         while "up" != outer.stdout.readline().strip():
             pass
         outer.terminate()
         assert outer.wait() == 1
-    time.sleep(2.2)
-    assert not mark.exists()
+    for pid in (path.read_text().strip() for path in tmp_path.iterdir()):
+        end = time.monotonic() + 30
+        while is_running(pid):
+            assert time.monotonic() < end, f"process {pid} is left behind"
+            time.sleep(0.01)
 
 
 @pytest.mark.parametrize("options, culprit", [

@@ -29,8 +29,8 @@ BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build")).resolve()
 LOGS = BUILD / "boot-logs"
 FIRMWARE = "/usr/share/ovmf/OVMF.fd"
 PROMPT = "\r\nlivetext> "
-CPU_WAS_AWAY = re.compile(r"\[ *[\d.]+\] (error: (cpu \d+: no answer to|  at |  from )|"
-                          r"warning: grace period: (thread .* was not outside for|and \d+ threads))")
+CPU_WAS_AWAY = re.compile(r"\[ *[\d.]+\] (error: (cpu \d+: no answer to|  at |  from )|warning: "
+                          r"grace period: (thread .* was not outside for|and \d+ threads))")
 TYPED_MAX = 511  # characters; the line editor takes no more
 ALL_OK, SOME_FAILED = 33, 35  # QEMU's exit status for debug-exit values 16 and 17
 
@@ -66,7 +66,7 @@ def loader_options(loader, command_line, image=BUILD / "livetext.elf"):
 
 class Machine:
     def __init__(self, name, loader="kernel", machine="pc", cpus=4, memory="256M", cpu="max",
-                 accel="tcg,thread=multi", command_line="", extra=(), timeout=30,
+                 accel="tcg,thread=multi", command_line="", extra=(), timeout=90,
                  image=BUILD / "livetext.elf", nic=("-nic", "none"), prefix=()):
         """@nic: QEMU's options for network cards; @prefix: a command that starts QEMU."""
         self.name, self.timeout = name, timeout
@@ -177,6 +177,8 @@ class Machine:
             raise AssertionError(f"{self.name}: QEMU does not end: {self.child.before[-500:]}") \
                 from None
         self.text = self.child.before
+        if self.child.isalive():  # its end is near: all it had open is closed
+            self.child.wait()
         self.child.close()
         return self.child.exitstatus
 

@@ -2,7 +2,8 @@
 """`bench net --memory`: what a frame costs on its way, exactly.
 
 In QEMU's deterministic mode a cycle is an instruction, so these figures repeat but for an interrupt
-of the timer that comes in a poll, and a path that has become longer is noticed. Frames from a host are in test_net_traffic.py.
+of the timer that comes in a poll, and a path that has become longer is noticed. Frames from a host
+are in test_net_traffic.py.
 """
 
 import pytest

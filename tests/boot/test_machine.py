@@ -72,7 +72,7 @@ sys.stdin.read()
 def test_log_lines_at_the_prompt_are_no_answer(tmp_path):
     script = tmp_path / "qemu.py"
     script.write_text(INTERRUPTING)
-    with Machine("interrupting", timeout=5, prefix=(sys.executable, str(script))) as machine:
+    with Machine("interrupting", prefix=(sys.executable, str(script))) as machine:
         machine.wait_prompt()
         assert machine.json("ver -j") == [{"kind": "ver"}]
         assert machine.run("quit") == ""

@@ -59,12 +59,17 @@ def test_every_protocol_switches_in_all_directions(shell, protocol):
 
 
 def test_switch_to_the_present_one_costs_nothing(shell):
-    newest = shell.run("pokes -n 1 -j")
-    sent = [row["ipis_sent"] for row in shell.json("cpus -j")]
-    assert "mitigation: text unchanged: 0 rounds, 0 IPIs" in shell.run("mitigation retpoline")
-    assert all(row["kind"] == "mitigation" for row in shell.json("mitigation retpoline -j"))
-    assert shell.run("pokes -n 1 -j") == newest
-    assert [row["ipis_sent"] for row in shell.json("cpus -j")] == sent
+    """Tried again if a thread was woken meanwhile, which costs an IPI."""
+    for _ in range(5):
+        newest = shell.run("pokes -n 1 -j")
+        before = [row["ipis_sent"] for row in shell.json("cpus -j")]
+        assert "mitigation: text unchanged: 0 rounds, 0 IPIs" in shell.run("mitigation retpoline")
+        assert all(row["kind"] == "mitigation" for row in shell.json("mitigation retpoline -j"))
+        assert shell.run("pokes -n 1 -j") == newest
+        after = [row["ipis_sent"] for row in shell.json("cpus -j")]
+        if after == before:
+            break
+    assert after == before
 
 
 @pytest.mark.parametrize("word, hint", [("lfenc", "did you mean 'lfence'?"),

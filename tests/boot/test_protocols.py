@@ -84,19 +84,29 @@ def test_protocols_are_listed_set_and_planned(shell):
     shell.run("protocol int3-batch")
 
 
+def flips_beside_a_deaf_cpu(machine):
+    """Returns what two flips say while CPU 2 has its interrupts off; begins anew if a slow host let
+    it listen again before the second had been given up."""
+    for _ in range(5):
+        machine.run("spin 2 5000 --no-interrupts")
+        texts = [machine.run("key bench_8 on") for _ in range(2)]
+        if machine.json("spin -j"):
+            return texts
+        machine.run("key bench_8 off")
+    raise AssertionError(f"the spin of 5 s was over each time; the last flips said: {texts}")
+
+
 @pytest.mark.parametrize("protocol, what", [
     ("int3", "a sync"), ("int3-batch", "a sync"), ("qword", "a sync"), ("stop", "a stop")])
 def test_cpu_that_does_not_answer_fails_the_flip_by_name(protocol, what):
     """Its interrupts are off for longer than the limit: the text is put back, the kernel lives on,
     and once the CPU answers, the same command succeeds; no IPI is lost or counted twice. Would
     miss what a CPU with a stale pipeline fetches: an emulator has none."""
-    with Machine(f"silent-{protocol}", command_line="sync_timeout_ms=1000") as machine:
+    with Machine(f"silent-{protocol}", command_line="sync_timeout_ms=1000 dyncall=off") as machine:
         machine.wait_prompt()
         machine.run(f"protocol {protocol} --unsafe")
         before = machine.json("sites bench_8 -j")
-        machine.run("spin 2 5000 --no-interrupts")
-        for _ in range(2):
-            text = machine.run("key bench_8 on")
+        for text in flips_beside_a_deaf_cpu(machine):
             assert "cpu 2 does not answer; text was put back" in text
             assert f"cpu 2: no answer to {what}" in text and "given up" in text
             assert "spin_thread" in text or "no answer to an NMI" in text  # a loaded host
@@ -125,12 +135,12 @@ def stop_and_go_on(pid, seconds):
 
 @pytest.mark.parametrize("protocol", ["int3-batch", "stop"])
 def test_answer_is_waited_for_by_a_machine_that_its_host_stops(protocol):
-    """CPU 2 answers in 600 ms, the limit is a second, and the whole machine stands for 3 s in
+    """CPU 2 answers in 600 ms, the limit is 3 s, and the whole machine stands for 5 s in
     between: nobody is silent. Would miss it if a slow host begins to stop it behind the answer."""
-    with Machine(f"away-{protocol}", command_line="sync_timeout_ms=1000") as machine:
+    with Machine(f"away-{protocol}", command_line="sync_timeout_ms=3000 dyncall=off") as machine:
         machine.wait_prompt()
         machine.run(f"protocol {protocol}")
-        timer = threading.Timer(0.3, stop_and_go_on, (machine.child.pid, 3))
+        timer = threading.Timer(0.3, stop_and_go_on, (machine.child.pid, 5))
         timer.start()
         text = machine.run("spin 2 600 --no-interrupts; key bench_8 on")
         timer.join()
@@ -139,12 +149,19 @@ def test_answer_is_waited_for_by_a_machine_that_its_host_stops(protocol):
         assert machine.json("key bench_8 -j")[0]["enabled"]
 
 
+def spinning(machine):
+    """What `spin` says, whatever reports have redrawn the prompt meanwhile."""
+    machine.resynchronise()
+    return machine.json("spin -j")
+
+
 @pytest.mark.parametrize("protocol", ["stop", "qword"])
 def test_answers_that_are_always_late_do_no_harm(protocol):
     """A limit of 3 ms, and CPUs that are deaf for longer or shorter: rounds are given up while
     answers are on their way, in every order. Each IPI must arrive once, and text be whole. int3 is
     left out: a CPU that goes silent behind a written tail rightly stops the machine."""
-    with Machine(f"late-{protocol}", command_line="sync_timeout_ms=3 loglevel=error") as machine:
+    with Machine(f"late-{protocol}",
+                 command_line="sync_timeout_ms=3 dyncall=off loglevel=error") as machine:
         machine.wait_prompt()
         machine.run(f"protocol {protocol} --unsafe")
         before, failures, turn = machine.json("sites bench_16 -j"), 0, 0
@@ -155,9 +172,8 @@ def test_answers_that_are_always_late_do_no_harm(protocol):
             text = machine.run("; ".join(["key bench_16 on; key bench_16 off"] * 4), 60)
             failures += text.count("does not answer")
         assert failures > 0
-        time.sleep(1)  # all have spun: their reports, which redraw prompts, are behind us
-        machine.resynchronise()
-        assert machine.json("spin -j") == []
+        while spinning(machine):
+            time.sleep(0.2)
         deadline = time.monotonic() + 100
         while machine.json("key bench_16 -j")[0]["enabled"]:
             machine.run("key bench_16 off")
@@ -175,9 +191,14 @@ def test_bench_poke_beside_a_cpu_that_owes_an_answer():
     chance: the spin ends 150 ms behind the limit, and if a slow host lets it end before the bench
     begins, the flips merely agree."""
     bench = "bench poke --sites 4 --flips 3 --load idle --protocol int3-batch -j"
-    with Machine("owed", cpus=2, command_line="sync_timeout_ms=450 loglevel=error") as machine:
+    with Machine("owed", cpus=2,
+                 command_line="sync_timeout_ms=450 dyncall=off loglevel=error") as machine:
         machine.wait_prompt()
-        text = machine.run(f"spin 1 600 --no-interrupts; key bench_4 on; {bench}; {bench}")
+        for _ in range(5):  # on a slow host the spin may be over before the key is refused
+            text = machine.run(f"spin 1 600 --no-interrupts; key bench_4 on; {bench}; {bench}")
+            if "does not answer" in text:
+                break
+            machine.run("key bench_4 off")
         assert "does not answer" in text
         rows = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
         assert [(row["flips"], row["rounds_per_flip"], row["ipis_per_flip"])

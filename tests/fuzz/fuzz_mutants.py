@@ -23,7 +23,7 @@ import mutant_table  # noqa: E402
 import run_fuzzers as run  # noqa: E402
 import seeds  # noqa: E402
 
-MUTANT_SECONDS = 20
+MUTANT_SECONDS = 60
 ORIGINAL_RUNS = 1000
 
 Mutant = collections.namedtuple("Mutant", "name file search replacement target")
