@@ -4,11 +4,15 @@
 #include "arch/interrupts.h"
 #include "arch/percpu.h"
 #include "bench/bench_keys.h"
+#include "kernel/patch_hold.h"
 #include "kernel/string.h"
 #include "kernel/thread.h"
 #include "patching/static_key.h"
 #include "tests/kernel/test.h"
 #include "tests/kernel/workers.h"
+
+#define POLL_NS     100000ull
+#define PATIENCE_NS 10000000000ull /* for what comes soon or never */
 
 DEFINE_STATIC_KEY_TRUE(test_true);
 DEFINE_STATIC_KEY_FALSE(test_false);
@@ -219,6 +223,69 @@ static void racing_users_always_find_it_enabled(struct test *test)
     EXPECT_EQUAL(test, bench_skipped(bench_key_find(4)->run()), 4);
 }
 
+/* The narrow case, made wide: the flip stands still between its first store and its first sync, and
+ * somebody else asks for a use of the key. Until the flip goes on, he gets none: he blocks. Mutant:
+ * enabled-before-the-text. */
+static struct narrow {
+    struct static_key *key;
+    struct thread *user;
+    bool is_held;                 /* atomic */
+    bool has_returned;            /* atomic: the user's increment */
+    bool returned_early, blocked; /* as seen while the flip stood still */
+    enum patch_status status;
+    uint32_t taken;
+} narrow;
+
+static void use_while_held(void *argument)
+{
+    (void)argument;
+    while (!__atomic_load_n(&narrow.is_held, __ATOMIC_ACQUIRE)) {
+        thread_sleep_ns(POLL_NS);
+    }
+    narrow.status = static_key_increment(narrow.key);
+    __atomic_store_n(&narrow.has_returned, true, __ATOMIC_RELEASE);
+    narrow.taken = bench_taken(bench_key_find(4)->run());
+}
+
+static void hold_until_the_user_blocks(enum patch_step step, enum patch_moment moment,
+                                       void *argument)
+{
+    uint64_t limit = clock_now_ns() + PATIENCE_NS;
+
+    (void)argument;
+    if (step != PATCH_STEP_INT3 || moment != PATCH_MOMENT_WRITTEN) {
+        return;
+    }
+    __atomic_store_n(&narrow.is_held, true, __ATOMIC_RELEASE);
+    do {
+        thread_sleep_ns(POLL_NS);
+        narrow.blocked = __atomic_load_n(&narrow.user->state, __ATOMIC_ACQUIRE) == THREAD_BLOCKED;
+        narrow.returned_early = __atomic_load_n(&narrow.has_returned, __ATOMIC_ACQUIRE);
+    } while (!narrow.blocked && !narrow.returned_early && clock_now_ns() < limit);
+}
+
+static void user_waits_until_the_text_is_enabled(struct test *test)
+{
+    narrow = (struct narrow){.key = bench_key_find(4)->key};
+    narrow.user = thread_create("key user", THREAD_ANY_CPU, use_while_held, NULL);
+    if (!EXPECT(test, narrow.user != NULL)) {
+        return;
+    }
+    patch_hold_set(hold_until_the_user_blocks, NULL);
+    EXPECT_EQUAL(test, static_key_enable(narrow.key), PATCH_OK);
+    patch_hold_set(NULL, NULL);
+    EXPECT(test, narrow.is_held);
+    __atomic_store_n(&narrow.is_held, true, __ATOMIC_RELEASE); /* also where nothing was held */
+    thread_join(narrow.user);
+    EXPECT(test, narrow.blocked);
+    EXPECT(test, !narrow.returned_early);
+    EXPECT_EQUAL(test, narrow.status, PATCH_OK);
+    EXPECT_EQUAL(test, narrow.taken, 4);
+    EXPECT_EQUAL(test, static_key_count(narrow.key), 2);
+    EXPECT_EQUAL(test, static_key_decrement(narrow.key), PATCH_OK);
+    EXPECT_EQUAL(test, static_key_disable(narrow.key), PATCH_OK);
+}
+
 /* The patcher runs into its own sites: the keys on the path of patching itself. */
 static void patcher_survives_its_own_sites(struct test *test)
 {
@@ -246,6 +313,7 @@ static const struct test_case cases[] = {
     TEST_CASE(transaction_with_a_refusal_changes_nothing),
     TEST_CASE(flip_with_interrupts_off_is_refused),
     TEST_CASE(racing_users_always_find_it_enabled),
+    TEST_CASE(user_waits_until_the_text_is_enabled),
     TEST_CASE(patcher_survives_its_own_sites),
 };
 
