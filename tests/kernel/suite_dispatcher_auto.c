@@ -14,7 +14,9 @@
 #include "tests/kernel/test.h"
 #include "tests/kernel/workers.h"
 
-#define LIMIT_NS        30000000000ull
+#define LIMIT_NS        30000000000ull /* of one trial */
+#define TRIALS_MOST     8              /* that may be given up, and begin anew */
+#define STOPS_MOST      100
 #define POLL_NS         1000000ull
 #define STEADY_NS       300000000ull
 #define TORTURE_NS      1500000000ull
@@ -162,16 +164,39 @@ static bool automatic(struct test *test)
     return EXPECT_EQUAL(test, dispatcher_auto_set(subject, true, NULL), PATCH_OK);
 }
 
+/* For a decision. A trial that is given up begins anew, and the time for it. */
+struct patience {
+    uint64_t limit_ns, given_up;
+    unsigned trials;
+};
+
+static struct patience patience_begin(void)
+{
+    return (struct patience){clock_now_ns() + test_patience_ns(LIMIT_NS), state_now().given_up, 0};
+}
+
+static bool patience_lasts(struct patience *patience)
+{
+    uint64_t given_up = state_now().given_up;
+
+    if (given_up > patience->given_up && patience->trials < TRIALS_MOST) {
+        patience->limit_ns = clock_now_ns() + test_patience_ns(LIMIT_NS);
+        patience->given_up = given_up;
+        patience->trials++;
+    }
+    return clock_now_ns() < patience->limit_ns;
+}
+
 /* Waits for the decision behind number @known, and for its form. Returns false if there is none. */
 static bool decided(struct test *test, uint64_t known, struct dispatcher_decision *decision)
 {
-    uint64_t limit = clock_now_ns() + test_patience_ns(LIMIT_NS);
+    struct patience patience = patience_begin();
 
     do {
         thread_sleep_ns(POLL_NS);
         dispatcher_look(subject, &view);
     } while ((view.is_sampled || !dispatcher_auto_decision(subject, known + 1, decision)) &&
-             clock_now_ns() < limit);
+             patience_lasts(&patience));
     return EXPECT(test, dispatcher_auto_decision(subject, known + 1, decision)) &&
            EXPECT(test, !view.is_sampled);
 }
@@ -248,13 +273,13 @@ static void other_traffic_is_learned(struct test *test)
 {
     static struct dispatcher_decision decision;
     uint64_t known = state_now().decided;
-    uint64_t limit = clock_now_ns() + test_patience_ns(LIMIT_NS);
+    struct patience patience = patience_begin();
     bool is_learned = false;
 
     if (begin(test, 0, 1) && automatic(test) && decided(test, known, &decision)) {
         EXPECT_EQUAL(test, view.entries[view.hottest[0]].target, (uint64_t)program(0));
         __atomic_store_n(&first, ENTRIES - 1, __ATOMIC_RELAXED);
-        while (!is_learned && clock_now_ns() < limit && decided(test, ++known, &decision)) {
+        while (!is_learned && patience_lasts(&patience) && decided(test, ++known, &decision)) {
             is_learned = decision.reason == DISPATCHER_REASON_TRAFFIC;
         }
         EXPECT(test, is_learned);
@@ -280,16 +305,36 @@ static void without_calls_a_sampler_waits(struct test *test)
     end(test);
 }
 
+/* Switches automatic choice on, and off in the middle of a trial. Returns whether it has stopped
+ * one: the trial may have ended just before. */
+static bool off_in_a_trial(struct test *test)
+{
+    struct patience patience = patience_begin();
+    struct dispatcher_auto_view state;
+
+    if (!automatic(test)) {
+        return false;
+    }
+    do {
+        cpu_relax();
+        state = state_now();
+    } while (state.state != DISPATCHER_CHOICE_TRYING && patience_lasts(&patience));
+    return EXPECT_EQUAL(test, state.state, DISPATCHER_CHOICE_TRYING) &&
+           EXPECT_EQUAL(test, dispatcher_auto_set(subject, false, NULL), PATCH_OK) &&
+           state_now().decided == state.decided;
+}
+
 static void off_stops_a_trial(struct test *test)
 {
-    uint64_t limit = clock_now_ns() + test_patience_ns(LIMIT_NS);
+    const struct dispatcher_form tree = {.shape = DISPATCHER_TREE, .generation = UINT64_MAX};
+    bool is_stopped = false;
 
-    if (begin(test, 0, ENTRIES) && automatic(test)) {
-        while (state_now().state != DISPATCHER_CHOICE_TRYING && clock_now_ns() < limit) {
-            cpu_relax();
+    if (begin(test, 0, ENTRIES)) {
+        for (unsigned i = 0; i < STOPS_MOST && !is_stopped && test->failures == 0; i++) {
+            EXPECT_EQUAL(test, dispatcher_set_form(subject, &tree, NULL), PATCH_OK);
+            is_stopped = off_in_a_trial(test);
         }
-        EXPECT_EQUAL(test, state_now().state, DISPATCHER_CHOICE_TRYING);
-        EXPECT_EQUAL(test, dispatcher_auto_set(subject, false, NULL), PATCH_OK);
+        EXPECT(test, is_stopped);
         dispatcher_look(subject, &view);
         EXPECT(test, !view.is_sampled);
         EXPECT_EQUAL(test, view.shape, DISPATCHER_TREE);
