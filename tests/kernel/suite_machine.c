@@ -238,6 +238,11 @@ static void idle_cpus_take_no_ticks(struct test *test)
         return;
     }
     for (unsigned cpu = 0; cpu < cpu_present_count(); cpu++) {
+        if (cpu != cpu_index() && cpu_index_is_online(cpu)) {
+            workers_wait_undisturbed(cpu);
+        }
+    }
+    for (unsigned cpu = 0; cpu < cpu_present_count(); cpu++) {
         before[cpu] = run_queue_of(cpu)->ticks;
     }
     thread_sleep_ns(100000000);

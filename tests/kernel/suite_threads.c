@@ -94,6 +94,7 @@ static void single_thread_runs_without_ticks(struct test *test)
     if (!EXPECT(test, thread != NULL)) {
         return;
     }
+    workers_wait_undisturbed(cpu);
     thread_sleep_ns(20 * MILLISECOND); /* let it start */
     uint64_t before = run_queue_of(cpu)->ticks;
     thread_sleep_ns(100 * MILLISECOND);
@@ -153,12 +154,14 @@ static void mutex_lets_one_thread_in(struct test *test)
     EXPECT_EQUAL(test, shared.clashes, 0);
 }
 
-#define VOLLEYS 1000
+#define VOLLEYS      1000
+#define NO_VOLLEY_NS (10000 * MILLISECOND)
 
 static struct ping_pong {
     struct wait_queue queue;
     uint32_t turn; /* 0 or 1: who may play */
     uint32_t done; /* players that have ended */
+    uint32_t volleys;
 } table = {.queue = WAIT_QUEUE("ping pong")};
 
 struct player {
@@ -176,39 +179,46 @@ static void play(void *argument)
     const struct player *player = argument;
     for (unsigned i = 0; i < VOLLEYS; i++) {
         wait_queue_wait_until(&table.queue, is_my_turn, argument);
+        __atomic_fetch_add(&table.volleys, 1, __ATOMIC_RELAXED);
         __atomic_store_n(&table.turn, 1 - player->me, __ATOMIC_RELAXED);
         wait_queue_wake_all(&table.queue);
     }
     __atomic_fetch_add(&table.done, 1, __ATOMIC_RELEASE);
 }
 
-/* Waits for both; gives up after @limit_ns and from then on wakes them until they end. */
-static bool players_end_within(uint64_t limit_ns)
+/* Waits for both; gives up when there was no volley for NO_VOLLEY_NS, and from then on wakes them
+ * until they end. */
+static bool players_end(void)
 {
-    uint64_t deadline = clock_now_ns() + limit_ns;
-    bool in_time = true;
+    uint64_t deadline = clock_now_ns() + NO_VOLLEY_NS;
+    uint32_t seen = 0;
+    bool goes_on = true;
     while (__atomic_load_n(&table.done, __ATOMIC_ACQUIRE) < 2) {
+        uint32_t volleys = __atomic_load_n(&table.volleys, __ATOMIC_RELAXED);
         thread_sleep_ns(MILLISECOND);
-        if (clock_now_ns() > deadline) {
-            in_time = false;
+        if (volleys != seen) {
+            seen = volleys;
+            deadline = clock_now_ns() + NO_VOLLEY_NS;
+        }
+        goes_on = goes_on && clock_now_ns() <= deadline;
+        if (!goes_on) {
             wait_queue_wake_all(&table.queue);
         }
     }
-    return in_time;
+    return goes_on;
 }
 
 /* Each volley hands over by one wake-up; a lost one leaves both asleep until the rescue. */
 static void no_wake_up_is_lost(struct test *test)
 {
     struct player players[2] = {{0}, {1}};
-    table.turn = 0;
-    table.done = 0;
+    table.turn = table.done = table.volleys = 0;
     struct thread *first = thread_create("ping", 0, play, &players[0]);
     struct thread *second = thread_create("pong", last_cpu(), play, &players[1]);
     if (!EXPECT(test, first != NULL && second != NULL)) {
         return;
     }
-    EXPECT(test, players_end_within(20000 * MILLISECOND));
+    EXPECT(test, players_end());
     thread_join(first);
     thread_join(second);
     EXPECT_EQUAL(test, table.turn, 0);
@@ -229,7 +239,7 @@ static bool narrow_condition(void *argument)
 {
     (void)argument;
     bool open = __atomic_load_n(&narrow.open, __ATOMIC_RELAXED);
-    uint64_t end = clock_now_ns() + 20 * MILLISECOND;
+    uint64_t end = clock_now_ns() + 200 * MILLISECOND; /* only where the wake-up has to wait */
     __atomic_store_n(&narrow.checked, true, __ATOMIC_RELEASE);
     while (!open && !__atomic_load_n(&narrow.woken, __ATOMIC_RELAXED) && clock_now_ns() < end) {
         cpu_relax();
@@ -362,6 +372,7 @@ static void play_against_the_clock(void *argument)
         while (!wait_queue_wait_until_deadline(&table.queue, is_my_turn, argument,
                                                clock_now_ns() + (i % 64 + 1) * 1000)) {
         }
+        __atomic_fetch_add(&table.volleys, 1, __ATOMIC_RELAXED);
         __atomic_store_n(&table.turn, 1 - player->me, __ATOMIC_RELAXED);
         wait_queue_wake_one(&table.queue);
     }
@@ -374,14 +385,13 @@ static void play_against_the_clock(void *argument)
 static void wake_ups_race_with_deadlines(struct test *test)
 {
     struct player players[2] = {{0}, {1}};
-    table.turn = 0;
-    table.done = 0;
+    table.turn = table.done = table.volleys = 0;
     struct thread *first = thread_create("ping", 0, play_against_the_clock, &players[0]);
     struct thread *second = thread_create("pong", last_cpu(), play_against_the_clock, &players[1]);
     if (!EXPECT(test, first != NULL && second != NULL)) {
         return;
     }
-    EXPECT(test, players_end_within(20000 * MILLISECOND));
+    EXPECT(test, players_end());
     thread_join(first);
     thread_join(second);
     EXPECT_EQUAL(test, table.turn, 0);

@@ -2,11 +2,14 @@
 /* Test threads by CPU. Invariant: see workers.h. */
 #include "tests/kernel/workers.h"
 
+#include "arch/clock.h"
 #include "arch/instructions.h"
 #include "kernel/grace_period.h"
+#include "kernel/run_queue.h"
 #include "kernel/thread.h"
 
-#define POLL_NS 100000ull
+#define POLL_NS        100000ull
+#define UNDISTURBED_NS 5000000000ull
 
 static void worker_run(void *argument)
 {
@@ -65,5 +68,23 @@ void workers_join(struct workers *workers)
     __atomic_store_n(&workers->stop, true, __ATOMIC_RELAXED);
     for (uint32_t i = 0; i < workers->count; i++) {
         thread_join(workers->threads[i]);
+    }
+}
+
+static bool is_undisturbed(struct run_queue *queue)
+{
+    uint64_t flags = spinlock_lock_save(&queue->lock);
+    bool is_so = queue->sleepers == NULL && queue->first == NULL;
+
+    spinlock_unlock_restore(&queue->lock, flags);
+    return is_so;
+}
+
+void workers_wait_undisturbed(uint32_t cpu)
+{
+    uint64_t limit = clock_now_ns() + UNDISTURBED_NS;
+
+    while (!is_undisturbed(run_queue_of(cpu)) && clock_now_ns() < limit) {
+        thread_sleep_ns(POLL_NS);
     }
 }

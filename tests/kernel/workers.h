@@ -30,3 +30,8 @@ bool workers_should_stop(const struct workers *workers);
 
 /* Asks all to stop and waits for them. */
 void workers_join(struct workers *workers);
+
+/* Waits until nobody on @cpu has a deadline, and nobody waits there for his turn, for a few seconds
+ * at most: the choice worker, held while it slept (kernel/choice_worker.h), still takes the tick
+ * that wakes it, and perhaps one for its turn. For those who compare ticks. */
+void workers_wait_undisturbed(uint32_t cpu);
