@@ -27,7 +27,7 @@ void live_leave_cpu(void);
  * partner: the acquire in platform_synchronize(). */
 void live_checkpoint(void);
 
-/* How long platform_synchronize() waits for a thread; 10 s unless set. */
+/* How long platform_synchronize() waits for a thread; 60 s unless set. */
 void live_set_grace_limit(uint64_t ns);
 
 /* What platform_step_reached() calls; NULL: nothing. Context: no batch in flight. */

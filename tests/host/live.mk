@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
 # The live programs under the sanitizers: `make live-sanitized` builds them a second and a third
 # time, in $(BUILD)/host-asan (address and undefined behaviour) and $(BUILD)/host-tsan (threads),
-# and runs each with all of its flips; but a tenth or less of the updates of static calls,
-# dispatchers, dynamic calls and paravirt ops in the second. Included by host.mk.
+# and runs each with all of its flips; but a tenth or less of the flips and of the updates of static
+# calls, dispatchers, dynamic calls and paravirt ops in the second. Included by host.mk.
 # Invariant: any report of a sanitizer ends its program with a status that is not 0.
 
 LIVE_TESTS := $(HOST_LIVE_TESTS)
 
 LIVE_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-LIVE_tsan := -fsanitize=thread -DSTATIC_CALL_UPDATES=10000 -DDISPATCHER_UPDATES=1000 \
-    -DDYNAMIC_CALL_CHANGES=1000 -DPARAVIRT_CHANGES=2000
+LIVE_tsan := -fsanitize=thread -DFLIPS=10000 -DSTATIC_CALL_UPDATES=10000 \
+    -DDISPATCHER_UPDATES=1000 -DDYNAMIC_CALL_CHANGES=1000 -DPARAVIRT_CHANGES=2000
 
 # The parking signal may interrupt the runtime of the sanitizer: see live_stop.c.
 LIVE_UNINSTRUMENTED := live_stop

@@ -20,7 +20,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#define GRACE_LIMIT_NS 10000000000ull
+#define GRACE_LIMIT_NS 60000000000ull
 #define POLL_NS        20000
 
 static pthread_mutex_t change_lock = PTHREAD_MUTEX_INITIALIZER;

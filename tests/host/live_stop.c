@@ -26,7 +26,7 @@ enum {
     SIGNAL_SET_BYTES = 8,
 };
 
-#define STOP_LIMIT_NS      10000000000ull
+#define STOP_LIMIT_NS      60000000000ull
 #define KERNEL_SA_RESTORER 0x04000000ul
 
 /* As rt_sigaction(2) has it on x86-64; the C library's differs. */

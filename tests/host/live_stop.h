@@ -24,7 +24,7 @@ void live_stop_unregister(unsigned cpu);
 /* CPUs other than the calling thread. */
 unsigned live_stop_others(void);
 
-/* How long platform_stop_cpus() waits for a thread; 10 s unless set. */
+/* How long platform_stop_cpus() waits for a thread; 60 s unless set. */
 void live_stop_set_limit(uint64_t ns);
 
 /* Makes the calling thread fetch again whatever it executes next: IRET to itself. Not CPUID: in a

@@ -27,8 +27,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#ifndef FLIPS        /* a tenth under the thread sanitizer: live.mk */
+#define FLIPS 100000 /* LIVE_FLIPS in the environment overrides it */
+#endif
+
 enum {
-    FLIPS = 100000,         /* LIVE_FLIPS in the environment overrides it */
     FLIPS_LEAST = 1000,     /* fewer might meet no int3 of some protocol */
     FLIPS_MOST = 100000000, /* its percentage fits an unsigned */
     KEY_FLIPS_PERCENT = 20, /* of them */

@@ -45,7 +45,7 @@ enum {
     PARK_SIGNAL = SIGUSR1,
     PARK_TRIES = 20000,
     PARK_US = 100,
-    WATCHED_MS = 100, /* an update that must wait is seen waiting */
+    WATCHED_MS = 1000, /* an update that must wait is seen waiting */
     US_PER_MS = 1000,
 };
 
