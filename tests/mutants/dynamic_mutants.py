@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The kernel's mutants of dynamic calls; see mutant.py."""
 
-from mutant import Mutant
+from mutant import HANGS, Mutant
 
 CALL, WORKER = "patching/dynamic_call.c", "kernel/dynamic_pass.c"
 
@@ -33,11 +33,11 @@ DYNAMIC_MUTANTS = [
     Mutant("worker-steps-no-dynamic-call", WORKER,
            "uint64_t due_ns = dynamic_auto_step(call, clock_now_ns());",
            "uint64_t due_ns = next_ns;",
-           "dynamic_worker", "constant_target_is_learnt_and_then_nothing_is_patched", seconds=60),
+           "dynamic_worker", "constant_target_is_learnt_and_then_nothing_is_patched", **HANGS),
     Mutant("memory-asked-for-once", WORKER,
            "    memory_give();\n    for (unsigned i = 0; (call = dynamic_call_at(i)) != NULL; i++)"
            " {\n        uint64_t due_ns",
            "    for (unsigned i = 0; (call = dynamic_call_at(i)) != NULL; i++) {\n"
            "        uint64_t due_ns",
-           "dynamic_worker", "without_memory_calls_work_and_learn_later", seconds=60),
+           "dynamic_worker", "without_memory_calls_work_and_learn_later", **HANGS),
 ]

@@ -4,8 +4,8 @@ detect.
 
 `search` must occur exactly once in `file`. With `may_die` the mutant also counts as noticed when
 the machine panics or does not end within `seconds`, because what it breaks may stop the case from
-reporting. The longest case takes ten; one that breaks into a hang for certain is not waited for
-longer than its case, a fraction of a second long, could ever take.
+reporting. The longest case takes ten; one that breaks into a hang for certain, or lets its case
+wait for what never comes, is not waited for longer than that case, a second long, could ever take.
 """
 
 from collections import namedtuple

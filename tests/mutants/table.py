@@ -173,7 +173,7 @@ MUTANTS = [
     # Thunks of indirect branches, switched while all CPUs call through them.
     Mutant("thunk-without-int3", "patching/three_steps.c", INT3_WRITTEN,
            "return from[0] == INSN_INT3 || true;",
-           "mitigation", "calls_arrive_at_every_step_of_a_switch", may_die=True),
+           "mitigation", "calls_arrive_at_every_step_of_a_switch", **HANGS),
     Mutant("thunk-call-emulated-without-push", "patching/breakpoint.c",
            "registers->sp -= sizeof(uint64_t);", "",
            "mitigation", "calls_arrive_at_every_step_of_a_switch", may_die=True),
@@ -283,7 +283,7 @@ MUTANTS = [
     Mutant("dropped-frame-keeps-its-packet", "net/counters.c",
            "    net_count(reason);\n    packet_free(packet);\n",
            "    net_count(reason);\n    (void)packet;\n",
-           "net_device", "program_actions_are_obeyed", may_die=True),
+           "net_device", "program_actions_are_obeyed", **HANGS),
     Mutant("dropped-frame-freed-twice", "net/counters.c",
            "    net_count(reason);\n    packet_free(packet);\n",
            "    net_count(reason);\n    packet_free(packet);\n    packet_free(packet);\n",
@@ -312,7 +312,7 @@ MUTANTS = [
     Mutant("ring-not-looked-at-again", "net/net_poll.c",
            "if (!device->operations->interrupt_on(device, queue->index)) {",
            "if (!device->operations->interrupt_on(device, queue->index) || true) {",
-           "net_device", "frame_before_interrupts_are_on_is_not_stuck", may_die=True),
+           "net_device", "frame_before_interrupts_are_on_is_not_stuck", **HANGS),
     Mutant("senders-without-the-lock", "net/net_transmit.c",
            """    flags = spinlock_lock_save(&queue->transmit_lock);
     reason = obstacle_to_sending(device);
@@ -350,7 +350,7 @@ MUTANTS = [
            "        queue->is_polling = false;\n        spinlock_unlock_restore",
            "        queue->is_polling = false;\n        queue->is_scheduled = false;\n"
            "        spinlock_unlock_restore",
-           "net_device", "interrupt_before_sleep_is_not_lost", may_die=True),
+           "net_device", "interrupt_before_sleep_is_not_lost", **HANGS),
     Mutant("reset-while-polled", "net/net_poll.c",
            "while (is_polling(queue)) {", "while (is_polling(queue) && patience_ns == 0) {",
            "net_traffic", "resets_lose_frames_but_no_packet", may_die=True),
@@ -422,10 +422,10 @@ MUTANTS = [
     Mutant("worker-steps-no-dispatcher", "kernel/choice_worker.c",
            "uint64_t due_ns = dispatcher_auto_step(dispatcher, clock_now_ns());",
            "uint64_t due_ns = next_ns;",
-           "dispatcher_auto", "choice_converges_and_leaves_a_direct_call", seconds=60),
+           "dispatcher_auto", "choice_converges_and_leaves_a_direct_call", **HANGS),
     Mutant("sampler-stays-behind-a-trial", "patching/dispatcher_choice.c",
            "    choice->wish.is_sampled = false;\n", "",
-           "dispatcher_auto", "choice_converges_and_leaves_a_direct_call", seconds=60),
+           "dispatcher_auto", "choice_converges_and_leaves_a_direct_call", **HANGS),
     Mutant("always-none", "patching/dispatcher_choice.c",
            "settle(choice, (enum dispatcher_shape)way_verdict_choose(&trial), now_ns);",
            "settle(choice, trial.candidates != 0 ? DISPATCHER_NONE\n"
@@ -439,7 +439,7 @@ MUTANTS = [
     Mutant("traffic-that-changed-not-seen", "patching/dispatcher_choice.c",
            "bool is_alarm = choice->is_settled && is_unusual(choice, epoch);",
            "bool is_alarm = choice->is_settled && is_unusual(choice, epoch) && false;",
-           "dispatcher_auto", "other_traffic_is_learned", may_die=True, seconds=30),
+           "dispatcher_auto", "other_traffic_is_learned", **HANGS),
     Mutant("off-leaves-the-sampler-on", "patching/dispatcher_auto.c",
            "form = {.shape = dispatcher->shape, .generation = UINT64_MAX};",
            "form = {\n        .shape = dispatcher->shape, .is_sampled = true, .generation = "
