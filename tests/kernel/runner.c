@@ -21,7 +21,7 @@
 #include "patching/static_key.h"
 #include "tests/kernel/boot_state.h"
 
-#define IPI_ARRIVAL_NS  2000000000ull
+#define IPI_ARRIVAL_NS  30000000000ull
 #define PATIENT_CPUS    8
 #define NS_PER_MS       1000000ull
 #define TORTURE_MS_MOST 86400000

@@ -245,7 +245,7 @@ static void nmi_inside_the_handler_does_no_harm(struct test *test)
         for (unsigned i = 0; i < 200; i++) {
             unsigned cpu = storm.workers.threads[i % storm.workers.count]->cpu;
             struct cpu_snapshot snapshot;
-            unanswered += !nmi_capture_backtrace(cpu, &snapshot, 5000000000ull);
+            unanswered += !nmi_capture_backtrace(cpu, &snapshot, 20000000000ull);
         }
         workers_join(&storm.workers);
     }

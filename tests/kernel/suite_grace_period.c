@@ -26,7 +26,7 @@
 #define MILLISECOND      1000000ull
 #define POLL_NS          100000ull
 #define KEPT_IN_NS       (100 * MILLISECOND)
-#define PATIENCE_NS      (5000 * MILLISECOND) /* for what comes soon or never */
+#define PATIENCE_NS      (20000 * MILLISECOND) /* for what comes soon or never */
 #define SHORT_TIMEOUT_MS 60
 #define PERIODS          10 /* of each of many callers */
 

@@ -332,7 +332,7 @@ static uint64_t stamp_of_next(struct net_station *station, struct udp_socket *so
     uint64_t stamp_ns = UINT64_MAX;
 
     if (fake_nic_inject_patiently(station->nic, 0, frame, length)) {
-        struct packet *packet = udp_socket_receive(socket, clock_now_ns() + 5000000000ull, NULL);
+        struct packet *packet = udp_socket_receive(socket, clock_now_ns() + 20000000000ull, NULL);
 
         if (packet != NULL) {
             stamp_ns = packet->received_ns;

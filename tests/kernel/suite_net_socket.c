@@ -80,7 +80,7 @@ static uint32_t read_all(void)
 
     while (datagrams_read() < DATAGRAMS) {
         struct udp_sender sender = {0};
-        uint64_t deadline = clock_now_ns() + 5 * SECOND;
+        uint64_t deadline = clock_now_ns() + 20 * SECOND;
         struct packet *packet = udp_socket_receive(traffic.socket, deadline, &sender);
         bool is_late = clock_now_ns() >= deadline; /* the deadline woke, not the datagram */
 

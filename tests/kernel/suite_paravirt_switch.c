@@ -18,8 +18,8 @@
 #include "tests/kernel/test.h"
 #include "tests/kernel/workers.h"
 
-#define LINGER_NS   20000000ull   /* inside the old way, after it was taken away */
-#define TOO_LATE_NS 5000000000ull /* nobody has taken it away */
+#define LINGER_NS   20000000ull    /* inside the old way, after it was taken away */
+#define TOO_LATE_NS 20000000000ull /* nobody has taken it away */
 
 /* ---- a backend that looks around ---- */
 

@@ -10,6 +10,7 @@
 #include "tests/kernel/workers.h"
 
 #define MILLISECOND 1000000ull
+#define PATIENCE_NS (10000 * MILLISECOND) /* for what comes soon or never */
 
 static unsigned last_cpu(void)
 {
@@ -63,7 +64,7 @@ static void spinning_threads_share_a_cpu(struct test *test)
     struct thread *first = thread_create("spin", cpu, spin_until_stopped, &spin);
     struct thread *second = thread_create("spin", cpu, spin_until_stopped, &spin);
     if (EXPECT(test, first != NULL && second != NULL)) {
-        uint64_t deadline = clock_now_ns() + 5000 * MILLISECOND;
+        uint64_t deadline = clock_now_ns() + PATIENCE_NS;
         while (clock_now_ns() < deadline &&
                (__atomic_load_n(&spin.rounds[0], __ATOMIC_RELAXED) == 0 ||
                 __atomic_load_n(&spin.rounds[1], __ATOMIC_RELAXED) == 0)) {
@@ -277,7 +278,7 @@ static void wake_up_between_check_and_sleep_is_not_lost(struct test *test)
     if (!EXPECT(test, waker != NULL && waiter != NULL)) {
         return;
     }
-    uint64_t deadline = clock_now_ns() + 5000 * MILLISECOND;
+    uint64_t deadline = clock_now_ns() + PATIENCE_NS;
     while (!__atomic_load_n(&narrow.done, __ATOMIC_ACQUIRE) && clock_now_ns() < deadline) {
         thread_sleep_ns(MILLISECOND);
     }
@@ -352,7 +353,7 @@ static void wake_up_ends_a_deadline(struct test *test)
     if (!EXPECT(test, waiter != NULL)) {
         return;
     }
-    uint64_t limit = clock_now_ns() + 5000 * MILLISECOND;
+    uint64_t limit = clock_now_ns() + PATIENCE_NS;
     while (!is_among_sleepers(waiter) && clock_now_ns() < limit) {
         thread_sleep_ns(MILLISECOND);
     }

@@ -338,14 +338,16 @@ MUTANTS = [
     Mutant("socket-reader-not-announced", "net/udp_socket.c",
            "    socket->is_waiting = !ready;",
            "    socket->is_waiting = socket->is_waiting && !ready;",
-           "net_socket", "every_datagram_wakes_its_reader"),
+           "net_socket", "every_datagram_wakes_its_reader", seconds=60),
     Mutant("socket-reader-announced-late", "net/udp_socket.c",
            "    ready = socket->length != 0;\n    socket->is_waiting = !ready;\n"
            "    spinlock_unlock(&socket->lock);",
            "    ready = socket->length != 0;\n    spinlock_unlock(&socket->lock);\n"
-           "    for (unsigned i = 0; i < 100; i++) {\n        cpu_relax();\n    }\n"
+           "    for (unsigned i = 0; i < 1000000 && "
+           "__atomic_load_n(&socket->length, __ATOMIC_RELAXED) == 0; i++) {\n"
+           "        cpu_relax();\n    }\n"
            "    socket->is_waiting = !ready;",
-           "net_socket", "every_datagram_wakes_its_reader"),
+           "net_socket", "every_datagram_wakes_its_reader", seconds=60),
     Mutant("wake-up-cleared-behind-the-poll", "net/net_poll.c",
            "        queue->is_polling = false;\n        spinlock_unlock_restore",
            "        queue->is_polling = false;\n        queue->is_scheduled = false;\n"
