@@ -165,38 +165,39 @@ static bool automatic(struct test *test)
 }
 
 /* For a decision. A trial that is given up begins anew, and the time for it. */
-struct patience {
+struct trial_wait {
     uint64_t limit_ns, given_up;
     unsigned trials;
 };
 
-static struct patience patience_begin(void)
+static struct trial_wait trial_wait_begin(void)
 {
-    return (struct patience){clock_now_ns() + test_patience_ns(LIMIT_NS), state_now().given_up, 0};
+    return (struct trial_wait){clock_now_ns() + test_patience_ns(LIMIT_NS), state_now().given_up,
+                               0};
 }
 
-static bool patience_lasts(struct patience *patience)
+static bool trial_wait_goes_on(struct trial_wait *wait)
 {
     uint64_t given_up = state_now().given_up;
 
-    if (given_up > patience->given_up && patience->trials < TRIALS_MOST) {
-        patience->limit_ns = clock_now_ns() + test_patience_ns(LIMIT_NS);
-        patience->given_up = given_up;
-        patience->trials++;
+    if (given_up > wait->given_up && wait->trials < TRIALS_MOST) {
+        wait->limit_ns = clock_now_ns() + test_patience_ns(LIMIT_NS);
+        wait->given_up = given_up;
+        wait->trials++;
     }
-    return clock_now_ns() < patience->limit_ns;
+    return clock_now_ns() < wait->limit_ns;
 }
 
 /* Waits for the decision behind number @known, and for its form. Returns false if there is none. */
 static bool decided(struct test *test, uint64_t known, struct dispatcher_decision *decision)
 {
-    struct patience patience = patience_begin();
+    struct trial_wait wait = trial_wait_begin();
 
     do {
         thread_sleep_ns(POLL_NS);
         dispatcher_look(subject, &view);
     } while ((view.is_sampled || !dispatcher_auto_decision(subject, known + 1, decision)) &&
-             patience_lasts(&patience));
+             trial_wait_goes_on(&wait));
     return EXPECT(test, dispatcher_auto_decision(subject, known + 1, decision)) &&
            EXPECT(test, !view.is_sampled);
 }
@@ -273,13 +274,13 @@ static void other_traffic_is_learned(struct test *test)
 {
     static struct dispatcher_decision decision;
     uint64_t known = state_now().decided;
-    struct patience patience = patience_begin();
+    struct trial_wait wait = trial_wait_begin();
     bool is_learned = false;
 
     if (begin(test, 0, 1) && automatic(test) && decided(test, known, &decision)) {
         EXPECT_EQUAL(test, view.entries[view.hottest[0]].target, (uint64_t)program(0));
         __atomic_store_n(&first, ENTRIES - 1, __ATOMIC_RELAXED);
-        while (!is_learned && patience_lasts(&patience) && decided(test, ++known, &decision)) {
+        while (!is_learned && trial_wait_goes_on(&wait) && decided(test, ++known, &decision)) {
             is_learned = decision.reason == DISPATCHER_REASON_TRAFFIC;
         }
         EXPECT(test, is_learned);
@@ -309,7 +310,7 @@ static void without_calls_a_sampler_waits(struct test *test)
  * one: the trial may have ended just before. */
 static bool off_in_a_trial(struct test *test)
 {
-    struct patience patience = patience_begin();
+    struct trial_wait wait = trial_wait_begin();
     struct dispatcher_auto_view state;
 
     if (!automatic(test)) {
@@ -318,7 +319,7 @@ static bool off_in_a_trial(struct test *test)
     do {
         cpu_relax();
         state = state_now();
-    } while (state.state != DISPATCHER_CHOICE_TRYING && patience_lasts(&patience));
+    } while (state.state != DISPATCHER_CHOICE_TRYING && trial_wait_goes_on(&wait));
     return EXPECT_EQUAL(test, state.state, DISPATCHER_CHOICE_TRYING) &&
            EXPECT_EQUAL(test, dispatcher_auto_set(subject, false, NULL), PATCH_OK) &&
            state_now().decided == state.decided;
