@@ -199,8 +199,8 @@ const struct shell_command command_bench_lazy = {
     .example = "bench lazy --sites 56",
     .details =
         "1, 56 and 256 sites, until all are direct calls; another target for those, and for as\n"
-        "many that the linker listed. slow_calls: through the stub; time: from the first\n"
-        "report to the last site patched, or of the one batch. --keep: the sites stay found:\n"
-        "`sites bench_lazy_56` shows them.",
+        "many that the linker listed. slow_calls: before their site was patched; time: from\n"
+        "the first report to the last site patched, or of the one batch. --keep: the sites\n"
+        "stay found: `sites bench_lazy_56` shows them.",
     .run = bench_lazy_run,
 };
