@@ -38,9 +38,8 @@ static inline bool patience_has_begun(const struct patience *patience)
     return patience->look_max_ns != 0;
 }
 
-/* Called at each look that found no answer. Returns the nanoseconds of silence so far. Two CPUs
- * whose clocks disagree may look in turn: a time that goes back counts like one that is far ahead.
- */
+/* Called at each look that found no answer, by who began to wait. Returns the nanoseconds of
+ * silence so far. A clock that goes back counts like a gap: the wait ends all the same. */
 static inline uint64_t patience_spent(struct patience *patience, uint64_t now_ns)
 {
     uint64_t gap_ns = now_ns - patience->last_look_ns;

@@ -3,6 +3,7 @@
 #include "bench/bench.h"
 #include "kernel/console.h"
 #include "kernel/format.h"
+#include "kernel/nearest_word.h"
 #include "patching/function_trace.h"
 
 static const struct shell_command *const benches[] = {
@@ -48,7 +49,14 @@ static enum command_result bench_run(struct shell_session *session, int argc, ch
     const struct shell_command *bench = shell_find_part(&command_bench, argv[1]);
 
     if (bench == NULL) {
-        console_print("bench: there is no bench '%s'; there are\n", argv[1]);
+        struct nearest_word nearest = {.word = argv[1]};
+
+        for (const struct shell_command *const *each = benches; *each != NULL; each++) {
+            nearest_word_consider(&nearest, (*each)->name);
+        }
+        console_print("bench: there is no bench '%s'%s%s%s\n", argv[1],
+                      nearest.best != NULL ? ": did you mean '" : "; there are",
+                      nearest.best != NULL ? nearest.best : "", nearest.best != NULL ? "'?" : "");
         benches_print();
         return COMMAND_FAILED;
     }

@@ -46,7 +46,7 @@ unsigned nearest_word_distance(const char *left, const char *right)
 void nearest_word_consider(struct nearest_word *nearest, const char *candidate)
 {
     unsigned distance = nearest_word_distance(nearest->word, candidate);
-    unsigned limit = 1 + (unsigned)strlen(nearest->word) / 4;
+    unsigned limit = least(1 + (unsigned)strlen(nearest->word) / 4, NEAREST_WORD_MAX);
 
     if (distance <= limit && (nearest->best == NULL || distance < nearest->distance)) {
         nearest->best = candidate;

@@ -142,6 +142,7 @@ def test_help_explains_each_bench(shell):
     ("test poke rounds_are_exact more", "more"),
     ("bench", "bench"),
     ("bench nosuch", "nosuch"),
+    ("bench pok", "did you mean 'poke'?"),
     ("bench calls --calls 0", "'0' is out of range"),
     ("bench calls --calls 1000001", "'1000001' is out of range"),
     ("bench calls --calls many", "many"),

@@ -105,6 +105,13 @@ static void distances_count_typing_errors(void **state)
     assert_int_equal(nearest_word_distance("kexs", "keys"), 1);
     assert_int_equal(nearest_word_distance("kitten", "sitting"), 3);
     assert_true(nearest_word_distance("123456789012345678901234567890123", "a") > NEAREST_WORD_MAX);
+    char long_word[201];
+    struct nearest_word nearest = {.word = long_word};
+
+    memset(long_word, 'q', sizeof(long_word) - 1);
+    long_word[sizeof(long_word) - 1] = '\0';
+    nearest_word_consider(&nearest, "bench");
+    assert_null(nearest.best);
 }
 
 static const char *nearest_of(const char *word)

@@ -60,15 +60,16 @@ static void read_versions(void *argument)
 
 void no_reader_sees_a_version_that_a_period_has_freed(struct test *test)
 {
-    uint64_t end = clock_now_ns() + test_torture_ns(TORTURE_NS);
-
     torture = (struct torture){.published = &torture.versions[0]};
     version_fill(&torture.versions[0], GOOD);
     bool is_complete =
         workers_start(&torture.workers[0], true, read_versions, &torture.workers[0]) &&
         workers_start(&torture.workers[1], true, read_versions, &torture.workers[1]);
 
-    for (unsigned i = 1; is_complete && clock_now_ns() < end && !test_should_stop(test); i++) {
+    uint64_t end = clock_now_ns() + test_torture_ns(TORTURE_NS); /* now that all read */
+
+    for (unsigned i = 1;
+         is_complete && (i <= VERSIONS || clock_now_ns() < end) && !test_should_stop(test); i++) {
         version_fill(&torture.versions[i % VERSIONS], GOOD);
         __atomic_store_n(&torture.published, &torture.versions[i % VERSIONS], __ATOMIC_RELEASE);
         if (!EXPECT(test, synchronize_tasks())) {

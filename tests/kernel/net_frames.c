@@ -17,6 +17,7 @@ void frame_make(uint8_t frame[FRAME_BYTES_MIN], uint32_t word)
     memset(frame, 0, FRAME_BYTES_MIN);
     memset(frame, 0xff, MAC_BYTES);
     frame[6] = 0x02;
+    frame[7] = 0x01; /* no card of fake_nic.c has that */
     wire_put16(frame + 12, TYPE_NOBODYS);
     wire_put32(frame + AT_IPV4, word);
 }

@@ -51,7 +51,6 @@ static void pool_hands_out_each_packet_once(struct test *test)
 
 static struct pool_race {
     struct packet_pool *pool;
-    uint64_t end_ns;
     uint32_t overwritten;
     uint32_t mark;
 } pool_race;
@@ -60,9 +59,10 @@ static void take_mark_and_give(void *argument)
 {
     (void)argument;
     uint32_t mark = __atomic_add_fetch(&pool_race.mark, 1, __ATOMIC_RELAXED);
+    uint64_t end_ns = clock_now_ns() + RACE_NS; /* now that all have arrived */
     struct packet *packets[RACE_HELD];
 
-    for (unsigned round = 0; round < RACE_ROUNDS && clock_now_ns() < pool_race.end_ns; round++) {
+    for (unsigned round = 0; round < RACE_ROUNDS && clock_now_ns() < end_ns; round++) {
         unsigned got =
             packet_allocate_many(pool_race.pool, packets, 1 + (round + mark) % RACE_HELD);
 
@@ -82,8 +82,7 @@ static void pool_survives_all_cpus(struct test *test)
 {
     struct workers workers;
 
-    pool_race = (struct pool_race){.pool = packet_pool_create("test", 2 * RACE_HELD),
-                                   .end_ns = clock_now_ns() + RACE_NS};
+    pool_race = (struct pool_race){.pool = packet_pool_create("test", 2 * RACE_HELD)};
     if (!EXPECT(test, pool_race.pool != NULL)) {
         return;
     }

@@ -424,10 +424,10 @@ MUTANTS = [
     Mutant("worker-steps-no-dispatcher", "kernel/choice_worker.c",
            "uint64_t due_ns = dispatcher_auto_step(dispatcher, clock_now_ns());",
            "uint64_t due_ns = next_ns;",
-           "dispatcher_auto", "choice_converges_and_leaves_a_direct_call", **HANGS),
+           "dispatcher_auto", "choice_converges_and_leaves_a_direct_call", seconds=60),
     Mutant("sampler-stays-behind-a-trial", "patching/dispatcher_choice.c",
            "    choice->wish.is_sampled = false;\n", "",
-           "dispatcher_auto", "choice_converges_and_leaves_a_direct_call", **HANGS),
+           "dispatcher_auto", "choice_converges_and_leaves_a_direct_call", seconds=60),
     Mutant("always-none", "patching/dispatcher_choice.c",
            "settle(choice, (enum dispatcher_shape)way_verdict_choose(&trial), now_ns);",
            "settle(choice, trial.candidates != 0 ? DISPATCHER_NONE\n"
@@ -441,7 +441,7 @@ MUTANTS = [
     Mutant("traffic-that-changed-not-seen", "patching/dispatcher_choice.c",
            "bool is_alarm = choice->is_settled && is_unusual(choice, epoch);",
            "bool is_alarm = choice->is_settled && is_unusual(choice, epoch) && false;",
-           "dispatcher_auto", "other_traffic_is_learned", **HANGS),
+           "dispatcher_auto", "other_traffic_is_learned", seconds=90),
     Mutant("off-leaves-the-sampler-on", "patching/dispatcher_auto.c",
            "form = {.shape = dispatcher->shape, .generation = UINT64_MAX};",
            "form = {\n        .shape = dispatcher->shape, .is_sampled = true, .generation = "
