@@ -3,7 +3,6 @@
 #include "bench/bench.h"
 #include "kernel/console.h"
 #include "kernel/format.h"
-#include "kernel/nearest_word.h"
 #include "patching/function_trace.h"
 
 static const struct shell_command *const benches[] = {
@@ -49,14 +48,11 @@ static enum command_result bench_run(struct shell_session *session, int argc, ch
     const struct shell_command *bench = shell_find_part(&command_bench, argv[1]);
 
     if (bench == NULL) {
-        struct nearest_word nearest = {.word = argv[1]};
+        const char *nearest = shell_nearest_part(&command_bench, argv[1]);
 
-        for (const struct shell_command *const *each = benches; *each != NULL; each++) {
-            nearest_word_consider(&nearest, (*each)->name);
-        }
         console_print("bench: there is no bench '%s'%s%s%s\n", argv[1],
-                      nearest.best != NULL ? ": did you mean '" : "; there are",
-                      nearest.best != NULL ? nearest.best : "", nearest.best != NULL ? "'?" : "");
+                      nearest != NULL ? ": did you mean '" : "; there are",
+                      nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
         benches_print();
         return COMMAND_FAILED;
     }

@@ -4,7 +4,6 @@
  * kernel/command_table.c. */
 #include "kernel/console.h"
 #include "kernel/format.h"
-#include "kernel/nearest_word.h"
 #include "kernel/options.h"
 #include "kernel/shell.h"
 #include "kernel/string.h"
@@ -96,15 +95,12 @@ static const struct shell_command *part_of(const struct shell_command *command, 
         console_print("help: '%s' has no parts: 'help %s' explains it whole\n", command->name,
                       command->name);
     } else if (part == NULL) {
-        struct nearest_word nearest = {.word = word};
+        const char *nearest = shell_nearest_part(command, word);
 
-        for (const struct shell_command *const *each = command->parts; *each != NULL; each++) {
-            nearest_word_consider(&nearest, (*each)->name);
-        }
         console_print("help: unknown: '%s %s'%s%s%s\n", command->name, word,
-                      nearest.best != NULL ? ": did you mean '" : ": 'help ",
-                      nearest.best != NULL ? nearest.best : command->name,
-                      nearest.best != NULL ? "'?" : "' lists them");
+                      nearest != NULL ? ": did you mean '" : ": 'help ",
+                      nearest != NULL ? nearest : command->name,
+                      nearest != NULL ? "'?" : "' lists them");
     }
     return part;
 }

@@ -45,14 +45,25 @@ const struct shell_command *shell_find_part(const struct shell_command *command,
     return command->parts != NULL ? find_among(command->parts, name) : NULL;
 }
 
-const char *shell_nearest_command(const char *word)
+/* @commands: ended by NULL. */
+static const char *nearest_among(const struct shell_command *const *commands, const char *word)
 {
     struct nearest_word nearest = {.word = word};
 
-    for (const struct shell_command *const *command = shell_commands; *command != NULL; command++) {
-        nearest_word_consider(&nearest, (*command)->name);
+    for (; *commands != NULL; commands++) {
+        nearest_word_consider(&nearest, (*commands)->name);
     }
     return nearest.best;
+}
+
+const char *shell_nearest_command(const char *word)
+{
+    return nearest_among(shell_commands, word);
+}
+
+const char *shell_nearest_part(const struct shell_command *command, const char *word)
+{
+    return command->parts != NULL ? nearest_among(command->parts, word) : NULL;
 }
 
 bool shell_interrupted(const struct shell_session *session)

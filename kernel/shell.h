@@ -59,6 +59,9 @@ const struct shell_command *shell_find_command(const char *name);
 /* Returns the part of @command that is called @name, or NULL. */
 const struct shell_command *shell_find_part(const struct shell_command *command, const char *name);
 
+/* Returns the name of the part that @word may have meant, or NULL. */
+const char *shell_nearest_part(const struct shell_command *command, const char *word);
+
 /* Returns the name of the command that @word may have meant, or NULL. */
 const char *shell_nearest_command(const char *word);
 

@@ -191,6 +191,9 @@ static void a_part_has_its_own_usage(void **state)
     assert_ptr_equal(shell_find_part(&whole, "long"), &long_part);
     assert_null(shell_find_part(&whole, "lon"));
     assert_null(shell_find_part(&waits, "long"));
+    assert_string_equal(shell_nearest_part(&whole, "lnog"), "long");
+    assert_null(shell_nearest_part(&whole, "zzzzzz"));
+    assert_null(shell_nearest_part(&waits, "long"));
 }
 
 static void unknown_commands_are_named_with_the_nearest(void **state)
